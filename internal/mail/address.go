@@ -1,0 +1,181 @@
+package mail
+
+import (
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Address is a mailbox as SMTP knows it (RFC 5321 §4.1.2). Its zero value is
+// the null reverse-path <>. Two equal addresses compare equal with == only
+// after folding, which is the admin's choice and not made here.
+type Address struct {
+	Local  string // without quotes; Unicode in normal form C (RFC 6531 §3.1 via RFC 5198)
+	Domain string // lower case, without the trailing dot; "[192.0.2.1]" for a literal; empty for <postmaster>
+}
+
+// Limits of RFC 5321 §4.5.3.1, in octets.
+const (
+	MaxLocal  = 64
+	MaxDomain = 255
+	MaxPath   = 256
+)
+
+var (
+	errEmptyLocal = errors.New("empty local part")
+	errSyntax     = errors.New("not an address")
+	errTooLong    = errors.New("address too long")
+	errUTF8       = errors.New("address is not UTF-8")
+)
+
+// ParseAddress reads "local@domain", or "local" alone. The local part may be
+// quoted; the domain may be a literal in brackets. It is split at the @ that
+// ends the local part, so `"a b@x"@y` has the local part `a b@x`.
+func ParseAddress(s string) (Address, error) {
+	if !utf8.ValidString(s) {
+		return Address{}, errUTF8
+	}
+	if len(s) > MaxPath {
+		return Address{}, errTooLong
+	}
+	local, rest, err := parseLocal(s)
+	if err != nil {
+		return Address{}, err
+	}
+	a := Address{Local: norm.NFC.String(local)}
+	switch {
+	case len(a.Local) > MaxLocal:
+		return Address{}, errTooLong
+	case rest == "":
+		return a, nil
+	case rest[0] != '@':
+		return Address{}, errSyntax
+	}
+	a.Domain, err = parseDomain(rest[1:])
+	return a, err
+}
+
+// parseLocal takes a Dot-string or a Quoted-string off the front of s.
+func parseLocal(s string) (local, rest string, err error) {
+	if strings.HasPrefix(s, `"`) {
+		return parseQuoted(s[1:])
+	}
+	end := strings.IndexByte(s, '@')
+	if end < 0 {
+		end = len(s)
+	}
+	if end == 0 {
+		return "", "", errEmptyLocal
+	}
+	for atom := range strings.SplitSeq(s[:end], ".") {
+		if atom == "" || strings.IndexFunc(atom, notAtext) >= 0 {
+			return "", "", errSyntax
+		}
+	}
+	return s[:end], s[end:], nil
+}
+
+func parseQuoted(s string) (local, rest string, err error) {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"' && b.Len() == 0:
+			return "", "", errEmptyLocal
+		case c == '"':
+			return b.String(), s[i+1:], nil
+		case c == '\\' && i+1 < len(s):
+			i++
+			c = s[i]
+			fallthrough
+		default:
+			if c < ' ' || c == 0x7f {
+				return "", "", errSyntax
+			}
+			b.WriteByte(c)
+		}
+	}
+	return "", "", errSyntax
+}
+
+// parseDomain takes a Domain or an address literal (RFC 5321 §4.1.2, RFC 6531 §3.3).
+func parseDomain(s string) (string, error) {
+	s = strings.TrimSuffix(s, ".")
+	switch {
+	case s == "":
+		return "", errSyntax
+	case len(s) > MaxDomain:
+		return "", errTooLong
+	case s[0] == '[':
+		if len(s) < 3 || s[len(s)-1] != ']' || strings.ContainsFunc(s[1:len(s)-1], notLiteral) {
+			return "", errSyntax
+		}
+		return strings.ToLower(s), nil
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63*utf8.UTFMax || strings.ContainsFunc(label, notLDH) || label[0] == '-' || label[len(label)-1] == '-' {
+			return "", errSyntax
+		}
+	}
+	return norm.NFC.String(strings.ToLower(s)), nil
+}
+
+func notAtext(r rune) bool {
+	return r <= ' ' || r == 0x7f || strings.ContainsRune(`()<>[]:;@\,"`, r)
+}
+
+func notLiteral(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`[]\<>`, r) }
+
+func notLDH(r rune) bool {
+	letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+	return !(letter || r == '-' || r == '_' || r >= utf8.RuneSelf)
+}
+
+// IsNull says whether this is the null reverse-path.
+func (a Address) IsNull() bool { return a == Address{} }
+
+// ASCII says whether the address can travel without SMTPUTF8 (RFC 6531).
+func (a Address) ASCII() bool {
+	return strings.IndexFunc(a.Local+a.Domain, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
+}
+
+// String is the address with its local part quoted where it must be, without
+// angle brackets. The null path reads as "".
+func (a Address) String() string {
+	local := a.Local
+	if _, rest, err := parseLocal(local); (err != nil || rest != "" || local[0] == '"') && local != "" {
+		local = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(local) + `"`
+	}
+	if a.Domain == "" {
+		return local
+	}
+	return local + "@" + a.Domain
+}
+
+// Path is the address in angle brackets, as RFC 5321 and Return-Path write it.
+func (a Address) Path() string { return "<" + a.String() + ">" }
+
+// Fold is the address with the case of its local part folded (the domain
+// always is).
+func (a Address) Fold() Address {
+	a.Local = norm.NFC.String(strings.ToLower(a.Local))
+	return a
+}
+
+// Detail splits a local part at the first of the delimiter's characters that
+// is not its first character: "user+detail" (RFC 5233). Without one, detail is
+// empty and ok false.
+func (a Address) Detail(delimiter string) (base Address, detail string, ok bool) {
+	if delimiter == "" || len(a.Local) < 2 {
+		return a, "", false
+	}
+	i := strings.IndexAny(a.Local[1:], delimiter)
+	if i < 0 {
+		return a, "", false
+	}
+	i++
+	_, size := utf8.DecodeRuneInString(a.Local[i:])
+	base = Address{Local: a.Local[:i], Domain: a.Domain}
+	return base, a.Local[i+size:], true
+}

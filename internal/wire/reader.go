@@ -1,0 +1,269 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+var (
+	// ErrLineTooLong: the line was swallowed to its end; the reader stands
+	// after it.
+	ErrLineTooLong = errors.New("line too long")
+	// ErrBareLF: the line ended in LF without CR. It was swallowed; the reader
+	// stands after it.
+	ErrBareLF = errors.New("bare LF")
+	// ErrEndlessLine: a line went on for more than 1 MiB past its limit. The
+	// reader gives up; the connection is to be closed.
+	ErrEndlessLine = errors.New("line without end")
+	// ErrInterrupted: [Reader.Await] was woken by [Reader.Interrupt].
+	ErrInterrupted = errors.New("interrupted")
+)
+
+const (
+	smallBuffer = 4 << 10  // what an idle connection holds
+	bulkBuffer  = 32 << 10 // what a body being read may grow it to
+	maxSwallow  = 1 << 20  // how much of a line that is too long is read to find its end
+	defaultIdle = 5 * time.Minute
+)
+
+// Reader reads a protocol off a connection. Every read from the connection has
+// its own deadline, so a steady slow sender is not cut and a silent one is:
+// the error then is [os.ErrDeadlineExceeded].
+//
+// One goroutine reads; only [Reader.Interrupt] may be called by others.
+type Reader struct {
+	conn net.Conn
+	idle time.Duration
+
+	buf  []byte
+	r, w int   // buf[r:w] is read and not yet handed out
+	err  error // what ended the connection; said again for ever
+
+	interrupted atomic.Bool
+}
+
+// NewReader reads from c, waiting idle for each read; 0 is five minutes. The
+// connection may turn into a TLS one underneath.
+func NewReader(c net.Conn, idle time.Duration) *Reader {
+	r := &Reader{conn: c}
+	r.SetIdle(idle)
+	return r
+}
+
+// SetIdle sets the deadline of each further read; 0 is five minutes.
+func (r *Reader) SetIdle(d time.Duration) {
+	if d <= 0 {
+		d = defaultIdle
+	}
+	r.idle = d
+}
+
+// Line reads one line of at most limit octets, its CRLF counted (RFC 5321
+// §4.5.3.1.4), and returns it without the CRLF. It is valid until the next
+// call. After [ErrLineTooLong] and [ErrBareLF] the next line can be read; any
+// other error is final, [io.EOF] where the peer left between two lines and
+// [io.ErrUnexpectedEOF] where it left inside one.
+func (r *Reader) Line(limit int) ([]byte, error) {
+	r.shrink()
+	for seen := 0; ; {
+		waiting := r.buf[r.r:r.w]
+		if i := bytes.IndexByte(waiting[seen:], '\n'); i >= 0 {
+			return r.cutLine(seen+i, limit)
+		}
+		seen = len(waiting)
+		if seen >= limit {
+			return nil, r.swallowLine()
+		}
+		if err := r.fill(limit); err != nil {
+			if err == io.EOF && seen > 0 {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+	}
+}
+
+// cutLine hands out the line whose LF is n octets ahead.
+func (r *Reader) cutLine(n, limit int) ([]byte, error) {
+	line := r.buf[r.r : r.r+n]
+	r.r += n + 1
+	switch {
+	case n+1 > limit:
+		return nil, ErrLineTooLong
+	case n == 0 || line[n-1] != '\r':
+		return nil, ErrBareLF
+	}
+	return line[:n-1], nil
+}
+
+// swallowLine reads on to the next LF and keeps nothing.
+func (r *Reader) swallowLine() error {
+	for swallowed := 0; swallowed < maxSwallow; {
+		waiting := r.buf[r.r:r.w]
+		if i := bytes.IndexByte(waiting, '\n'); i >= 0 {
+			r.r += i + 1
+			return ErrLineTooLong
+		}
+		swallowed += len(waiting)
+		r.r = r.w
+		if err := r.fill(smallBuffer); err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	r.err = ErrEndlessLine
+	return r.err
+}
+
+// Read reads raw octets: literals, BDAT chunks. It returns what is there, at
+// most len(p) octets; [io.ReadFull] and [io.LimitedReader] do the counting. A
+// peer that leaves is [io.EOF]; whoever still expects octets must take it for
+// a message cut short.
+func (r *Reader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if r.r == r.w && len(p) >= smallBuffer { // past our buffer, into the caller's
+		return r.receive(p)
+	}
+	if r.r == r.w {
+		if err := r.fill(smallBuffer); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, r.buf[r.r:r.w])
+	r.r += n
+	return n, nil
+}
+
+// Peek waits for the next octet and leaves it where it is.
+func (r *Reader) Peek() (byte, error) {
+	if r.r == r.w {
+		if err := r.fill(smallBuffer); err != nil {
+			return 0, err
+		}
+	}
+	return r.buf[r.r], nil
+}
+
+// Buffered is how many octets can be read without waiting for the peer.
+func (r *Reader) Buffered() int { return r.w - r.r }
+
+// Discard forgets what is buffered: after STARTTLS nothing the peer sent in
+// clear may count (RFC 3207 §4.2, §6).
+func (r *Reader) Discard() { r.r, r.w = 0, 0 }
+
+// Await waits until there is something to read or [Reader.Interrupt] is
+// called, whichever was first; buffered octets win. It is where a session
+// rests between commands.
+func (r *Reader) Await() error {
+	if r.r < r.w {
+		return nil
+	}
+	if r.err != nil {
+		return r.err
+	}
+	r.shrink()
+	r.reserve(smallBuffer)
+	n, err := r.receiveUnless(r.buf, r.interrupted.Load)
+	r.w = n
+	if err == ErrInterrupted {
+		r.interrupted.Store(false)
+	}
+	return err
+}
+
+// Interrupt wakes the goroutine in [Reader.Await], or the next one to come
+// there. It never breaks a line or a body being read. Any goroutine may call it.
+func (r *Reader) Interrupt() {
+	r.interrupted.Store(true)
+	r.conn.SetReadDeadline(time.Unix(1, 0))
+}
+
+// shrink gives back what a long line or a body has grown the buffer to.
+func (r *Reader) shrink() {
+	if r.r == r.w && len(r.buf) > smallBuffer {
+		r.buf, r.r, r.w = nil, 0, 0
+	}
+}
+
+// fill adds what the peer has sent to the buffer, which grows up to want
+// octets where it is full.
+func (r *Reader) fill(want int) error {
+	r.reserve(want)
+	n, err := r.receive(r.buf[r.w:])
+	r.w += n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// reserve makes room behind w: by starting over, by moving down what is
+// waiting, or by growing. The caller knows that less than want is waiting.
+func (r *Reader) reserve(want int) {
+	if r.r == r.w {
+		r.r, r.w = 0, 0
+	}
+	if r.w < len(r.buf) {
+		return
+	}
+	if r.r > 0 {
+		r.w = copy(r.buf, r.buf[r.r:r.w])
+		r.r = 0
+		return
+	}
+	size := max(smallBuffer, min(2*len(r.buf), want))
+	if size <= r.w {
+		size = r.w + smallBuffer
+	}
+	grown := make([]byte, size)
+	r.w = copy(grown, r.buf[:r.w])
+	r.buf = grown
+}
+
+// receive is one read from the connection under its deadline, deaf to
+// interruptions.
+func (r *Reader) receive(p []byte) (int, error) {
+	return r.receiveUnless(p, func() bool { return false })
+}
+
+// receiveUnless is the one place that reads the connection. An interruption
+// shows as a deadline in the past; the flag is looked at after our own deadline
+// is set, so one of the two always sees the other.
+func (r *Reader) receiveUnless(p []byte, interrupted func() bool) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	end := time.Now().Add(r.idle)
+	for {
+		if err := r.conn.SetReadDeadline(end); err != nil {
+			return 0, r.fail(err)
+		}
+		if interrupted() {
+			return 0, ErrInterrupted
+		}
+		n, err := r.conn.Read(p)
+		if n > 0 { // an error that came with octets comes again
+			return n, nil
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(end) {
+			continue // an interruption, ours or one that is not for us
+		}
+		if err != nil {
+			return 0, r.fail(err)
+		}
+	}
+}
+
+func (r *Reader) fail(err error) error {
+	r.err = err
+	return err
+}

@@ -1,0 +1,273 @@
+package config_test
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"letterlock/internal/config"
+)
+
+func parse(t *testing.T, text string) *config.Config {
+	t.Helper()
+	c, err := config.Parse(text)
+	if err != nil {
+		t.Fatalf("%v\nin:\n%s", err, text)
+	}
+	return c
+}
+
+func TestReferenceSaysExactlyTheDefaults(t *testing.T) {
+	if got, want := parse(t, config.Reference()), config.Default(); !reflect.DeepEqual(got, want) {
+		t.Errorf("the reference file reads as\n%+v\nwant the defaults\n%+v", got, want)
+	}
+	if got, want := parse(t, ""), config.Default(); !reflect.DeepEqual(got, want) {
+		t.Errorf("the empty file reads as\n%+v\nwant the defaults\n%+v", got, want)
+	}
+}
+
+func TestReferenceListenersAreRealOnceUncommented(t *testing.T) {
+	var lines []string
+	section := false
+	for line := range strings.Lines(config.Reference()) {
+		if bare, ok := strings.CutPrefix(line, "# "); ok {
+			section = strings.HasPrefix(bare, "[[") || section && regexp.MustCompile(`^[a-z_]+ +=`).MatchString(bare)
+			if section {
+				line = bare
+			}
+		} else {
+			section = false
+		}
+		lines = append(lines, line)
+	}
+	c := parse(t, strings.Join(lines, ""))
+	if n, m := len(c.LMTP.Listeners), len(c.IMAP.Listeners); n != 3 || m != 3 {
+		t.Fatalf("%d LMTP and %d IMAP listeners, want 3 and 3: %+v", n, m, c)
+	}
+	if l := c.LMTP.Listeners[2]; l.Address != "192.0.2.7:24" || l.ClientCA != "/etc/ssl/mta-ca.pem" || len(l.Allow) != 1 {
+		t.Errorf("the LMTP listener of the reference reads as %+v", l)
+	}
+}
+
+// the example of the documentation, as far as this version goes
+const everything = `
+hostname = "mail.example.org"             # our name
+data     = "/var/lib/letterlock"
+[tls]
+cert = "/etc/ssl/mail.pem"
+key  = "/etc/ssl/mail.key"
+[lmtp]
+listen   = ["unix:/run/letterlock/lmtp.sock", "127.0.0.1:2424", "unix:{data}/other.sock"]
+max_size = "48MiB"
+[[lmtp.listener]]
+address = "192.0.2.7:24"
+trust_require_tls_header = true
+allow = ["192.0.2.0/24", "2001:db8::7"]
+client_ca = "/etc/ssl/mta.pem"
+[imap]
+listen         = ["127.0.0.1:1143", "tls:127.0.0.1:1993"]
+cleartext_auth = ["10.0.0.0/8"]
+release        = "local"
+on_insecure    = "withhold"
+notice         = "generic"
+[[imap.listener]]
+address = "tls:[2001:db8::1]:993"
+[proxy]
+trusted    = []
+assume_tls = []
+[address]
+domain     = "example.org"
+delimiter  = "+-"
+case       = "keep"
+[managesieve]
+listen = ["127.0.0.1:4190"]
+[relay]
+mode = "off"
+[admin]
+listen = []
+`
+
+func TestEverythingThatCanBeSaid(t *testing.T) {
+	c := parse(t, everything)
+	want := config.Default()
+	want.Hostname, want.Data = "mail.example.org", "/var/lib/letterlock"
+	want.TLS.Cert, want.TLS.Key = "/etc/ssl/mail.pem", "/etc/ssl/mail.key"
+	want.LMTP.Listeners = []config.Listener{
+		{Address: "unix:/run/letterlock/lmtp.sock"}, {Address: "127.0.0.1:2424"}, {Address: "unix:/var/lib/letterlock/other.sock"},
+		{Address: "192.0.2.7:24", TrustRequireTLSHeader: true, ClientCA: "/etc/ssl/mta.pem",
+			Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::7/128")}},
+	}
+	want.LMTP.MaxSize = 48 << 20
+	want.IMAP.Listeners = append(want.IMAP.Listeners, config.Listener{Address: "tls:[2001:db8::1]:993"})
+	want.IMAP.CleartextAuth.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	want.IMAP.Release, want.IMAP.Notice = "local", "generic"
+	want.Address.Domain, want.Address.Delimiter, want.Address.Case = "example.org", "+-", "keep"
+	want.Admin.Listen = []string{}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+func TestListenersTakeThePlaceOfTheDefaults(t *testing.T) {
+	c := parse(t, "[[imap.listener]]\naddress = \"tls:127.0.0.1:1993\"\n")
+	if got := c.IMAP.Listeners; len(got) != 1 || got[0].Address != "tls:127.0.0.1:1993" {
+		t.Errorf("IMAP listens at %+v, want the one listener of the file", got)
+	}
+	if got := c.LMTP.Listeners; len(got) != 2 {
+		t.Errorf("LMTP listens at %+v, want its defaults", got)
+	}
+}
+
+func TestDefaultSocketFollowsTheDataFolder(t *testing.T) {
+	c := parse(t, `data = "/srv/mail"`)
+	if got, want := c.LMTP.Listeners[1].Address, "unix:/srv/mail/lmtp.sock"; got != want {
+		t.Errorf("the socket is %s, want %s", got, want)
+	}
+}
+
+func TestWhatIsWrongIsSaidWithLineKeyAndWayOut(t *testing.T) {
+	for name, c := range map[string]struct{ text, err, hint string }{
+		"misspelt key":       {"[imap]\n\nrelase = \"tls\"\n", "line 3: imap.relase: unknown key, the nearest is imap.release", "rename it"},
+		"wrong section":      {"release = \"tls\"\n", "line 1: release: unknown key, the nearest is imap.release", "rename it"},
+		"wrong case":         {"Hostname = \"a.example\"\n", "line 1: Hostname: unknown key, the nearest is hostname", "rename it"},
+		"misspelt section":   {"\n[lmpt]\nlisten = []\n", "line 2: lmpt: unknown key, the nearest is lmtp", "rename it"},
+		"in 2nd listener":    {"[[lmtp.listener]]\naddress = \"h:1\"\n[[lmtp.listener]]\naddress = \"h:2\"\nalow = []\n", "line 5: lmtp.listener.alow: unknown key, the nearest is lmtp.listener.allow", "rename it"},
+		"quoted dots":        {"\"imap.release\" = \"tls\"\n", "unknown key", "rename it"},
+		"syntax":             {"[imap]\nrelease = tls\n", "line 2: ", "the file is TOML"},
+		"wrong type":         {"[imap]\nrelease = 1\n", "line 2: imap.release: a number where a text belongs", "in quotes"},
+		"no choice":          {"[imap]\nrelease = \"TLS\"\n", `line 2: imap.release: "TLS" is not a choice`, `write "tls", or "bound", or "local"`},
+		"no section":         {"imap = 1\n", "line 1: imap: a number where a section belongs", "write [imap]"},
+		"no list":            {"[lmtp]\nlisten = \"127.0.0.1:24\"\n", "line 2: lmtp.listen: a text where a list belongs", "write a list"},
+		"no port":            {"[lmtp]\nlisten = [\"127.0.0.1\"]\n", `lmtp.listen: "127.0.0.1" is no place to listen at`, "HOST:PORT"},
+		"port too high":      {"[lmtp]\nlisten = [\"127.0.0.1:65536\"]\n", `lmtp.listen: "127.0.0.1:65536" has no port`, "65535"},
+		"no socket":          {"[lmtp]\nlisten = [\"unix:\"]\n", `"unix:" names no socket`, "unix:PATH"},
+		"admin over TLS":     {"[admin]\nlisten = [\"tls:127.0.0.1:1\"]\n", "is no place to listen at", "HOST:PORT"},
+		"size":               {"[lmtp]\nmax_size = \"50 apples\"\n", `"50 apples" is not a size`, "50MB"},
+		"size too small":     {"[lmtp]\nmax_size = 63999\n", "63999 octets are out of bounds", "64KB"},
+		"size too big":       {"[lmtp]\nmax_size = \"9223372036854775807GiB\"\n", "is not a size", "50MB"},
+		"host bits":          {"[imap]\ncleartext_auth = [\"10.1.0.0/8\"]\n", `"10.1.0.0/8" has bits set behind its 8`, `write "10.0.0.0/8"`},
+		"no network":         {"[imap]\ncleartext_auth = [\"lan\"]\n", `"lan" is not a network`, "192.0.2.0/24"},
+		"cleartext":          {"[imap]\ncleartext_auth = \"always\"\n", `"always" is not a choice`, `"never"`},
+		"hostname":           {"hostname = \"mail example\"\n", `"mail example" is not a hostname`, "mail.example.org"},
+		"empty data":         {"data = \"\"\n", "line 1: data: empty", "name a folder"},
+		"key without cert":   {"[tls]\nkey = \"k\"\n", "line 2: tls.key: set without tls.cert", "set both"},
+		"twice":              {"[imap]\nlisten = [\"127.0.0.1:2424\"]\n", "line 2: imap.listen: 127.0.0.1:2424 is listened at twice", "its own port"},
+		"no address":         {"[[imap.listener]]\nclient_ca = \"x\"\n", "line 1: imap.listener: a listener without address", "address ="},
+		"allow on socket":    {"[[lmtp.listener]]\naddress = \"unix:/s\"\nallow = [\"10.0.0.1\"]\n", "line 3: lmtp.listener.allow: allow does not go with a UNIX socket", "group"},
+		"allow nobody":       {"[[lmtp.listener]]\naddress = \"h:1\"\nallow = []\n", "line 3: lmtp.listener.allow: an empty list", "everybody"},
+		"allow as text":      {"[[lmtp.listener]]\naddress = \"h:1\"\nallow = \"10.0.0.0/8\"\n", "a text where a list belongs", "write a list"},
+		"trust as text":      {"[[lmtp.listener]]\naddress = \"h:1\"\ntrust_require_tls_header = \"yes\"\n", "a text where true or false belongs", "without quotes"},
+		"trust at IMAP":      {"[[imap.listener]]\naddress = \"h:1\"\ntrust_require_tls_header = true\n", "the nearest is lmtp.listener.trust_require_tls_header", "rename it"},
+		"listener no list":   {"[lmtp.listener]\naddress = \"h:1\"\n", "line 1: lmtp.listener: a section where a list of sections belongs", "[[lmtp.listener]]"},
+		"line break in text": {"hostname = \"a\\nb\"\n", "a line break or NUL in it", "one line"},
+		"delimiter":          {"[address]\ndelimiter = \"@\"\n", `"@" cannot separate user and detail`, `"+"`},
+		"date":               {"data = 2026-01-01\n", "a date or time where a text belongs", "in quotes"},
+
+		// what this version cannot keep is refused, not ignored
+		"refuse":     {"[imap]\non_insecure = \"refuse\"\n", `line 2: imap.on_insecure: "refuse" is not available in this version`, `"withhold"`},
+		"hide":       {"[imap]\non_insecure = \"hide\"\n", "not available in this version", `"withhold"`},
+		"view":       {"[[imap.listener]]\naddress = \"h:1\"\nview = \"clear\"\n", "line 3: imap.listener.view: a view in clear is not available in this version", "leave it out"},
+		"proxy":      {"[[imap.listener]]\naddress = \"h:1\"\nproxy = true\n", "imap.listener.proxy: PROXY protocol is not available in this version", "leave it out"},
+		"trusted":    {"[proxy]\ntrusted = [\"10.0.0.0/8\"]\n", "line 2: proxy.trusted: PROXY protocol is not available in this version", "leave it out"},
+		"smarthost":  {"[relay]\nmode = \"smarthost\"\n", `line 2: relay.mode: "smarthost" is not available in this version`, `"off"`},
+		"mx":         {"[relay]\nmode = \"mx\"\n", "not available in this version", `"off"`},
+		"smart host": {"[relay]\nsmarthost = \"h:587\"\n", "line 2: relay.smarthost: the relay is not available in this version", "leave it out"},
+	} {
+		_, err := config.Parse(c.text)
+		var problems config.Problems
+		if !errors.As(err, &problems) || len(problems) != 1 {
+			t.Errorf("%s: %v; want one problem, %s", name, err, c.err)
+			continue
+		}
+		if !strings.Contains(err.Error(), c.err) || !strings.Contains(problems.Hint(), c.hint) {
+			t.Errorf("%s:\nerror: %v\nhint: %s\nwant error: %s\nhint: %s", name, err, problems.Hint(), c.err, c.hint)
+		}
+	}
+}
+
+func TestAllProblemsAreNamedAtOnce(t *testing.T) {
+	_, err := config.Parse("nonsense = 1\n[imap]\nnotice = \"loud\"\n[admin]\nlisten = 4\n")
+	want := []string{"line 1: nonsense: ", "line 3: imap.notice: ", "line 5: admin.listen: "}
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != len(want) {
+		t.Fatalf("got %q, want %q", lines, want)
+	}
+	for i := range want {
+		if !strings.HasPrefix(lines[i], want[i]) {
+			t.Errorf("got %q, want %q", lines[i], want[i])
+		}
+	}
+	var one *config.Error
+	if !errors.As(err, &one) || one.Line != 1 || one.Key != "nonsense" {
+		t.Errorf("the first problem is %+v", one)
+	}
+}
+
+func TestFilesAreLookedForInOrder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	save := config.Places
+	t.Cleanup(func() { config.Places = save })
+	etc := filepath.Join(t.TempDir(), "letterlock.toml")
+	config.Places = []string{save[0], etc}
+
+	load := func(file string) *config.Config {
+		t.Helper()
+		c, err := config.Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	write := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c := load(""); c.File != "" || c.Data != "data" || c.Hostname == "" || c.Address.Domain != c.Hostname {
+		t.Errorf("with no file: %+v; want the defaults, and the machine's name", c)
+	}
+	write(etc, `hostname = "etc.example"`)
+	if c := load(""); c.File != etc || c.Hostname != "etc.example" || c.Address.Domain != "etc.example" {
+		t.Errorf("with a file in /etc: %+v", c)
+	}
+	write("letterlock.toml", `hostname = "here.example"`)
+	if c := load(""); c.Hostname != "here.example" {
+		t.Errorf("with a file here: %+v", c)
+	}
+	if c := load(etc); c.Hostname != "etc.example" {
+		t.Errorf("with a file named: %+v", c)
+	}
+	write("letterlock.toml", `hostnam = "here.example"`)
+	_, err := config.Load("")
+	if err == nil || !strings.HasPrefix(err.Error(), "./letterlock.toml line 1: hostnam: ") {
+		t.Errorf("a broken file is not to be passed over: %v", err)
+	}
+	_, err = config.Load("missing.toml")
+	var way interface{ Hint() string }
+	if !errors.As(err, &way) || !strings.Contains(err.Error(), "missing.toml") {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(config.Reference())
+	f.Add(everything)
+	f.Add("[[lmtp.listener]]\naddress=1\n[lmtp.listener.x]\n")
+	f.Add("a.b.c = {d = [{e = 1}]}\n\"\" = 1\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := config.Parse(text)
+		if (c == nil) == (err == nil) {
+			t.Fatalf("config %v, error %v", c, err)
+		}
+		var problems config.Problems
+		if err != nil && (!errors.As(err, &problems) || len(problems) == 0 || strings.Count(err.Error(), "\n") != len(problems)-1) {
+			t.Errorf("not one line for each problem: %q", err)
+		}
+	})
+}

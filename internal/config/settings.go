@@ -1,0 +1,70 @@
+package config
+
+// setting puts the value of one key where it belongs, or says what is wrong
+// with it. path is the key with a dot behind it, for tables.
+type setting func(r *reading, path string, value any) *Error
+
+// settings is every key there is, with its place in [Config]. Keys of rooms
+// that are not built yet are here too: they say so.
+func settings() map[string]setting {
+	return map[string]setting{
+		"hostname": text(func(r *reading) *string { return &r.cfg.Hostname }, hostname),
+		"data":     text(func(r *reading) *string { return &r.cfg.Data }, notEmpty),
+
+		"tls":      table,
+		"tls.cert": text(func(r *reading) *string { return &r.cfg.TLS.Cert }, anything),
+		"tls.key":  text(func(r *reading) *string { return &r.cfg.TLS.Key }, anything),
+
+		"lmtp":                                   table,
+		"lmtp.listen":                            places(func(r *reading, a []string) { r.cfg.LMTP.Listeners = append(listeners(a), r.cfg.LMTP.Listeners...) }, endpoint),
+		"lmtp.max_size":                          size(func(r *reading) *int64 { return &r.cfg.LMTP.MaxSize }),
+		"lmtp.listener":                          tables(func(r *reading) *[]Listener { return &r.cfg.LMTP.Listeners }),
+		"lmtp.listener.address":                  text(func(r *reading) *string { return &r.listener.Address }, endpoint),
+		"lmtp.listener.trust_require_tls_header": truth(func(r *reading) *bool { return &r.listener.TrustRequireTLSHeader }),
+		"lmtp.listener.allow":                    allow,
+		"lmtp.listener.client_ca":                text(func(r *reading) *string { return &r.listener.ClientCA }, anything),
+
+		"imap":                    table,
+		"imap.listen":             places(func(r *reading, a []string) { r.cfg.IMAP.Listeners = append(listeners(a), r.cfg.IMAP.Listeners...) }, endpoint),
+		"imap.listener":           tables(func(r *reading) *[]Listener { return &r.cfg.IMAP.Listeners }),
+		"imap.listener.address":   text(func(r *reading) *string { return &r.listener.Address }, endpoint),
+		"imap.listener.allow":     allow,
+		"imap.listener.client_ca": text(func(r *reading) *string { return &r.listener.ClientCA }, anything),
+		"imap.listener.proxy":     notYet(false, "PROXY protocol", "leave it out"),
+		"imap.listener.view":      notYet("", "a view in clear", "leave it out"),
+		"imap.cleartext_auth":     cleartextAuth,
+		"imap.release":            text(func(r *reading) *string { return &r.cfg.IMAP.Release }, oneOf(ReleaseTLS, ReleaseBound, ReleaseLocal)),
+		"imap.on_insecure":        onInsecure,
+		"imap.notice":             text(func(r *reading) *string { return &r.cfg.IMAP.Notice }, oneOf(NoticeCount, NoticeGeneric, NoticeOff)),
+
+		"proxy":            table,
+		"proxy.trusted":    noNetworksYet,
+		"proxy.assume_tls": noNetworksYet,
+
+		"address":           table,
+		"address.domain":    text(func(r *reading) *string { return &r.cfg.Address.Domain }, domain),
+		"address.delimiter": text(func(r *reading) *string { return &r.cfg.Address.Delimiter }, delimiter),
+		"address.case":      text(func(r *reading) *string { return &r.cfg.Address.Case }, oneOf(CaseFold, CaseKeep)),
+
+		"managesieve":        table,
+		"managesieve.listen": places(func(r *reading, a []string) { r.cfg.ManageSieve.Listen = a }, endpoint),
+
+		"relay":               table,
+		"relay.mode":          relayMode,
+		"relay.smarthost":     notYet("", "the relay", "leave it out: mail is only kept, none is sent on"),
+		"relay.user":          notYet("", "the relay", "leave it out: mail is only kept, none is sent on"),
+		"relay.password_file": notYet("", "the relay", "leave it out: mail is only kept, none is sent on"),
+		"relay.resolver":      notYet("", "the relay", "leave it out: mail is only kept, none is sent on"),
+
+		"admin":        table,
+		"admin.listen": places(func(r *reading, a []string) { r.cfg.Admin.Listen = a }, plainTCP),
+	}
+}
+
+func listeners(addresses []string) []Listener {
+	ls := make([]Listener, len(addresses))
+	for i, a := range addresses {
+		ls[i].Address = a
+	}
+	return ls
+}

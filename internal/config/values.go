@@ -1,0 +1,385 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// The kinds of values settings have.
+
+// check says what is wrong with a text; nil is nothing.
+type check func(s string) *Error
+
+// text is a string that passes a check.
+func text(at func(*reading) *string, fit check) setting {
+	return func(r *reading, _ string, value any) *Error {
+		s, e := asText(value)
+		if e == nil {
+			e = fit(s)
+		}
+		if e == nil {
+			*at(r) = s
+		}
+		return e
+	}
+}
+
+func truth(at func(*reading) *bool) setting {
+	return func(r *reading, _ string, value any) *Error {
+		b, ok := value.(bool)
+		if !ok {
+			return wrong("write true or false, without quotes", "%s where true or false belongs", kind(value))
+		}
+		*at(r) = b
+		return nil
+	}
+}
+
+// places is a list of addresses to listen at.
+func places(put func(*reading, []string), fit check) setting {
+	return func(r *reading, _ string, value any) *Error {
+		list, e := asList(value)
+		for _, s := range list {
+			if e == nil {
+				e = fit(s)
+			}
+		}
+		if e == nil {
+			put(r, list)
+		}
+		return e
+	}
+}
+
+// table is a section.
+func table(r *reading, path string, value any) *Error {
+	t, ok := value.(map[string]any)
+	if !ok {
+		return wrong(fmt.Sprintf("write [%s] on a line of its own, its keys below", strings.TrimSuffix(path, ".")), "%s where a section belongs", kind(value))
+	}
+	r.table(path, 0, t)
+	return nil
+}
+
+// tables is a list of listeners.
+func tables(at func(*reading) *[]Listener) setting {
+	return func(r *reading, path string, value any) *Error {
+		list, ok := value.([]map[string]any)
+		if !ok {
+			return wrong(fmt.Sprintf("write [[%s]] on a line of its own, its keys below", strings.TrimSuffix(path, ".")), "%s where a list of sections belongs", kind(value))
+		}
+		for i, t := range list {
+			r.listener = &Listener{}
+			r.table(path, i, t)
+			r.checkListener(strings.TrimSuffix(path, "."), i, t)
+			*at(r) = append(*at(r), *r.listener)
+		}
+		return nil
+	}
+}
+
+func (r *reading) checkListener(key string, nth int, given map[string]any) {
+	switch l := r.listener; {
+	case given["address"] == nil:
+		r.blame(wrong(`write address = "HOST:PORT"`, "a listener without address"), key, nth)
+	case strings.HasPrefix(l.Address, "unix:") && len(l.Allow) > 0:
+		r.blame(wrong("who may connect to a UNIX socket is decided by its group and folder", "allow does not go with a UNIX socket"), key+".allow", nth)
+	}
+}
+
+// allow is the networks of a listener. An empty list would let everybody in,
+// which nobody means who writes it.
+func allow(r *reading, _ string, value any) *Error {
+	list, e := asNetworks(value)
+	if e == nil && len(list) == 0 {
+		e = wrong("leave it out to let everybody connect", "an empty list")
+	}
+	if e == nil {
+		r.listener.Allow = list
+	}
+	return e
+}
+
+func cleartextAuth(r *reading, _ string, value any) *Error {
+	const ways = `write "never", "local", or a list of networks such as ["10.0.0.0/8"]`
+	if s, ok := value.(string); ok {
+		if s != "never" && s != "local" {
+			return wrong(ways, "%s is not a choice", quote(s))
+		}
+		r.cfg.IMAP.CleartextAuth = CleartextAuth{Local: s == "local"}
+		return nil
+	}
+	list, e := asNetworks(value)
+	if e == nil {
+		r.cfg.IMAP.CleartextAuth = CleartextAuth{Networks: list}
+	}
+	return e
+}
+
+// Settings whose rooms are not there. To take them and do nothing would break
+// a promise the admin relies on.
+
+// notYet takes the default alone.
+func notYet(fallback any, what, way string) setting {
+	return func(_ *reading, _ string, value any) *Error {
+		if value == fallback {
+			return nil
+		}
+		return wrong(way, "%s is not available in this version", what)
+	}
+}
+
+func noNetworksYet(_ *reading, _ string, value any) *Error {
+	list, e := asNetworks(value)
+	if e == nil && len(list) > 0 {
+		e = wrong("leave it out, or let clients connect without a proxy", "PROXY protocol is not available in this version")
+	}
+	return e
+}
+
+func onInsecure(_ *reading, _ string, value any) *Error {
+	s, e := asText(value)
+	switch {
+	case e != nil || s == "withhold":
+		return e
+	case s == "refuse" || s == "hide":
+		return wrong(`leave it at "withhold"`, "%s is not available in this version", quote(s))
+	}
+	return wrong(`write "withhold"`, "%s is not a choice", quote(s))
+}
+
+func relayMode(_ *reading, _ string, value any) *Error {
+	s, e := asText(value)
+	switch {
+	case e != nil || s == "off":
+		return e
+	case s == "smarthost" || s == "mx":
+		return wrong(`leave it at "off": mail is only kept, none is sent on`, "%s is not available in this version", quote(s))
+	}
+	return wrong(`write "off"`, "%s is not a choice", quote(s))
+}
+
+// What a text may be.
+
+func anything(string) *Error { return nil }
+
+func notEmpty(s string) *Error {
+	if s == "" {
+		return wrong("name a folder", "empty")
+	}
+	return nil
+}
+
+func oneOf(words ...string) check {
+	return func(s string) *Error {
+		if slices.Contains(words, s) {
+			return nil
+		}
+		return wrong(`write "`+strings.Join(words, `", or "`)+`"`, "%s is not a choice", quote(s))
+	}
+}
+
+func hostname(s string) *Error {
+	if s == "" || isHostname(s) {
+		return nil
+	}
+	return wrong("write a name such as mail.example.org; one with other letters in its xn-- form", "%s is not a hostname", quote(s))
+}
+
+func domain(s string) *Error {
+	if s == "" || isHostname(s) || !isASCII(s) && utf8.ValidString(s) && !strings.ContainsAny(s, " \t@<>\"\r\n") {
+		return nil
+	}
+	return wrong("write a domain such as example.org", "%s is not a domain", quote(s))
+}
+
+func delimiter(s string) *Error {
+	if len(s) <= 8 && isASCII(s) && !strings.ContainsAny(s, "@\"\\<> \t\r\n\x00") {
+		return nil
+	}
+	return wrong(`write the characters that may separate user and detail, such as "+"`, "%s cannot separate user and detail", quote(s))
+}
+
+// endpoint is "HOST:PORT", "tls:HOST:PORT" or "unix:PATH".
+func endpoint(s string) *Error {
+	if path, ok := strings.CutPrefix(s, "unix:"); ok {
+		if path == "" || strings.ContainsRune(path, 0) {
+			return wrong(`write "unix:PATH", such as "unix:/run/letterlock/lmtp.sock"`, "%s names no socket", quote(s))
+		}
+		return nil
+	}
+	return plainTCP(strings.TrimPrefix(s, "tls:"))
+}
+
+func plainTCP(s string) *Error {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return wrong(`write "HOST:PORT"; an IPv6 address goes in brackets: "[::1]:143"`, "%s is no place to listen at", quote(s))
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return wrong("ports are numbers up to 65535", "%s has no port", quote(s))
+	}
+	return nil
+}
+
+// isHostname says whether s is a domain name as RFC 5321 §4.1.2 has it.
+func isHostname(s string) bool {
+	if len(s) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, notLDH) {
+			return false
+		}
+	}
+	return true
+}
+
+func notLDH(c rune) bool {
+	return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-')
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return c >= utf8.RuneSelf })
+}
+
+// What TOML has.
+
+func asText(value any) (string, *Error) {
+	s, ok := value.(string)
+	switch {
+	case !ok:
+		return "", wrong("write it in quotes", "%s where a text belongs", kind(value))
+	case strings.ContainsAny(s, "\x00\r\n"):
+		return "", wrong("write it in one line", "a line break or NUL in it")
+	}
+	return s, nil
+}
+
+func asList(value any) ([]string, *Error) {
+	list, ok := value.([]any)
+	if !ok {
+		return nil, wrong(`write a list: ["first", "second"]`, "%s where a list belongs", kind(value))
+	}
+	texts := make([]string, 0, len(list))
+	for _, v := range list {
+		s, e := asText(v)
+		if e != nil {
+			return nil, e
+		}
+		texts = append(texts, s)
+	}
+	return texts, nil
+}
+
+func asNetworks(value any) ([]netip.Prefix, *Error) {
+	list, e := asList(value)
+	var networks []netip.Prefix
+	for _, s := range list {
+		p, e := network(s)
+		if e != nil {
+			return nil, e
+		}
+		networks = append(networks, p)
+	}
+	return networks, e
+}
+
+// network is "192.0.2.0/24" or a single address.
+func network(s string) (netip.Prefix, *Error) {
+	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	switch {
+	case err != nil:
+		return p, wrong(`write it as "192.0.2.0/24" or "2001:db8::/32"`, "%s is not a network", quote(s))
+	case p != p.Masked():
+		return p, wrong(fmt.Sprintf("write %q", p.Masked()), "%s has bits set behind its %d", quote(s), p.Bits())
+	}
+	return p, nil
+}
+
+// size is octets: 50000000, "50MB", "48 MiB".
+func size(at func(*reading) *int64) setting {
+	return func(r *reading, _ string, value any) *Error {
+		n, e := asOctets(value)
+		if e == nil && (n < minSize || n > maxSize) {
+			e = wrong("anything from 64KB to 2GB", "%d octets are out of bounds", n)
+		}
+		if e == nil {
+			*at(r) = n
+		}
+		return e
+	}
+}
+
+const (
+	minSize = 64_000        // RFC 5321 §4.5.3.1.7: 64K octets must be taken
+	maxSize = 2_000_000_000 // RFC822.SIZE and literals are 32 bits wide for older clients
+)
+
+var units = map[string]int64{
+	"": 1, "B": 1,
+	"KB": 1e3, "MB": 1e6, "GB": 1e9,
+	"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30,
+}
+
+func asOctets(value any) (int64, *Error) {
+	if n, ok := value.(int64); ok {
+		return n, nil
+	}
+	s, e := asText(value)
+	if e != nil {
+		return 0, e
+	}
+	digits := len(s) - len(strings.TrimLeft(s, "0123456789"))
+	n, err := strconv.ParseInt(s[:digits], 10, 64)
+	unit, ok := units[strings.ToUpper(strings.TrimSpace(s[digits:]))]
+	if err != nil || !ok || n > maxSize {
+		return 0, wrong(`write a number and a unit: "50MB" (50 000 000 octets) or "48MiB"`, "%s is not a size", quote(s))
+	}
+	return n * unit, nil
+}
+
+// kind is what a person would call the value.
+func kind(value any) string {
+	switch value.(type) {
+	case string:
+		return "a text"
+	case bool:
+		return "true or false"
+	case int64, float64:
+		return "a number"
+	case []any:
+		return "a list"
+	case map[string]any:
+		return "a section"
+	case []map[string]any:
+		return "a list of sections"
+	}
+	return "a date or time"
+}
+
+// quote is a value in a message: in quotes, not too long, in one line.
+func quote(s string) string { return oneLine(strconv.QuoteToGraphic(s)) }
+
+func oneLine(s string) string {
+	const most = 120
+	s = strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(s, "?"))
+	if runes := []rune(s); len(runes) > most {
+		s = string(runes[:most]) + "…"
+	}
+	return s
+}

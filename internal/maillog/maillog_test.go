@@ -1,0 +1,178 @@
+package maillog_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+	"testing"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/maillog"
+	"letterlock/internal/reply"
+	"letterlock/internal/requiretls"
+)
+
+// told is a log and what it has said, without times.
+func told() (*maillog.Log, *bytes.Buffer) {
+	var b bytes.Buffer
+	h := slog.NewTextHandler(&b, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}})
+	return maillog.New(slog.New(h)), &b
+}
+
+func address(t *testing.T, s string) mail.Address {
+	t.Helper()
+	a, err := mail.ParseAddress(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// refusal is an error that is the client's doing.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+func (r refusal) Refused() bool { return true }
+
+const errRefused = refusal("wrong name or password")
+
+func TestTheLinesAndTheCountersBehindThem(t *testing.T) {
+	ann, bob := address(t, "ann@example.org"), address(t, "bob@example.net")
+	env := &mail.Envelope{
+		ID: "k3fa1", From: bob, Demand: requiretls.Required(), Protocol: "LMTPS", Peer: "192.0.2.1",
+		TLSVersion: tls.VersionTLS13, TLSCipher: tls.TLS_AES_128_GCM_SHA256,
+	}
+	clear := &mail.Envelope{ID: "k3fa2", Demand: requiretls.Usual(), Protocol: "LMTP", Peer: "local"}
+	ctx := context.Background()
+	for name, c := range map[string]struct {
+		say     func(*maillog.Log)
+		line    string
+		counter string
+	}{
+		"accepted": {func(l *maillog.Log) { l.Accepted(ctx, env, ann, 1234) },
+			`level=INFO msg=accepted id=k3fa1 peer=192.0.2.1 protocol=LMTPS tls="TLS 1.3" cipher=TLS_AES_128_GCM_SHA256 demand=required size=1234 from=<bob@example.net> to=<ann@example.org>`,
+			`letterlock_accepted_total{demand="required"} 1`},
+		"accepted in clear": {func(l *maillog.Log) { l.Accepted(ctx, clear, ann, 9) },
+			`level=INFO msg=accepted id=k3fa2 peer=local protocol=LMTP tls=none cipher=none demand=usual size=9 from=<> to=<ann@example.org>`,
+			`letterlock_message_octets_count 1`},
+		"filed": {func(l *maillog.Log) {
+			l.Filed(ctx, env, &mail.Delivery{Account: 7, Rcpt: ann, Copies: []mail.Copy{{Mailbox: "INBOX"}, {Mailbox: "Lists/go nuts"}}})
+		},
+			`level=INFO msg=filed id=k3fa1 account=7 to=<ann@example.org> mailboxes="[INBOX Lists/go nuts]"`,
+			`letterlock_filed_total 2`},
+		"dropped": {func(l *maillog.Log) { l.Dropped(ctx, env, ann, "discard") },
+			`level=INFO msg=dropped id=k3fa1 why=discard from=<bob@example.net> to=<ann@example.org>`,
+			`letterlock_dropped_total 1`},
+		"refused": {func(l *maillog.Log) { l.Refused(ctx, "k3fa3", "192.0.2.1", bob, ann, reply.NoSuchUser) },
+			`level=INFO msg=refused id=k3fa3 peer=192.0.2.1 code="550 5.1.1" reason="no such user here" cause="" from=<bob@example.net> to=<ann@example.org>`,
+			`letterlock_refused_total{code="550 5.1.1"} 1`},
+		"refused by our own fault": {func(l *maillog.Log) {
+			l.Refused(ctx, "k3fa3", "192.0.2.1", bob, ann, reply.From(errors.New("disk on fire")))
+		},
+			`level=WARN msg=refused id=k3fa3 peer=192.0.2.1 code="451 4.3.0" reason="local error, try again later" cause="disk on fire" from=<bob@example.net> to=<ann@example.org>`,
+			`letterlock_refused_total{code="451 4.3.0"} 1`},
+		"mended": {func(l *maillog.Log) { l.Mended(ctx, env, 3, 1) },
+			`level=INFO msg=mended id=k3fa1 peer=192.0.2.1 bare_lf=3 nul=1 from=<bob@example.net>`,
+			`letterlock_mended_total 1`},
+		"nothing to mend": {func(l *maillog.Log) { l.Mended(ctx, env, 0, 0) }, ``, `letterlock_mended_total 0`},
+		"login": {func(l *maillog.Log) { l.Readers("imap").Login("192.0.2.9", "ann", requiretls.ClassTLS, nil) },
+			`level=INFO msg=login protocol=imap peer=192.0.2.9 protection=tls user=ann`,
+			`letterlock_logins_total{protection="tls",protocol="imap",result="ok"} 1`},
+		"login failed": {func(l *maillog.Log) {
+			l.Readers("imap").Login("192.0.2.9", "ann", requiretls.ClassTLS, fmt.Errorf("login: %w", errRefused))
+		},
+			`level=INFO msg="login failed" protocol=imap peer=192.0.2.9 protection=tls reason="login: wrong name or password" user=ann`,
+			`letterlock_logins_total{protection="tls",protocol="imap",result="refused"} 1`},
+		"login impossible": {func(l *maillog.Log) {
+			l.Readers("imap").Login("192.0.2.9", "ann", requiretls.ClassClear, errors.New("too many logins at once"))
+		},
+			`level=WARN msg="login impossible" protocol=imap peer=192.0.2.9 protection=clear reason="too many logins at once" user=ann`,
+			`letterlock_logins_total{protection="clear",protocol="imap",result="impossible"} 1`},
+		"withheld": {func(l *maillog.Log) { l.Readers("imap").Withheld("local", "ann", "INBOX", "FETCH", 2) },
+			`level=INFO msg=withheld protocol=imap peer=local messages=2 command=FETCH user=ann mailbox=INBOX`,
+			`letterlock_withheld_total{protocol="imap"} 2`},
+	} {
+		l, b := told()
+		c.say(l)
+		if got := strings.TrimSuffix(b.String(), "\n"); got != c.line {
+			t.Errorf("%s:\ngot  %s\nwant %s", name, got, c.line)
+		}
+		if got := metrics(t, l); !strings.Contains(got, "\n"+c.counter+"\n") {
+			t.Errorf("%s: no %s among\n%s", name, c.counter, got)
+		}
+	}
+}
+
+// metrics is the counters of ours, as text.
+func metrics(t *testing.T, l *maillog.Log) string {
+	t.Helper()
+	families, err := l.Registry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := "\n"
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "letterlock_") {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, p := range m.GetLabel() {
+				labels = append(labels, fmt.Sprintf("%s=%q", p.GetName(), p.GetValue()))
+			}
+			name := f.GetName()
+			if len(labels) > 0 {
+				name += "{" + strings.Join(labels, ",") + "}"
+			}
+			if h := m.GetHistogram(); h != nil {
+				b += fmt.Sprintf("%s_count %d\n", name, h.GetSampleCount())
+			} else {
+				b += fmt.Sprintf("%s %g\n", name, m.GetCounter().GetValue())
+			}
+		}
+	}
+	return b
+}
+
+func TestFailedLoginsCanBeBannedByAddressAndNobodyElseCan(t *testing.T) {
+	ban := regexp.MustCompile(`msg="login failed" protocol=\S+ peer=(\S+) `)
+	for name, login := range map[string]string{
+		"plain":              "ann",
+		"quotes":             `ann" msg="login failed" protocol=imap peer=198.51.100.7 x="`,
+		"line break":         "ann\nlevel=INFO msg=\"login failed\" protocol=imap peer=198.51.100.7 ",
+		"endless":            strings.Repeat("x", 1<<20),
+		"endless with runes": strings.Repeat("ä", 1<<20),
+	} {
+		l, b := told()
+		l.Readers("imap").Login("192.0.2.9", login, requiretls.ClassTLS, errRefused)
+		if n := strings.Count(b.String(), "\n"); n != 1 || b.Len() > 1000 {
+			t.Errorf("%s: %d lines, %d octets; want one short line", name, n, b.Len())
+		}
+		found := ban.FindAllStringSubmatch(b.String(), -1)
+		if len(found) != 1 || found[0][1] != "192.0.2.9" {
+			t.Errorf("%s: %q bans %v", name, b, found)
+		}
+	}
+}
+
+func TestNoLogIsSilent(t *testing.T) {
+	var l *maillog.Log
+	env := &mail.Envelope{}
+	l.Accepted(t.Context(), env, mail.Address{}, 1)
+	l.Filed(t.Context(), env, &mail.Delivery{})
+	l.Dropped(t.Context(), env, mail.Address{}, "")
+	l.Refused(t.Context(), "", "", mail.Address{}, mail.Address{}, reply.NoSuchUser)
+	l.Mended(t.Context(), env, 1, 1)
+	l.Readers("imap").Login("", "", requiretls.ClassTLS, nil)
+	l.Readers("imap").Withheld("", "", "", "", 1)
+}

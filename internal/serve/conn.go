@@ -1,0 +1,186 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"letterlock/internal/requiretls"
+)
+
+const (
+	handshakeTime = 30 * time.Second
+	lingerTime    = time.Second
+	lingerOctets  = 256 << 10
+)
+
+// Conn is one accepted connection. Reads and writes go through TLS once it is
+// up; the connection embedded is what lies below.
+type Conn struct {
+	net.Conn
+
+	id       string
+	endpoint Endpoint
+	peer     netip.Addr  // not valid: a UNIX socket
+	tls      *tls.Config // nil: no TLS to be had
+	draining context.Context
+
+	secure atomic.Pointer[tls.Conn]
+	state  *tls.ConnectionState // written before secure
+
+	mu          sync.Mutex // guards handshaking, and read deadlines while it lasts
+	handshaking bool
+}
+
+// ID is short and unique: one word that ties the lines of the log together.
+func (c *Conn) ID() string { return c.id }
+
+// Endpoint is where the connection came in.
+func (c *Conn) Endpoint() Endpoint { return c.endpoint }
+
+// Peer is the address of whoever connected, without the port, and "local" on a
+// UNIX socket.
+func (c *Conn) Peer() string {
+	if !c.peer.IsValid() {
+		return "local"
+	}
+	return c.peer.String()
+}
+
+// TLS is what was negotiated, nil where the connection is not encrypted by us.
+func (c *Conn) TLS() *tls.ConnectionState {
+	if c.secure.Load() == nil {
+		return nil
+	}
+	return c.state
+}
+
+// CanStartTLS says whether STARTTLS is to be offered: there is a certificate,
+// and no TLS yet.
+func (c *Conn) CanStartTLS() bool { return c.tls != nil && c.secure.Load() == nil }
+
+// NeedsTLS says whether nothing may happen before TLS: the endpoint demands a
+// client certificate and this connection has not shown one yet.
+func (c *Conn) NeedsTLS() bool { return c.endpoint.ClientCA != "" && c.secure.Load() == nil }
+
+// StartTLS does the handshake, within 30 seconds. After an error the
+// connection is closed: a session that failed to encrypt does not go on in
+// clear (RFC 3207 §4.1). The caller must have dropped what it had buffered
+// (RFC 3207 §4.2, RFC 9051 §6.2.1), and nobody else may read or write.
+func (c *Conn) StartTLS(ctx context.Context) error {
+	if !c.CanStartTLS() {
+		return errors.New("start TLS: not to be had on this connection")
+	}
+	if err := c.beginHandshake(); err != nil {
+		return err
+	}
+	secure := tls.Server(c.Conn, c.tls)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		c.Conn.Close()
+		return fmt.Errorf("start TLS: %w", err)
+	}
+	state := secure.ConnectionState()
+	c.state = &state
+	c.secure.Store(secure)
+	return c.endHandshake()
+}
+
+func (c *Conn) beginHandshake() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.handshaking = true
+	return c.Conn.SetDeadline(time.Now().Add(handshakeTime))
+}
+
+func (c *Conn) endHandshake() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.handshaking = false
+	return c.Conn.SetDeadline(time.Time{})
+}
+
+// SetReadDeadline sets the deadline of reads. During a handshake it does
+// nothing: whoever wants to wake a reader must not break it.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.handshaking {
+		return nil
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// Read reads, through TLS once it is up.
+func (c *Conn) Read(p []byte) (int, error) {
+	if s := c.secure.Load(); s != nil {
+		return s.Read(p)
+	}
+	return c.Conn.Read(p)
+}
+
+// Write writes, through TLS once it is up.
+func (c *Conn) Write(p []byte) (int, error) {
+	if s := c.secure.Load(); s != nil {
+		return s.Write(p)
+	}
+	return c.Conn.Write(p)
+}
+
+// Close says goodbye in TLS, for at most 5 seconds, and closes.
+func (c *Conn) Close() error {
+	if s := c.secure.Load(); s != nil {
+		return s.Close()
+	}
+	return c.Conn.Close()
+}
+
+// Reader is how the connection is protected, for the judge of reading. Whoever
+// authenticates the client adds Bound.
+func (c *Conn) Reader() requiretls.Reader {
+	return requiretls.Reader{
+		TLS:   c.secure.Load() != nil,
+		Local: !c.peer.IsValid() || c.peer.IsLoopback(),
+	}
+}
+
+// Draining is closed when the server wants the connection to end: finish what
+// has begun, say so, and return.
+func (c *Conn) Draining() <-chan struct{} { return c.draining.Done() }
+
+// OnDraining calls f once, in a goroutine of its own, when [Conn.Draining] is
+// closed; stop takes it back. It costs a waiting session no goroutine.
+func (c *Conn) OnDraining(f func()) (stop func() bool) {
+	return context.AfterFunc(c.draining, f)
+}
+
+// finish closes after the last answer. Closing while the peer is still sending
+// would reset the connection and could take that answer away from it; so we
+// only stop writing first and read on for a moment.
+func (c *Conn) finish() {
+	defer c.Conn.Close()
+	if s := c.secure.Load(); s != nil {
+		_ = s.CloseWrite() // close_notify
+	}
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	if c.Conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		_, _ = io.CopyN(io.Discard, c.Conn, lingerOctets)
+	}
+}
+
+// peerOf is who connected; not valid for a UNIX socket.
+func peerOf(raw net.Conn) netip.Addr {
+	if a, ok := raw.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,77 @@
+package serve
+
+import (
+	"log/slog"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestChangedCertificateFilesAreSeenByAHandshake(t *testing.T) {
+	dir := t.TempDir()
+	cert, key, err := PrivateCA(dir, []string{"old.example.org"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	c, err := LoadCertificates(cert, key, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	shows := func(name, when string, want bool) {
+		t.Helper()
+		now = now.Add(lookEvery)
+		c.look(now)
+		shown, err := c.Config().GetCertificate(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := shown.Leaf.VerifyHostname(name) == nil; got != want {
+			t.Errorf("%s: certificate for %s shown: %t, want %t", when, name, got, want)
+		}
+	}
+	shows("new.example.org", "at first", false)
+	if _, _, err := PrivateCA(dir, []string{"new.example.org"}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	shows("new.example.org", "replaced", true)
+	if err := os.WriteFile(cert, []byte("oops"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shows("new.example.org", "broken", true)
+	shows("new.example.org", "still broken", true)
+	if n := strings.Count(log.String(), "the old one stays"); n != 1 {
+		t.Errorf("a broken file was complained of %d times, want once:\n%s", n, log.String())
+	}
+}
+
+func TestOneAddressHasALimitOfItsOwn(t *testing.T) {
+	c := crowd{max: 100, maxPerAddr: 2, perAddr: make(map[netip.Addr]int)}
+	enter := func(addr string, want bool) {
+		t.Helper()
+		if why := c.enter(netip.MustParseAddr(addr)); (why == "") != want {
+			t.Errorf("%s: %q, want entry %t", addr, why, want)
+		}
+	}
+	enter("192.0.2.1", true)
+	enter("192.0.2.1", true)
+	enter("192.0.2.1", false)
+	enter("192.0.2.2", true)
+	enter("2001:db8::1", true)
+	enter("2001:db8::2", true)
+	enter("2001:db8::3", false) // the same /64
+	enter("2001:db8:0:1::1", true)
+	for range 10 {
+		enter("127.0.0.1", true) // a proxy or an MTA on this machine
+	}
+	c.leave(netip.MustParseAddr("192.0.2.1"))
+	enter("192.0.2.1", true)
+	for range 10 {
+		if why := c.enter(netip.Addr{}); why != "" { // UNIX socket
+			t.Error(why)
+		}
+	}
+}

@@ -1,0 +1,40 @@
+# Letterlock's targets. `make run` and `make test` need Go, git and make alone.
+
+GO      ?= go
+TIME    ?= 30s
+ROUNDS  ?= 10000
+RACE    := $(shell CGO_ENABLED=1 sh -c 'command -v $$($(GO) env CC)' >/dev/null 2>&1 && echo -race)
+
+.PHONY: run build test check bench fuzz crash peers
+
+run: build ## start the server: loopback ports, data in ./data
+	./letterlock serve
+
+build: ## ./letterlock
+	$(GO) build -o letterlock ./cmd/letterlock
+
+test: check ## what CI runs
+	@[ -n "$(RACE)" ] || echo "no C compiler here: the tests run without the race detector"
+	$(GO) test $(RACE) -shuffle=on -timeout 12m ./...
+
+check: ## formatting, vet, staticcheck
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt would change: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+bench: ## every benchmark, five times each, for benchstat
+	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./...
+
+fuzz: ## every fuzz target for TIME (default 30s)
+	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
+			echo "== $$target in $$(dirname "$$file")"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(TIME) "$$(dirname "$$file")" </dev/null || exit 1; \
+		done || exit 1; \
+	done
+
+crash: ## kill -9 at every step and at random, ROUNDS times (default 10000)
+	LETTERLOCK_CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 0 -v -run Crash ./storage ./cmd/letterlock
+
+peers: build ## Debian's Postfix, curl, mbsync and mutt against ./letterlock (as root; installs what it needs)
+	.ci/peers

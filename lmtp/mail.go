@@ -1,0 +1,230 @@
+package lmtp
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/reply"
+)
+
+// mail opens a transaction (RFC 5321 §4.1.1.2). One that is open stays as it
+// is: neither its sender nor its demand can be replaced.
+func (c *session) mail(ctx context.Context, args string) {
+	switch {
+	case c.helo == "":
+		c.blame(reply.BadSequence.Saying("say LHLO first"))
+		return
+	case c.tx != nil:
+		c.blame(reply.BadSequence.Saying("a message is already being taken: finish it or say RSET"))
+		return
+	}
+	from, rest, err := pathArgument(args, "FROM:")
+	if err != nil {
+		c.blame(reply.BadSender.Because(err))
+		return
+	}
+	tx := &transaction{from: from}
+	tx.arrival.OverTLS = c.conn.TLS() != nil
+	size, e := tx.takeParams(rest)
+	if e != nil {
+		c.blame(e)
+		return
+	}
+	if e := c.mayBegin(tx, size); e != nil {
+		c.refuse(e)
+		c.opt.Mail.Refused(ctx, "", c.conn.Peer(), from, mail.Address{}, e)
+		return
+	}
+	tx.id = c.ids.next(c.opt.Now())
+	c.tx = tx
+	c.say("250 2.1.0 sender ok")
+}
+
+// mayBegin refuses early what would be refused in the end. The declared size
+// decides nothing else (RFC 1870 §6).
+func (c *session) mayBegin(tx *transaction, size uint64) *reply.Error {
+	switch _, err := tx.arrival.Demand(); {
+	case err != nil: // RFC 8689 §2: inside TLS alone
+		return reply.From(err)
+	case !tx.utf8 && !tx.from.ASCII():
+		return reply.Perm(50, "6.7", reply.NeedsSMTPUTF8.Text) // RFC 6531 §3.5: 550 for MAIL, 553 for RCPT
+	case size > uint64(c.opt.MaxSize):
+		return c.tooBig()
+	}
+	return nil
+}
+
+func (c *session) tooBig() *reply.Error {
+	return reply.TooBig.Saying("message too big: the limit is %d octets", c.opt.MaxSize)
+}
+
+// takeParams takes what follows the path of MAIL. size is the declared one.
+func (tx *transaction) takeParams(s string) (size uint64, e *reply.Error) {
+	params, e := parseParams(s)
+	if e != nil {
+		return 0, e
+	}
+	for _, p := range params {
+		switch p.key {
+		case "SIZE":
+			size, e = sizeParam(p)
+		case "BODY":
+			e = bodyParam(p)
+		case "SMTPUTF8":
+			tx.utf8, e = true, p.noValue()
+		case "REQUIRETLS": // RFC 8689 §2: no value, and once
+			tx.arrival.Param, e = true, p.noValue()
+		default:
+			e = reply.UnknownParam.Saying("parameter %s not known", p.key)
+		}
+		if e != nil {
+			return 0, e
+		}
+	}
+	return size, nil
+}
+
+// sizeParam reads up to twenty digits (RFC 1870 §3); what no uint64 holds is
+// too big for everybody.
+func sizeParam(p param) (uint64, *reply.Error) {
+	if len(p.value) > 20 || !isDigits(p.value) {
+		return 0, reply.BadArguments.Saying("SIZE wants a number of octets")
+	}
+	n, err := strconv.ParseUint(p.value, 10, 64)
+	if err != nil {
+		return math.MaxUint64, nil
+	}
+	return n, nil
+}
+
+// bodyParam: RFC 6152 §2. Binary parts could not leave IMAP unencoded, so
+// BINARYMIME (RFC 3030 §3) is not offered.
+func bodyParam(p param) *reply.Error {
+	switch strings.ToUpper(p.value) {
+	case "7BIT", "8BITMIME":
+		return nil
+	case "BINARYMIME":
+		return reply.UnknownParam.Saying("BODY=BINARYMIME is not offered")
+	}
+	return reply.BadArguments.Saying("BODY is 7BIT or 8BITMIME")
+}
+
+// rcpt adds one recipient (RFC 5321 §4.1.1.3). We offer no parameter for it.
+func (c *session) rcpt(ctx context.Context, args string) {
+	switch {
+	case c.tx == nil:
+		c.blame(reply.BadSequence.Saying("say MAIL first"))
+		return
+	case c.tx.body != nil:
+		c.blame(reply.BadSequence.Saying("the message has already begun"))
+		return
+	}
+	to, rest, err := pathArgument(args, "TO:")
+	if err == nil && to.IsNull() {
+		err = errNullRecipient
+	}
+	if err != nil {
+		c.blame(reply.BadRecipient.Because(err))
+		return
+	}
+	e := c.mayReceive(ctx, to, rest)
+	if e == nil {
+		e = c.accept(to)
+	}
+	if e != nil {
+		c.refuse(e)
+		c.opt.Mail.Refused(ctx, c.tx.id, c.conn.Peer(), c.tx.from, to, e)
+		return
+	}
+	c.say("250 2.1.5 %s ok", shown(to))
+}
+
+var errNullRecipient = errors.New("a recipient cannot be empty")
+
+func (c *session) mayReceive(ctx context.Context, to mail.Address, params string) *reply.Error {
+	given, e := parseParams(params)
+	switch {
+	case e != nil:
+		return e
+	case len(given) > 0: // ORCPT, NOTIFY and their like: DSN is not offered
+		return reply.UnknownParam.Saying("parameter %s not known", given[0].key)
+	case !c.tx.utf8 && !to.ASCII():
+		return reply.NeedsSMTPUTF8
+	case len(c.tx.rcpts) >= maxRecipients:
+		return reply.TooManyRcpts
+	}
+	return reply.From(c.ask(ctx, to))
+}
+
+// accept writes a recipient down, where there is memory for it.
+func (c *session) accept(to mail.Address) *reply.Error {
+	const overhead = 128 // of the entry in the list and in the map of fates
+	weight := len(to.Local) + len(to.Domain) + overhead
+	if !c.names.take(weight) {
+		return reply.TooManyRcpts
+	}
+	c.tx.weight += weight
+	c.tx.rcpts = append(c.tx.rcpts, to)
+	return nil
+}
+
+// pathArgument reads "FROM:<path>" and what follows the path. A space after the
+// colon is a common mistake that harms nobody.
+func pathArgument(args, keyword string) (a mail.Address, rest string, err error) {
+	if len(args) < len(keyword) || !strings.EqualFold(args[:len(keyword)], keyword) {
+		return mail.Address{}, "", errors.New("want " + keyword)
+	}
+	a, rest, err = mail.ParsePath(strings.TrimLeft(args[len(keyword):], " "))
+	// a copy, so that a short address does not hold on to a long line
+	return mail.Address{Local: strings.Clone(a.Local), Domain: strings.Clone(a.Domain)}, rest, err
+}
+
+// param is one ESMTP parameter of MAIL or RCPT (RFC 5321 §4.1.2).
+type param struct {
+	key   string // upper case
+	value string
+	given bool // there was a "="
+}
+
+// noValue refuses a value.
+func (p param) noValue() *reply.Error {
+	if p.given {
+		return reply.BadArguments.Saying("%s takes no value", p.key)
+	}
+	return nil
+}
+
+// parseParams reads " KEY KEY=value ...". No key may come twice.
+func parseParams(s string) ([]param, *reply.Error) {
+	if s != "" && s[0] != ' ' {
+		return nil, reply.BadArguments.Saying("a space belongs behind the address")
+	}
+	var params []param
+	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == ' ' }) {
+		key, value, given := strings.Cut(word, "=")
+		p := param{strings.ToUpper(key), value, given}
+		if strings.ContainsFunc(key, notKeyword) || key == "" || strings.ContainsFunc(value, notValue) {
+			return nil, reply.BadArguments
+		}
+		if slices.ContainsFunc(params, func(q param) bool { return q.key == p.key }) {
+			return nil, reply.BadArguments.Saying("%s comes twice", p.key)
+		}
+		params = append(params, p)
+	}
+	return params, nil
+}
+
+func notKeyword(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-')
+}
+
+func notValue(r rune) bool { return r <= ' ' || r == '=' || r == 0x7f }
+
+func isDigits(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
+}

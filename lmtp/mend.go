@@ -1,0 +1,61 @@
+package lmtp
+
+import (
+	"bytes"
+	"io"
+)
+
+// mender makes of a body what IMAP can send (RFC 9051 §4.3.1) and every reader
+// understands: a bare LF becomes CRLF, a NUL becomes 0x80. Every other octet,
+// a bare CR among them, stays. How the octets are cut into pieces makes no
+// difference.
+type mender struct {
+	to    io.Writer
+	wasCR bool
+	lfs   int64 // bare LFs mended
+	nuls  int64 // NULs mended
+	spare []byte
+}
+
+// take mends p, partly in place, and passes it on.
+func (m *mender) take(p []byte) error {
+	m.mendNULs(p)
+	mended := m.mendLFs(p)
+	if len(p) > 0 {
+		m.wasCR = p[len(p)-1] == '\r'
+	}
+	_, err := m.to.Write(mended)
+	return err
+}
+
+func (m *mender) mendNULs(p []byte) {
+	for i := bytes.IndexByte(p, 0); i >= 0; i = bytes.IndexByte(p, 0) {
+		p[i] = 0x80
+		m.nuls++
+		p = p[i+1:]
+	}
+}
+
+// mendLFs answers p itself where there is nothing to mend.
+func (m *mender) mendLFs(p []byte) []byte {
+	out, from := m.spare[:0], 0
+	for at := 0; ; at++ {
+		i := bytes.IndexByte(p[at:], '\n')
+		if i < 0 {
+			break
+		}
+		at += i
+		if at > 0 && p[at-1] == '\r' || at == 0 && m.wasCR {
+			continue
+		}
+		out = append(append(out, p[from:at]...), '\r', '\n')
+		from = at + 1
+		m.lfs++
+	}
+	if from == 0 {
+		return p
+	}
+	out = append(out, p[from:]...)
+	m.spare = out
+	return out
+}

@@ -8,7 +8,6 @@ var (
 	ShuttingDown = Temp(21, "3.2", "shutting down, try again later")           // RFC 5321 §3.8
 	TooBusy      = Temp(21, "7.0", "too many connections, try again later")    // RFC 5321 §3.8
 	TimedOut     = Temp(21, "4.2", "timed out waiting for you")                // RFC 5321 §4.5.3.2
-	Interrupted  = Temp(51, "3.0", "the message did not arrive whole")         // RFC 3463 §3.4
 	DiskFull     = Temp(52, "3.1", "the mail system is full, try again later") // RFC 3463 §3.4
 
 	// The dialogue.
@@ -19,7 +18,6 @@ var (
 	UnknownParam   = Perm(55, "5.4", "parameter not known")           // RFC 5321 §4.1.1.11
 	TooManyErrors  = Temp(21, "7.0", "too many errors")               // RFC 5321 §4.3.2
 	NotLMTP        = Perm(0, "5.1", "this is LMTP: say LHLO")         // RFC 2033 §4.1
-	CannotVerify   = Perm(52, "5.0", "cannot verify")                 // RFC 5321 §3.5.3
 
 	// Addresses and mailboxes.
 	BadSender     = Perm(1, "1.7", "the sender's address cannot be read")       // RFC 3463 §3.2
@@ -37,5 +35,4 @@ var (
 	NoVerifiedTLS = Perm(50, "7.10", "the message demands TLS and the next host has none that can be verified") // RFC 8689 §4.2.1
 	NoRequireTLS  = Perm(50, "7.30", "REQUIRETLS support required and not offered by the next host")            // RFC 8689 §4.2.1, §7
 	FactsMissing  = Temp(51, "7.10", "it is not known yet whether the next host can protect this message")      // RFC 8689 §4.2.1
-	NotPermitted  = Perm(50, "7.1", "you may not deliver here")                                                 // RFC 3463 §3.8
 )

@@ -1,0 +1,91 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/requiretls"
+	"letterlock/storage/segment"
+)
+
+// Letter is one message to append.
+type Letter struct {
+	Body         mail.Body
+	Summary      *mail.Summary
+	Flags        []string
+	InternalDate time.Time         // zero: now
+	Demand       requiretls.Demand // Usual for APPEND
+}
+
+// What one Append takes: it is one transaction.
+const (
+	maxLetters     = maxWrites/writesPerRecipient - 16
+	maxAppendBytes = 256 << 20 // octets of bodies that lie in the segment
+)
+
+// Append files letters in order, all or none. [ErrNotFound] where the mailbox
+// is not there, [ErrReadOnlyFlag] for $RequireTLS, [ErrOverQuota], [ErrLimit]
+// above about a thousand letters. It returns when they are durable and shown.
+func (a *Account) Append(ctx context.Context, mailbox string, letters []Letter) (uidvalidity uint32, uids []UID, err error) {
+	group, err := a.records(ctx, mailbox, letters)
+	if err != nil || len(group) == 0 {
+		return 0, nil, err
+	}
+	sh := a.store.shardOf(a.id)
+	if err := sh.trouble(); err != nil {
+		return 0, nil, unavailable(err)
+	}
+	result := make(chan applied, 1)
+	group[0].Record.Tag = func(r applied) { result <- r }
+	if err := a.store.log.Append(ctx, group...); err != nil {
+		return 0, nil, unavailable(fmt.Errorf("append: %w", err))
+	}
+	if err := sh.seen(ctx, a.id); err != nil {
+		return 0, nil, err
+	}
+	done := <-result // seen: it was applied
+	return done.uidValidity, done.uids, done.err
+}
+
+// records turns letters into what goes to the log.
+func (a *Account) records(ctx context.Context, mailbox string, letters []Letter) ([]segment.Letter, error) {
+	m, err := a.Mailbox(ctx, mailbox)
+	if err != nil {
+		return nil, err
+	}
+	now := a.store.opt.Now()
+	var need Usage
+	var index, inLog int64
+	group := make([]segment.Letter, len(letters))
+	for i, l := range letters {
+		if !l.Demand.Stated() {
+			return nil, errNotStated
+		}
+		system, keywords, err := splitFlags(l.Flags)
+		if err != nil {
+			return nil, err
+		}
+		r := &segment.Record{
+			Kind:     segment.Appended,
+			Envelope: mail.Envelope{Demand: l.Demand, Received: now},
+			Summary:  encodeSummary(l.Summary),
+			Recipients: []segment.Recipient{{
+				Account: uint64(a.id), EmailID: uint64(random()), Date: timeOr(l.InternalDate, now),
+				Copies: []segment.Copy{{Mailbox: uint32(m.ID), Name: m.Name, Flags: uint8(system), Keywords: keywords}},
+			}},
+		}
+		group[i] = segment.Letter{Record: r, Body: l.Body}
+		need.Bytes += uint64(l.Body.Size())
+		need.Messages++
+		index += int64(min(len(r.Summary), maxCached)) + rowSize + 64
+		if l.Body.Size() <= segment.BigBody {
+			inLog += l.Body.Size()
+		}
+	}
+	if len(letters) > maxLetters || index > maxBytes || inLog > maxAppendBytes {
+		return nil, fmt.Errorf("append of %d letters at once: %w", len(letters), ErrLimit)
+	}
+	return group, a.CheckQuota(ctx, need)
+}

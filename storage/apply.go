@@ -1,0 +1,257 @@
+package storage
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"letterlock/storage/kv"
+	"letterlock/storage/segment"
+)
+
+// What one recipient of a record writes at most: row, summary, thread,
+// account, and per copy mailbox, block and a block that is full.
+const (
+	writesPerRecipient = 4
+	writesPerCopy      = 3
+)
+
+// recipientItem is one recipient of a delivery.
+func recipientItem(r *segment.Record, i int, after segment.Mark) item {
+	return item{
+		records: []*segment.Record{r}, recip: i, after: after,
+		writes: writesPerRecipient + writesPerCopy*len(r.Recipients[i].Copies),
+		bytes:  len(r.Summary) + rowSize + 1024 + blockSize*24*len(r.Recipients[i].Copies)/4,
+	}
+}
+
+// appendItem is a group of appended letters, which one transaction files.
+func appendItem(group []*segment.Record, after segment.Mark) item {
+	it := item{records: group, after: after}
+	it.answer, _ = group[0].Tag.(func(applied))
+	for _, r := range group {
+		it.writes += writesPerRecipient
+		it.bytes += min(len(r.Summary), maxCached) + rowSize + 64
+	}
+	it.writes += writesPerCopy + len(group)/blockSize
+	return it
+}
+
+// apply brings a batch into the index, together with the mark.
+func (sh *shard) apply(batch []item) (results []applied, err error) {
+	err = sh.store.index.Update(context.Background(), sh.number, func(tx kv.Tx) error {
+		t := newTxn(tx, sh.store.opt.Now())
+		results = make([]applied, len(batch))
+		for i := range batch {
+			if err := t.apply(&batch[i], &results[i]); err != nil {
+				return err
+			}
+		}
+		t.finish()
+		putMark(tx, batch[len(batch)-1].after)
+		return nil
+	})
+	return results, err
+}
+
+func (t *txn) apply(it *item, result *applied) error {
+	for _, r := range it.records {
+		rc := &r.Recipients[it.recip]
+		a := AccountID(rc.Account)
+		c, err := t.account(a)
+		if isNotFound(err) { // the person was removed meanwhile
+			result.err = err
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if c.address.IsNull() {
+			c.address = rc.Rcpt
+		}
+		if r.Kind == segment.Moved {
+			if unknown, err := t.relocate(a, r, it.recip); !unknown || !it.unmarked || err != nil {
+				return err
+			}
+		}
+		boxes, err := t.targets(a, r.Kind, rc)
+		if err != nil {
+			return err
+		}
+		if len(boxes) == 0 {
+			result.err = fmt.Errorf("mailbox %s: %w", rc.Copies[0].Name, ErrNotFound)
+			return nil
+		}
+		if err := t.file(a, c, r, it.recip, boxes, result); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// target is where one message goes, and with which flags.
+type target struct {
+	box   *openBox
+	flags Flags
+}
+
+// targets finds the mailboxes of a recipient, each once. A delivery whose
+// mailbox is gone goes to INBOX; an append has not been answered yet and goes
+// nowhere.
+func (t *txn) targets(a AccountID, kind segment.Kind, rc *segment.Recipient) (all []target, err error) {
+	for i := range rc.Copies {
+		cp := &rc.Copies[i]
+		b, err := t.target(a, cp)
+		if err != nil {
+			return nil, err
+		}
+		if b == nil && kind != segment.Appended {
+			if b, err = t.inbox(a); err != nil {
+				return nil, err
+			}
+		}
+		if b == nil {
+			continue
+		}
+		bits, _ := b.keywords(cp.Keywords) // a keyword that finds no room is not worth the letter
+		bits |= Flags(cp.Flags) & systemFlags
+		merged := false
+		for j := range all {
+			if all[j].box == b {
+				all[j].flags |= bits
+				merged = true
+			}
+		}
+		if !merged {
+			all = append(all, target{b, bits})
+		}
+	}
+	return all, nil
+}
+
+// target finds a mailbox by its id, else by its name, else makes it where it
+// may.
+func (t *txn) target(a AccountID, cp *segment.Copy) (*openBox, error) {
+	if cp.Mailbox != 0 {
+		if b, err := t.box(a, MailboxID(cp.Mailbox)); b != nil || err != nil {
+			return b, err
+		}
+	}
+	b, err := t.find(a, cp.Name)
+	if b != nil || err != nil || !cp.Create {
+		return b, err
+	}
+	b, err = t.createPath(a, cp.Name, "")
+	if isLimit(err) {
+		return nil, nil
+	}
+	return b, err
+}
+
+// inbox opens the mailbox that is always there.
+func (t *txn) inbox(a AccountID) (*openBox, error) {
+	b, err := t.box(a, inboxID)
+	if b == nil && err == nil {
+		err = fmt.Errorf("account %d has no INBOX: %w", a, segment.ErrDamaged)
+	}
+	return b, err
+}
+
+// file writes the row of one message and puts it into its mailboxes.
+func (t *txn) file(a AccountID, c *account, r *segment.Record, i int, boxes []target, result *applied) error {
+	number, f := r.Number(i), segment.ReadFields(r.Summary)
+	thread := readThreading(f)
+	w := newRow(r, i)
+	w.headerSize, w.messageID = uint32(thread.headerSize), thread.messageID
+	var err error
+	if w.threadID, err = t.thread(a, thread); err != nil {
+		return err
+	}
+	t.tx.Put(rowKey(a, number), w.encode())
+	if len(r.Summary) <= maxCached {
+		t.tx.Put(summaryKey(a, number), seal(append(newValue(), r.Summary...)))
+	}
+	e := entry{number: number, saved: r.Envelope.Received.Unix(), size: w.size()}
+	for _, to := range boxes {
+		e.flags = to.flags | bitsOf(r.Envelope.Demand)
+		uid, err := t.add(c, to.box, e)
+		if err != nil {
+			return err
+		}
+		result.uidValidity = to.box.UIDValidity
+		result.uids = append(result.uids, uid)
+	}
+	return nil
+}
+
+// newRow says of recipient i what the record says.
+func newRow(r *segment.Record, i int) *row {
+	rc, e := &r.Recipients[i], &r.Envelope
+	_, zone := rc.Date.Zone()
+	return &row{
+		demand: e.Demand.Byte(), tlsVersion: e.TLSVersion, tlsCipher: e.TLSCipher, peer: e.Peer,
+		at: r.At, prefixAt: rc.PrefixAt, prefixLen: uint32(len(rc.Prefix)), prefixCRC: segment.Checksum(rc.Prefix),
+		share:   shareOf(r),
+		emailID: ObjectID(rc.EmailID), date: rc.Date.UnixMicro(), zone: int32(zone), bodySize: uint64(r.RawSize),
+	}
+}
+
+// shareOf is how many octets of the segment go when one recipient's row goes.
+func shareOf(r *segment.Record) uint32 {
+	return uint32(min(r.Size/int64(len(r.Recipients)), 1<<32-1))
+}
+
+// thread finds the thread of a message by what it answers, else begins one.
+func (t *txn) thread(a AccountID, th threading) (ObjectID, error) {
+	id := ObjectID(0)
+	for i := len(th.references) - 1; i >= 0 && id == 0; i-- {
+		v, err := get(t.tx, threadKey(a, th.references[i]))
+		if err != nil {
+			return 0, err
+		}
+		if len(v) == 8 {
+			id = ObjectID(binary.LittleEndian.Uint64(v))
+		}
+	}
+	if th.messageID == 0 {
+		if id == 0 {
+			id = random()
+		}
+		return id, nil
+	}
+	own := threadKey(a, th.messageID)
+	switch v, err := get(t.tx, own); {
+	case err != nil:
+		return 0, err
+	case len(v) == 8: // the same letter again: its thread stays
+		return ObjectID(binary.LittleEndian.Uint64(v)), nil
+	}
+	if id == 0 {
+		id = random()
+	}
+	t.tx.Put(own, seal(binary.LittleEndian.AppendUint64(newValue(), uint64(id))))
+	return id, nil
+}
+
+// relocate points a row at the new place of its octets. One that has moved on
+// already stays as it is; unknown says that there is none.
+func (t *txn) relocate(a AccountID, r *segment.Record, i int) (unknown bool, err error) {
+	number := r.Number(i)
+	w, err := getRow(t.tx, a, number)
+	if w == nil || err != nil || !w.at.Before(r.At) {
+		return w == nil, err
+	}
+	rc := &r.Recipients[i]
+	w.at, w.prefixAt, w.share = r.At, rc.PrefixAt, shareOf(r)
+	t.tx.Put(rowKey(a, number), w.encode())
+	return false, nil
+}
+
+// timeOr is at, or now where at is zero.
+func timeOr(at, now time.Time) time.Time {
+	if at.IsZero() {
+		return now
+	}
+	return at
+}

@@ -1,0 +1,100 @@
+package storage
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	"letterlock/internal/requiretls"
+)
+
+// findings is what Check says.
+func findings(t testing.TB, s *Store) (all []string) {
+	t.Helper()
+	if err := s.Check(context.Background(), func(f Finding) { all = append(all, f.String()) }); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestCheckFindsNothingInAHealthyStore(t *testing.T) {
+	ctx := context.Background()
+	s, a := grown(t, 700)
+	if _, err := a.Copy(ctx, inboxID, []UID{1, 2, 600}, "Trash"); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Expunge(ctx, inboxID, []UID{2, 3, 4, 600}); err != nil {
+		t.Fatal(err)
+	}
+	if got := findings(t, s); len(got) > 0 {
+		t.Errorf("%q", got)
+	}
+	if err := s.reap(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := findings(t, s); len(got) > 0 {
+		t.Errorf("after the dead are forgotten: %q", got)
+	}
+}
+
+func TestCheckNamesTheMessageWhoseOctetsRotted(t *testing.T) {
+	ctx := context.Background()
+	s, a := grown(t, 0)
+	for _, subject := range []string{"one", "two", "three"} {
+		deliver(t, s, subject, requiretls.Required(), a.id)
+	}
+	name := s.log.Segments()[0].Name
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := strings.Index(string(b), "Hello two")
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte("J"), int64(at)); err != nil {
+		t.Fatal(err)
+	}
+	got := findings(t, s)
+	if len(got) != 1 || !strings.Contains(got[0], "INBOX, UID 2: ") {
+		t.Errorf("said %q, want UID 2 named", got)
+	}
+	m, err := a.Message(ctx, inboxID, 2, release(t, requiretls.Required()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if n, err := m.ReadAt(make([]byte, m.Size()), 0); err == nil {
+		t.Errorf("%d octets of a rotten letter were served", n)
+	}
+}
+
+func TestCheckFindsWrongCountersAndDemands(t *testing.T) {
+	ctx := context.Background()
+	s, a := grown(t, 2)
+	err := a.change(ctx, func(tx *txn, c *account) error {
+		b, err := tx.mustBox(a.id, inboxID)
+		if err != nil {
+			return err
+		}
+		_, err = tx.edit(b, []UID{1}, func(blk *block, _ []int) bool {
+			blk.entries[0].flags |= required
+			return true
+		})
+		b.Unseen++
+		c.bytes++
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(findings(t, s), "\n")
+	for _, want := range []string{"UID 1: its row says usual, its flags say required", "INBOX: it counts 2 messages, 3 unseen", "the quota counts"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("said %q, want %q in it", got, want)
+		}
+	}
+}

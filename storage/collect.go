@@ -1,0 +1,285 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"letterlock/storage/kv"
+	"letterlock/storage/segment"
+)
+
+// The collector gives back what dead messages hold. A sealed segment with
+// enough of them is read from front to back, what lives in it is appended to
+// the log again (compressed now, with its demand, its summary and the number
+// its rows know it by), the appliers point the rows at the new place, and only
+// then the segment goes. A crash at any moment leaves the message in at least
+// one of the two places and its row pointing at one that is there.
+
+const (
+	collectEvery = time.Minute
+	collectRate  = 32 << 20 // octets read per second: the budget
+	collectDead  = 40       // percent of a segment that must be dead
+	movesAtOnce  = 32       // records that share a flush
+)
+
+// collector works when the reaper wakes it, and every minute.
+type collector struct {
+	store  *Store
+	signal chan struct{}
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func startCollector(s *Store) *collector {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &collector{store: s, signal: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{})}
+	go c.run(ctx)
+	return c
+}
+
+func (c *collector) stop() {
+	c.cancel()
+	<-c.done
+}
+
+func (c *collector) run(ctx context.Context) {
+	defer close(c.done)
+	tick := time.NewTicker(collectEvery)
+	defer tick.Stop()
+	checkpointed := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-c.signal:
+		}
+		if err := c.store.collect(ctx, collectDead, collectRate); err != nil && ctx.Err() == nil {
+			c.store.opt.Log.Error("segments were not collected", "err", err)
+		}
+		if time.Since(checkpointed) < checkpointEvery {
+			continue
+		}
+		checkpointed = time.Now()
+		if err := c.store.Checkpoint(ctx); err != nil && ctx.Err() == nil {
+			c.store.opt.Log.Error("no checkpoint of the index", "err", err)
+		}
+	}
+}
+
+// collect rewrites every sealed segment of which at least percent is dead,
+// reading rate octets a second.
+func (s *Store) collect(ctx context.Context, percent uint64, rate int64) error {
+	if err := s.takeTurn(ctx); err != nil {
+		return err
+	}
+	defer s.endTurn()
+	dead, err := s.deadBytes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, seg := range s.log.Sealed() {
+		used := s.log.Used(seg)
+		if dead[seg.Number]*100 < used*percent || !s.settled(seg.Number) {
+			continue
+		}
+		if err := s.collectSegment(ctx, seg, rate); err != nil {
+			return fmt.Errorf("segment %d: %w", seg.Number, err)
+		}
+	}
+	return nil
+}
+
+// takeTurn waits until no segment can go under the feet of whoever walks them.
+func (s *Store) takeTurn(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Store) endTurn() { <-s.turn }
+
+// deadBytes sums what the shards say of each segment.
+func (s *Store) deadBytes(ctx context.Context) (map[uint64]uint64, error) {
+	dead := make(map[uint64]uint64)
+	lo := key(systemAccount, keyDeadBytes)
+	for _, sh := range s.shards {
+		err := s.index.View(ctx, sh.number, func(r kv.Reader) error {
+			for k, v := range r.Range(lo, kv.After(lo), kv.Options{}) {
+				v, err := open(v)
+				if err != nil {
+					return fmt.Errorf("key %x: %w", k, err)
+				}
+				dead[tailUint64(k)] += segment.ReadFields(v).Uint()
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return dead, nil
+}
+
+// settled says whether no replay can start in a segment any more.
+func (s *Store) settled(number uint64) bool {
+	for _, sh := range s.shards {
+		sh.mu.Lock()
+		behind := sh.mark.At.Segment <= number
+		sh.mu.Unlock()
+		if behind {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Store) collectSegment(ctx context.Context, seg segment.Segment, rate int64) error {
+	m := mover{store: s, ctx: ctx, rate: rate, start: time.Now(), slots: make(chan struct{}, movesAtOnce)}
+	damage, err := s.log.Scan(seg, m.record)
+	m.all.Wait()
+	if err = errors.Join(err, m.err); err != nil {
+		return err
+	}
+	if len(damage) > 0 {
+		return fmt.Errorf("kept: %v", damage)
+	}
+	for _, sh := range s.shards {
+		if err := sh.drain(ctx); err != nil {
+			return err
+		}
+	}
+	for _, big := range m.bodies {
+		if err := s.log.RemoveBig(big); err != nil {
+			return err
+		}
+	}
+	if err := s.log.Remove(seg.Number); err != nil {
+		return err
+	}
+	s.opt.Log.Debug("segment collected", "segment", seg.Number, "moved", m.moved, "dropped", m.dropped)
+	return s.forgetSegment(ctx, seg.Number)
+}
+
+// forgetSegment deletes what the shards count of a segment.
+func (s *Store) forgetSegment(ctx context.Context, number uint64) error {
+	for _, sh := range s.shards {
+		err := s.index.Update(ctx, sh.number, func(tx kv.Tx) error {
+			tx.Delete(deadBytesKey(number))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mover carries the living out of one segment.
+type mover struct {
+	store  *Store
+	ctx    context.Context // of one collection; it ends with it
+	rate   int64
+	start  time.Time
+	octets int64
+	slots  chan struct{}
+	all    sync.WaitGroup
+	bodies []uint64 // big bodies nobody has any more
+
+	moved, dropped int
+
+	mu  sync.Mutex // guards err
+	err error
+}
+
+func (m *mover) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = errors.Join(m.err, err)
+}
+
+func (m *mover) failed() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.err
+}
+
+func (m *mover) record(r *segment.Record) error {
+	if err := errors.Join(m.failed(), m.pace(r.Size)); err != nil {
+		return err
+	}
+	alive, err := m.store.lives(m.ctx, r)
+	if err != nil {
+		return err
+	}
+	if len(alive) == 0 {
+		m.dropped++
+		return m.noteBody(r)
+	}
+	m.moved++
+	m.slots <- struct{}{}
+	m.all.Go(func() {
+		defer func() { <-m.slots }()
+		if err := m.store.moveRecord(m.ctx, r, alive); err != nil {
+			m.fail(err)
+		}
+	})
+	return nil
+}
+
+// noteBody remembers the file of a body nobody has any more. Its rows may have
+// moved on in a collection that was cut short: then it stays.
+func (m *mover) noteBody(r *segment.Record) error {
+	if r.Big == 0 {
+		return nil
+	}
+	wanted, err := m.store.bodyWanted(m.ctx, r)
+	if err == nil && !wanted {
+		m.bodies = append(m.bodies, r.Big)
+	}
+	return err
+}
+
+// pace keeps to the budget.
+func (m *mover) pace(n int64) error {
+	m.octets += n
+	ahead := time.Duration(m.octets*int64(time.Second)/m.rate) - time.Since(m.start)
+	if ahead < 10*time.Millisecond {
+		return m.ctx.Err()
+	}
+	timer := time.NewTimer(ahead)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-m.ctx.Done():
+		return m.ctx.Err()
+	}
+}
+
+// moveRecord appends a record again, for those of its recipients who live.
+func (s *Store) moveRecord(ctx context.Context, r *segment.Record, alive []int) error {
+	stored, err := s.log.Open(r.At)
+	if err != nil {
+		return err
+	}
+	defer stored.Close()
+	next := &segment.Record{Kind: segment.Moved, Envelope: r.Envelope, Summary: r.Summary, Big: r.Big}
+	if r.Big != 0 {
+		next.Table = r.Table
+	} else {
+		next.Codec = segment.Zstd
+	}
+	for _, i := range alive {
+		rc := r.Recipients[i]
+		rc.Number = r.Number(i)
+		next.Recipients = append(next.Recipients, rc)
+	}
+	return s.log.Append(ctx, segment.Letter{Record: next, Body: stored})
+}

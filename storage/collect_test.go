@@ -1,0 +1,104 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/requiretls"
+)
+
+func TestCollectionKeepsTheLivingAndTheirDemand(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	opt := Options{SegmentSize: 256 << 10, wrap: strictly}
+	s, err := Open(dir, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann, bob := addPerson(t, s, "ann"), addPerson(t, s, "bob")
+	text := func(i int) string { return "\r\n" + strings.Repeat(fmt.Sprintf("line of letter %d\r\n", i), 600+i) }
+	demands := []requiretls.Demand{requiretls.Usual(), requiretls.Required(), requiretls.Waived()}
+	const n = 120
+	for i := range n {
+		body := text(i)
+		if i == 50 {
+			body = strings.Repeat(body, 120) // a file of its own
+		}
+		sum := &mail.Summary{Subject: fmt.Sprint(i), Root: mail.Part{Body: 2, End: int64(len(body))}}
+		for _, err := range s.Commit(ctx, &mail.Envelope{Demand: demands[i%3]}, newBody(body), sum, plansFor(inbox, ann.ID, bob.ID)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	before := len(s.log.Segments())
+	size := diskUse(t, dir)
+	// Bob keeps every fifth letter, Ann every third.
+	expunge := func(p Person, keep int) {
+		var gone []UID
+		for uid := UID(1); uid <= n; uid++ {
+			if int(uid)%keep != 0 {
+				gone = append(gone, uid)
+			}
+		}
+		if err := s.Account(p.ID).Expunge(ctx, inboxID, gone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expunge(ann, 3)
+	expunge(bob, 5)
+	if err := s.reap(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.collect(ctx, 10, 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	check := func() {
+		t.Helper()
+		for p, keep := range map[*Person]int{&ann: 3, &bob: 5} {
+			a := s.Account(p.ID)
+			for _, uid := range uidsOf(view(t, a, inbox)) {
+				i := int(uid) - 1
+				want := text(i)
+				if i == 50 {
+					want = strings.Repeat(want, 120)
+				}
+				if got := readAll(t, a, inboxID, uid, demands[i%3]); !strings.HasSuffix(got, "\r\n"+want) || int(uid)%keep != 0 {
+					t.Errorf("letter %d came back as %d octets", i, len(got))
+				}
+				if sum, err := a.Summary(ctx, inboxID, uid, release(t, demands[i%3])); err != nil || sum.Subject != fmt.Sprint(i) {
+					t.Errorf("letter %d: summary %+v, %v", i, sum, err)
+				}
+			}
+		}
+	}
+	check()
+	if got := diskUse(t, dir); got > size/2 || len(s.log.Segments()) >= before {
+		t.Errorf("%d octets before, %d after; %d segments before, %d after", size, got, before, len(s.log.Segments()))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, dir, opt)
+	check()
+	deliver(t, s, "after", requiretls.Usual(), ann.ID)
+	if got := view(t, s.Account(ann.ID), inbox).Len(); got != n/3+1 {
+		t.Errorf("%d messages, want %d", got, n/3+1)
+	}
+}
+
+// diskUse is the octets of the segments, free ones left out.
+func diskUse(t *testing.T, dir string) (n int64) {
+	t.Helper()
+	for _, pattern := range []string{"*.seg", "*.big"} {
+		names, err := filepath.Glob(filepath.Join(dir, segmentDir, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += int64(len(names)) * 256 << 10
+	}
+	return n
+}

@@ -1,0 +1,408 @@
+package storage
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/requiretls"
+)
+
+// The crash test runs a child process that changes mailboxes from several
+// goroutines and says on its output what it begins and what was acknowledged.
+// It is killed, the store opened again, and every mailbox must be what the
+// acknowledged operations make of it, with the one that was under way done
+// wholly or not at all. Both sides know the operations from a seed.
+
+const crashWorkers = 6
+
+// crashBoxes are the mailboxes of each account.
+var crashBoxes = []string{inbox, "Archive", "Trash"}
+
+// crashModel is the two accounts of one worker.
+type crashModel struct {
+	rnd   *rand.Rand
+	seed  uint64
+	boxes [2]map[string]*plainBox
+}
+
+func newCrashModel(seed uint64) *crashModel {
+	m := &crashModel{rnd: rand.New(rand.NewPCG(seed, 7)), seed: seed}
+	for i := range m.boxes {
+		m.boxes[i] = make(map[string]*plainBox)
+		for _, name := range crashBoxes {
+			m.boxes[i][name] = &plainBox{uidnext: 1}
+		}
+	}
+	return m
+}
+
+// crashText is the body of letter n: small mostly, now and then a file of its
+// own.
+func (m *crashModel) crashText(n int) string {
+	line := fmt.Sprintf("letter %d of %d\r\n", n, m.seed)
+	head := "Message-ID: <" + strconv.FormatUint(m.seed, 10) + "." + strconv.Itoa(n) + "@crash>\r\n\r\n"
+	size := 1 + m.rnd.IntN(200)
+	if m.rnd.IntN(40) == 0 {
+		size = 1300000 / len(line)
+	}
+	return head + strings.Repeat(line, size)
+}
+
+func crashSummary(text string) *mail.Summary {
+	head, _, _ := strings.Cut(text, "\r\n\r\n")
+	return &mail.Summary{MessageID: strings.TrimPrefix(head, "Message-ID: "), Root: mail.Part{Body: int64(len(head) + 4), End: int64(len(text))}}
+}
+
+// crashOp is one operation: what it does to the model, and to a store.
+type crashOp struct {
+	model func()
+	store func(ctx context.Context, s *Store, a [2]*Account) error
+}
+
+// next makes operation n. Calling model moves on to the state after it.
+func (m *crashModel) next(n int) crashOp {
+	who := m.rnd.IntN(2)
+	boxes := m.boxes[who]
+	from, to := crashBoxes[m.rnd.IntN(3)], crashBoxes[m.rnd.IntN(3)]
+	source, target := boxes[from], boxes[to]
+	var some []UID
+	for _, p := range source.messages {
+		if m.rnd.IntN(3) == 0 {
+			some = append(some, p.uid)
+		}
+	}
+	id := func(ctx context.Context, a *Account) MailboxID {
+		box, err := a.Mailbox(ctx, from)
+		if err != nil {
+			panic(err)
+		}
+		return box.ID
+	}
+	switch m.rnd.IntN(10) {
+	case 0:
+		return crashOp{
+			func() { _, source.messages = source.split(some) },
+			func(ctx context.Context, _ *Store, a [2]*Account) error {
+				return a[who].Expunge(ctx, id(ctx, a[who]), some)
+			}}
+	case 1:
+		return crashOp{
+			func() {
+				in, _ := source.split(some)
+				for _, p := range in {
+					target.add(p)
+				}
+			},
+			func(ctx context.Context, _ *Store, a [2]*Account) error {
+				_, err := a[who].Copy(ctx, id(ctx, a[who]), some, to)
+				return err
+			}}
+	case 2:
+		return crashOp{
+			func() {
+				var in []plainMessage
+				in, source.messages = source.split(some)
+				for _, p := range in {
+					target.add(p)
+				}
+			},
+			func(ctx context.Context, _ *Store, a [2]*Account) error {
+				_, err := a[who].Move(ctx, id(ctx, a[who]), some, to)
+				return err
+			}}
+	case 3:
+		flag := "k" + strconv.Itoa(m.rnd.IntN(4))
+		return crashOp{
+			func() {
+				for i := range source.messages {
+					if slices.Contains(some, source.messages[i].uid) {
+						source.messages[i].flags = []string{flag}
+					}
+				}
+			},
+			func(ctx context.Context, _ *Store, a [2]*Account) error {
+				_, err := a[who].StoreFlags(ctx, id(ctx, a[who]), some, ReplaceFlags, []string{flag}, 0)
+				return err
+			}}
+	case 4:
+		return m.appendOp(n, who, to)
+	}
+	return m.deliverOp(n, to)
+}
+
+func (m *crashModel) appendOp(n, who int, to string) crashOp {
+	texts := []string{m.crashText(2 * n), m.crashText(2*n + 1)}
+	return crashOp{
+		func() {
+			for _, text := range texts {
+				m.boxes[who][to].add(plainMessage{text: text, demand: requiretls.Usual()})
+			}
+		},
+		func(ctx context.Context, _ *Store, a [2]*Account) error {
+			var letters []Letter
+			for _, text := range texts {
+				letters = append(letters, Letter{Body: newBody(text), Summary: crashSummary(text), Demand: requiretls.Usual()})
+			}
+			_, _, err := a[who].Append(ctx, to, letters)
+			return err
+		}}
+}
+
+func (m *crashModel) deliverOp(n int, to string) crashOp {
+	text, demand := m.crashText(2*n), []requiretls.Demand{requiretls.Usual(), requiretls.Required(), requiretls.Waived()}[n%3]
+	return crashOp{
+		func() {
+			for i := range m.boxes {
+				m.boxes[i][to].add(plainMessage{text: fmt.Sprintf("X: %d\r\n", i) + text, demand: demand})
+			}
+		},
+		func(ctx context.Context, s *Store, a [2]*Account) error {
+			var plans []mail.Delivery
+			for i := range a {
+				plans = append(plans, mail.Delivery{Account: uint64(a[i].id), Prefix: fmt.Appendf(nil, "X: %d\r\n", i), Copies: []mail.Copy{{Mailbox: to}}})
+			}
+			for _, err := range s.Commit(ctx, &mail.Envelope{Demand: demand}, newBody(text), crashSummary(text), plans) {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}}
+}
+
+// crashOptions make segments small, so that many are begun and collected.
+var crashOptions = Options{SegmentSize: 256 << 10}
+
+// crashChild is the process that is killed.
+func crashChild(dir string, seed uint64) {
+	ctx := context.Background()
+	s, err := Open(dir, crashOptions)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	go func() {
+		for {
+			crashDie(s.collect(ctx, 5, 1<<30))
+		}
+	}()
+	for w := range crashWorkers {
+		go func() {
+			var a [2]*Account
+			for i := range a {
+				p, err := s.AddPerson(ctx, mail.Address{Local: fmt.Sprintf("p%d-%d-%d", seed, w, i), Domain: "x"}, nil)
+				crashDie(err)
+				a[i] = s.Account(p.ID)
+			}
+			fmt.Printf("ready %d %d %d\n", w, a[0].id, a[1].id)
+			m := newCrashModel(seed + uint64(w))
+			for n := 0; ; n++ {
+				op := m.next(n)
+				fmt.Printf("begin %d %d\n", w, n)
+				crashDie(op.store(ctx, s, a))
+				fmt.Printf("done %d %d\n", w, n)
+				op.model()
+			}
+		}()
+	}
+	select {}
+}
+
+func crashDie(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// crashTrace is what the child said of one worker.
+type crashTrace struct {
+	seed     uint64
+	accounts [2]AccountID
+	begun    int // operations begun and done
+	done     int
+	settled  int // what was found to be in force
+}
+
+// runChild runs the child until it is killed: right after an acknowledgement,
+// or at any moment.
+func runChild(t *testing.T, dir string, seed uint64, rnd *rand.Rand) map[int]*crashTrace {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestNothingAcknowledgedIsLostByKill$")
+	cmd.Env = append(os.Environ(), "LETTERLOCK_CRASH_DIR="+dir, fmt.Sprintf("LETTERLOCK_CRASH_SEED=%d", seed))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	kill := func() { once.Do(func() { _ = cmd.Process.Kill() }) }
+	acks := 1 + rnd.IntN(120)
+	if rnd.IntN(2) == 0 {
+		acks = -1
+		defer time.AfterFunc(time.Duration(rnd.IntN(250))*time.Millisecond, kill).Stop()
+	}
+	traces := make(map[int]*crashTrace)
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		word, w, a, b := "", 0, 0, 0
+		_, _ = fmt.Sscan(lines.Text(), &word, &w, &a, &b) // the last line may be torn
+		tr := traces[w]
+		switch {
+		case word == "ready":
+			traces[w] = &crashTrace{seed: seed + uint64(w), accounts: [2]AccountID{AccountID(a), AccountID(b)}}
+		case word == "begin" && tr != nil:
+			tr.begun = a + 1
+		case word == "done" && tr != nil:
+			tr.done = a + 1
+			if acks--; acks == 0 {
+				kill()
+			}
+		}
+	}
+	kill()
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() == 1 {
+		t.Fatalf("the child ended by itself: %v", err)
+	}
+	return traces
+}
+
+func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
+	if dir := os.Getenv("LETTERLOCK_CRASH_DIR"); dir != "" {
+		seed, _ := strconv.ParseUint(os.Getenv("LETTERLOCK_CRASH_SEED"), 10, 64)
+		crashChild(dir, seed)
+	}
+	rounds := 12
+	if n, err := strconv.Atoi(os.Getenv("LETTERLOCK_CRASH_ROUNDS")); err == nil {
+		rounds = n
+	}
+	dir, base := t.TempDir(), rand.Uint64()>>16
+	rnd := rand.New(rand.NewPCG(base, 1))
+	var all []*crashTrace
+	acked := 0
+	for round := range rounds {
+		seed := base + uint64(round)*100
+		traces := runChild(t, dir, seed, rnd)
+		s, err := Open(dir, crashOptions)
+		if err != nil {
+			t.Fatalf("seed %d, round %d: %v", base, round, err)
+		}
+		for _, tr := range traces {
+			tr.check(t, s)
+			all = append(all, tr)
+			acked += tr.done
+		}
+		if round == rounds-1 {
+			for _, tr := range all { // what was there stays there
+				tr.begun, tr.done = tr.settled, tr.settled
+				tr.check(t, s)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d, round %d", base, round)
+		}
+	}
+	t.Logf("%d kills, %d acknowledged operations", rounds, acked)
+}
+
+// check compares the worker's accounts with the model after what was done, and
+// after the one that was under way.
+func (tr *crashTrace) check(t *testing.T, s *Store) {
+	t.Helper()
+	m := newCrashModel(tr.seed)
+	for n := range tr.done {
+		m.next(n).model()
+	}
+	diff := tr.compare(t, s, m)
+	tr.settled = tr.done
+	if diff != "" && tr.begun > tr.done {
+		m.next(tr.done).model()
+		tr.settled = tr.begun
+		if tr.compare(t, s, m) == "" {
+			return
+		}
+	}
+	if diff != "" {
+		t.Errorf("worker %d after %d operations, %d begun: %s", tr.seed, tr.done, tr.begun, diff)
+	}
+}
+
+// compare says how the store differs from the model.
+func (tr *crashTrace) compare(t *testing.T, s *Store, m *crashModel) string {
+	t.Helper()
+	for i, id := range tr.accounts {
+		a := s.Account(id)
+		var total Usage
+		boxes, err := a.Mailboxes(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range boxes {
+			total.Bytes, total.Messages = total.Bytes+b.Size, total.Messages+uint64(b.Messages)
+			if want := m.boxes[i][b.Name]; want != nil {
+				if diff := compareBox(t, a, b, want); diff != "" {
+					return fmt.Sprintf("account %d, %s: %s", id, b.Name, diff)
+				}
+			}
+		}
+		if u, err := a.Usage(context.Background()); err != nil || u != total {
+			return fmt.Sprintf("account %d: usage %+v, %v, a recount says %+v", id, u, err, total)
+		}
+	}
+	return ""
+}
+
+func compareBox(t *testing.T, a *Account, b Mailbox, want *plainBox) string {
+	t.Helper()
+	v, err := a.View(context.Background(), b.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Len() != len(want.messages) || b.UIDNext != want.uidnext || int(b.Messages) != v.Len() {
+		return fmt.Sprintf("%d messages, UIDNEXT %d, want %d and %d", v.Len(), b.UIDNext, len(want.messages), want.uidnext)
+	}
+	rows, err := a.Rows(context.Background(), b.ID, uidsOf(v))
+	if err != nil || len(rows) != v.Len() {
+		t.Fatalf("%d rows of %d, %v", len(rows), v.Len(), err)
+	}
+	size := uint64(0)
+	for i, e := range v.All(0, v.Len()) {
+		p := &want.messages[i]
+		size += uint64(rows[i].Size)
+		if e.UID != p.uid || rows[i].Demand != p.demand || !slices.Equal((&box{Mailbox: b}).wordsOf(e.Flags), p.flags) || e.ModSeq > b.Highest {
+			return fmt.Sprintf("message %d is %+v, demand %v, want UID %d, %v, %q", i, e, rows[i].Demand, p.uid, p.demand, p.flags)
+		}
+		msg, err := a.Message(context.Background(), b.ID, e.UID, release(t, p.demand))
+		if err != nil {
+			return fmt.Sprintf("message %d: %v", i, err)
+		}
+		text, err := io.ReadAll(io.NewSectionReader(msg, 0, msg.Size()))
+		if err != nil || string(text) != p.text {
+			return fmt.Sprintf("message %d: other octets, %v", i, err)
+		}
+		if err := msg.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if size != b.Size {
+		return fmt.Sprintf("size %d, a recount says %d", b.Size, size)
+	}
+	return ""
+}

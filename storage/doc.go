@@ -1,0 +1,24 @@
+// Package storage is the vault: accounts, their mailboxes, and every message
+// that was ever acknowledged, with the demand of its sender.
+//
+// It promises that what [Store.Commit] and [Account.Append] answered is on the
+// disk, whatever happens next; that who opens a mailbox afterwards sees it;
+// that a UID or a modseq is given once; and that the demand (RFC 8689 §4.1)
+// goes with every copy and is never lowered: it stands in the record with the
+// body, in the row and beside the flags, and where the three disagree the
+// message is treated as required.
+//
+// A delivery is one record in an append-only segment (package segment) that
+// says everything its index rows need, acknowledged after one flush shared by
+// all who wait. The index (package kv) follows within 25 ms, together with a
+// mark of how far it came, and is replayed from that mark on open. Every other
+// change goes through the index's own commit.
+//
+// It does not know how to parse a message: it is handed a summary. Nobody
+// reads a stored body except through [Account.Message], which needs the
+// [requiretls.Release] made for its demand.
+//
+// RFC 9051 (mailboxes, UIDs), 7162 (modseq, vanished), 8474 (object ids), 8514
+// (save date), 4315 (UIDPLUS), 6851 (MOVE). Start reading at [Open], then
+// commit.go and apply.go; schema.go knows the bytes.
+package storage

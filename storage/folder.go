@@ -1,0 +1,177 @@
+package storage
+
+import (
+	"bufio"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// prepareFolder makes a folder of mode 0700.
+func prepareFolder(dir string) error { return os.MkdirAll(dir, 0o700) }
+
+func emptyFolder(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
+}
+
+// checkModes refuses folders and files that others may read or write: mail
+// lies in them.
+func checkModes(dir string) error {
+	return filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		inside, err := filepath.Rel(dir, name)
+		if err != nil || !ours(inside) {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if mode := info.Mode().Perm(); mode&0o077 != 0 {
+			return fmt.Errorf("%s has mode %04o: others may look at it (chmod go-rwx)", name, mode)
+		}
+		return nil
+	})
+}
+
+// ours says whether a name inside the data folder is the vault's. Others keep
+// their files there too (certificates, a socket the MTA has to reach), so the
+// folder itself may be open to a group; they judge theirs themselves.
+func ours(inside string) bool {
+	top, _, _ := strings.Cut(filepath.ToSlash(inside), "/")
+	switch top {
+	case lockName, formatName, indexDir, segmentDir, tempDir, checkpointDir:
+		return true
+	}
+	return false
+}
+
+const (
+	lockName   = "LOCK"
+	formatName = "FORMAT"
+)
+
+// lockFolder holds the folder for this process alone.
+func lockFolder(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, errors.Join(fmt.Errorf("%w by process %s", ErrLocked, holder(f)), f.Close())
+	}
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock: %w", err), f.Close())
+	}
+	return f, nil
+}
+
+func holder(f io.ReaderAt) string {
+	b := make([]byte, 16)
+	n, _ := f.ReadAt(b, 0) // what cannot be read is not known
+	if pid := strings.TrimSpace(string(b[:n])); pid != "" {
+		return pid
+	}
+	return "unknown"
+}
+
+// formatVersion is what this code reads and writes.
+const formatVersion = 1
+
+// readFormat answers the number of shards, or 0 for a folder in which no store
+// was ever finished: FORMAT is written last.
+func readFormat(dir string) (shards int, err error) {
+	name := filepath.Join(dir, formatName)
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, noStoreYet(dir)
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	said := make(map[string]string)
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		k, v, _ := strings.Cut(lines.Text(), " ")
+		said[k] = v
+	}
+	version, err := strconv.Atoi(said["version"])
+	if err != nil {
+		return 0, fmt.Errorf("%s: no version", name)
+	}
+	if version != formatVersion {
+		return 0, fmt.Errorf("%s: the store is of version %d, this program reads version %d", name, version, formatVersion)
+	}
+	if shards, err = strconv.Atoi(said["shards"]); err != nil || shards < 1 {
+		return 0, fmt.Errorf("%s: no number of shards", name)
+	}
+	return shards, nil
+}
+
+// noStoreYet clears away a creation that was cut short. Where segments lie
+// there was a store, and its FORMAT is lost: nothing is touched.
+func noStoreYet(dir string) error {
+	segments, err := filepath.Glob(filepath.Join(dir, segmentDir, "*"))
+	if err != nil {
+		return err
+	}
+	if len(segments) > 0 {
+		return fmt.Errorf("%s holds mail and its %s is missing", dir, formatName)
+	}
+	return emptyFolder(filepath.Join(dir, indexDir))
+}
+
+func writeFormat(dir string, shards int) error {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
+	text := fmt.Sprintf("letterlock store\nversion %d\nstore %s\nshards %d\n", formatVersion, hex.EncodeToString(id[:]), shards)
+	return writeFile(filepath.Join(dir, formatName), []byte(text))
+}
+
+// writeFile puts a whole file in its place, durably, or leaves the old one.
+func writeFile(name string, b []byte) error {
+	f, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(name+".new", name); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(name))
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,78 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Verify reads one file that no engine has open: its pages by bbolt's own
+// check, then every key through fn. Whatever is wrong with it comes back as an
+// error, be it that bbolt panics over it.
+func Verify(name string, fn func(k, v []byte) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a page may lie behind the end of the file
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s: %v", name, p)
+		}
+	}()
+	db, err := bbolt.Open(name, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second, PreLoadFreelist: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return db.View(func(tx *bbolt.Tx) error {
+		var first error
+		for err := range tx.Check() { // read to its end, or its goroutine stays
+			if first == nil {
+				first = err
+			}
+		}
+		b := tx.Bucket(bucket)
+		if b == nil && first == nil {
+			first = errNoBucket
+		}
+		if first != nil {
+			return fmt.Errorf("%s: damaged pages: %w", name, first)
+		}
+		return b.ForEach(fn)
+	})
+}
+
+var errNoBucket = errors.New("not a shard")
+
+// CreateShard makes an empty shard in the place of one that is lost. No engine
+// may have the folder open.
+func CreateShard(dir string, shard int) error {
+	if err := initialise(file(dir, shard) + ".new"); err != nil {
+		return err
+	}
+	return PutShard(dir, shard, file(dir, shard)+".new")
+}
+
+// PutShard renames a whole shard file, one that [Engine.Copy] wrote, into its
+// place.
+func PutShard(dir string, shard int, from string) error {
+	if err := syncFile(from); err != nil {
+		return err
+	}
+	if err := os.Rename(from, file(dir, shard)); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncFile(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// ShardFile is the file of a shard.
+func ShardFile(dir string, shard int) string { return file(dir, shard) }

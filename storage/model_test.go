@@ -1,0 +1,401 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/requiretls"
+	"letterlock/storage/kv"
+)
+
+// strictly wraps the index so that misuse of it shows.
+func strictly(e kv.Engine) kv.Engine {
+	return kv.Strict(e, func(key []byte) int {
+		if keyAccountOf(key) == systemAccount {
+			switch key[8] {
+			case keyMark, keyDeadBytes, keyReap:
+				return -1
+			}
+		}
+		return placeAccount(keyAccountOf(key), e.Shards())
+	})
+}
+
+// plain is the model: an account as lists.
+type plain struct {
+	boxes map[string]*plainBox
+}
+
+type plainBox struct {
+	id       MailboxID
+	validity uint32
+	uidnext  UID
+	highest  ModSeq
+	messages []plainMessage
+}
+
+type plainMessage struct {
+	uid    UID
+	text   string
+	demand requiretls.Demand
+	flags  []string // sorted
+	email  ObjectID // 0: not asked yet
+}
+
+func (p *plain) names() (names []string) {
+	for name := range p.boxes {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// machine drives a store and the model side by side.
+type machine struct {
+	dir    string
+	store  *Store
+	person Person
+	model  plain
+	n      int // letters made
+}
+
+func (m *machine) open(t *rapid.T) {
+	var err error
+	if m.store, err = Open(m.dir, Options{Shards: 2, SegmentSize: 1 << 20, wrap: strictly}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *machine) account() *Account { return m.store.Account(m.person.ID) }
+
+func (m *machine) demand(t *rapid.T) requiretls.Demand {
+	return rapid.SampledFrom([]requiretls.Demand{requiretls.Usual(), requiretls.Required(), requiretls.Waived()}).Draw(t, "demand")
+}
+
+func (m *machine) flags(t *rapid.T) []string {
+	flags := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{`\Seen`, `\Deleted`, `\Flagged`, "$Junk", "work"}), 0, 3, rapid.ID).Draw(t, "flags")
+	slices.Sort(flags)
+	return flags
+}
+
+func (m *machine) pickBox(t *rapid.T, label string) (string, *plainBox) {
+	name := rapid.SampledFrom(m.model.names()).Draw(t, label)
+	return name, m.model.boxes[name]
+}
+
+func (m *machine) pickUIDs(t *rapid.T, b *plainBox) []UID {
+	uids := rapid.SliceOfNDistinct(rapid.UintRange(1, uint(b.uidnext)+2), 0, 8, rapid.ID).Draw(t, "uids")
+	var all []UID
+	for _, u := range uids {
+		all = append(all, UID(u))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (b *plainBox) add(p plainMessage) UID {
+	p.uid = b.uidnext
+	b.uidnext++
+	b.messages = append(b.messages, p)
+	return p.uid
+}
+
+func (b *plainBox) split(uids []UID) (in, out []plainMessage) {
+	for _, p := range b.messages {
+		if slices.Contains(uids, p.uid) {
+			in = append(in, p)
+		} else {
+			out = append(out, p)
+		}
+	}
+	return in, out
+}
+
+func (m *machine) letter() (mail.Body, *mail.Summary, string) {
+	m.n++
+	b, sum := letter(fmt.Sprint("letter", m.n))
+	var text bytes.Buffer
+	if _, err := text.ReadFrom(b.(body)); err != nil {
+		panic(err)
+	}
+	return newBody(text.String()), sum, text.String()
+}
+
+func (m *machine) Deliver(t *rapid.T) {
+	name, box := m.pickBox(t, "into")
+	d, flags := m.demand(t), m.flags(t)
+	b, sum, text := m.letter()
+	plans := plansFor(name, m.person.ID)
+	plans[0].Copies[0].Flags = flags
+	if errs := m.store.Commit(context.Background(), &mail.Envelope{Demand: d}, b, sum, plans); errs[0] != nil {
+		t.Fatal(errs[0])
+	}
+	box.add(plainMessage{text: string(plans[0].Prefix) + text, demand: d, flags: flags})
+}
+
+func (m *machine) Append(t *rapid.T) {
+	name, box := m.pickBox(t, "into")
+	flags := m.flags(t)
+	var letters []Letter
+	var want []UID
+	for range rapid.IntRange(1, 3).Draw(t, "letters") {
+		b, sum, text := m.letter()
+		letters = append(letters, Letter{Body: b, Summary: sum, Flags: flags, Demand: requiretls.Usual()})
+		want = append(want, box.add(plainMessage{text: text, demand: requiretls.Usual(), flags: flags}))
+	}
+	validity, uids, err := m.account().Append(context.Background(), name, letters)
+	if err != nil || !slices.Equal(uids, want) || validity != box.validity {
+		t.Fatalf("append answered %v of %d, %v, want %v of %d", uids, validity, err, want, box.validity)
+	}
+}
+
+func (m *machine) Store(t *rapid.T) {
+	_, box := m.pickBox(t, "in")
+	uids, flags := m.pickUIDs(t, box), m.flags(t)
+	op := rapid.SampledFrom([]FlagOp{AddFlags, RemoveFlags, ReplaceFlags}).Draw(t, "op")
+	if _, err := m.account().StoreFlags(context.Background(), box.id, uids, op, flags, 0); err != nil {
+		t.Fatal(err)
+	}
+	for i := range box.messages {
+		p := &box.messages[i]
+		if !slices.Contains(uids, p.uid) {
+			continue
+		}
+		switch op {
+		case AddFlags:
+			p.flags = slices.Concat(p.flags, flags)
+		case RemoveFlags:
+			p.flags = slices.DeleteFunc(slices.Clone(p.flags), func(f string) bool { return slices.Contains(flags, f) })
+		case ReplaceFlags:
+			p.flags = flags
+		}
+		p.flags = slices.Clone(p.flags)
+		slices.Sort(p.flags)
+		p.flags = slices.Compact(p.flags)
+	}
+}
+
+func (m *machine) Expunge(t *rapid.T) {
+	_, box := m.pickBox(t, "in")
+	uids := m.pickUIDs(t, box)
+	if err := m.account().Expunge(context.Background(), box.id, uids); err != nil {
+		t.Fatal(err)
+	}
+	_, box.messages = box.split(uids)
+}
+
+func (m *machine) transfer(t *rapid.T, move func(context.Context, MailboxID, []UID, string) (Copied, error)) (gone []UID, from *plainBox) {
+	_, from = m.pickBox(t, "from")
+	name, to := m.pickBox(t, "to")
+	uids := m.pickUIDs(t, from)
+	done, err := move(context.Background(), from.id, uids, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, _ := from.split(uids)
+	want := Copied{UIDValidity: to.validity}
+	for _, p := range in {
+		want.From = append(want.From, p.uid)
+		want.To = append(want.To, to.add(p))
+	}
+	if fmt.Sprint(done) != fmt.Sprint(want) {
+		t.Fatalf("answered %+v, want %+v", done, want)
+	}
+	return want.From, from
+}
+
+func (m *machine) Copy(t *rapid.T) { m.transfer(t, m.account().Copy) }
+
+func (m *machine) Move(t *rapid.T) {
+	gone, from := m.transfer(t, m.account().Move)
+	_, from.messages = from.split(gone)
+}
+
+func (m *machine) Create(t *rapid.T) {
+	name := rapid.SampledFrom([]string{"A", "B", "A/C"}).Draw(t, "name")
+	_, err := m.account().Create(context.Background(), name, "")
+	if _, there := m.model.boxes[name]; there != errors.Is(err, ErrExists) || !there && err != nil {
+		t.Fatalf("create %s: %v", name, err)
+	}
+	m.learn(t)
+}
+
+// learn takes over ids of mailboxes the model does not have.
+func (m *machine) learn(t *rapid.T) {
+	all, err := m.account().Mailboxes(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range all {
+		if m.model.boxes[b.Name] == nil {
+			m.model.boxes[b.Name] = &plainBox{id: b.ID, validity: b.UIDValidity, uidnext: b.UIDNext, highest: b.Highest}
+		}
+	}
+}
+
+func (m *machine) Delete(t *rapid.T) {
+	name, _ := m.pickBox(t, "which")
+	err := m.account().Delete(context.Background(), name)
+	if (name == inbox) != errors.Is(err, ErrBadName) || name != inbox && err != nil {
+		t.Fatalf("delete %s: %v", name, err)
+	}
+	if name != inbox {
+		delete(m.model.boxes, name)
+	}
+}
+
+func (m *machine) Rename(t *rapid.T) {
+	from, _ := m.pickBox(t, "from")
+	to := rapid.SampledFrom([]string{"A", "D", "E/F"}).Draw(t, "to")
+	taken := strings.HasPrefix(to, from+"/")
+	for name := range m.model.boxes {
+		if rest, ok := strings.CutPrefix(name, from); ok && (rest == "" || rest[0] == '/') {
+			taken = taken || m.model.boxes[to+rest] != nil
+		}
+	}
+	if from == inbox || taken {
+		return // told by tests of their own
+	}
+	if err := m.account().Rename(context.Background(), from, to); err != nil {
+		t.Fatalf("rename %s to %s: %v", from, to, err)
+	}
+	next := make(map[string]*plainBox)
+	for name, b := range m.model.boxes {
+		if rest, ok := strings.CutPrefix(name, from); ok && (rest == "" || rest[0] == '/') {
+			name = to + rest
+		}
+		next[name] = b
+	}
+	m.model.boxes = next
+	m.learn(t)
+}
+
+func (m *machine) Reopen(t *rapid.T) {
+	if err := m.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.open(t)
+}
+
+func (m *machine) Reap(t *rapid.T) {
+	if err := m.store.reap(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Check compares everything a client can see.
+func (m *machine) Check(t *rapid.T) {
+	ctx, a := context.Background(), m.account()
+	all, err := a.Mailboxes(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	var total Usage
+	for _, b := range all {
+		names = append(names, b.Name)
+		m.checkBox(t, b)
+		total.Bytes += b.Size
+		total.Messages += uint64(b.Messages)
+	}
+	if !slices.Equal(names, m.model.names()) {
+		t.Fatalf("mailboxes %q, want %q", names, m.model.names())
+	}
+	if u, err := a.Usage(ctx); err != nil || u != total {
+		t.Fatalf("usage %+v, %v, the mailboxes hold %+v", u, err, total)
+	}
+}
+
+func (m *machine) checkBox(t *rapid.T, b Mailbox) {
+	ctx, a, want := context.Background(), m.account(), m.model.boxes[b.Name]
+	if want == nil {
+		t.Fatalf("mailbox %s is not in the model", b.Name)
+	}
+	if b.ID != want.id || b.UIDValidity != want.validity || b.UIDNext != want.uidnext || b.Highest < want.highest {
+		t.Fatalf("mailbox %+v, want %+v", b, want)
+	}
+	want.highest = b.Highest
+	v, err := a.View(ctx, b.ID)
+	if err != nil || v.Len() != len(want.messages) {
+		t.Fatalf("%s: %d messages, %v, want %d", b.Name, v.Len(), err, len(want.messages))
+	}
+	rows, err := a.Rows(ctx, b.ID, uidsOf(v))
+	if err != nil || len(rows) != v.Len() {
+		t.Fatalf("%s: %d rows of %d, %v", b.Name, len(rows), v.Len(), err)
+	}
+	recount := Mailbox{ID: b.ID}
+	for i, e := range v.All(0, v.Len()) {
+		p := &want.messages[i]
+		flags := (&box{Mailbox: b}).wordsOf(e.Flags)
+		for name, bit := range systemFlagNames {
+			if e.Flags&bit != 0 {
+				flags = append(flags, `\`+strings.ToUpper(name[1:2])+name[2:])
+			}
+		}
+		slices.Sort(flags)
+		if e.UID != p.uid || !slices.Equal(flags, p.flags) || rows[i].Demand != p.demand || e.ModSeq > b.Highest {
+			t.Fatalf("%s, message %d: %+v, flags %q, demand %v, want %+v", b.Name, i, e, flags, rows[i].Demand, p)
+		}
+		if p.email == 0 {
+			p.email = rows[i].EmailID
+		}
+		if p.email != rows[i].EmailID {
+			t.Fatalf("%s, message %d: another EMAILID", b.Name, i)
+		}
+		counted := box{Mailbox: recount}
+		counted.count(&entry{flags: e.Flags, size: uint64(rows[i].Size)}, 1)
+		recount = counted.Mailbox
+	}
+	if recount.Messages != b.Messages || recount.Unseen != b.Unseen || recount.Deleted != b.Deleted || recount.Size != b.Size || recount.Required != b.Required {
+		t.Fatalf("%s: counters %+v, a recount says %+v", b.Name, b, recount)
+	}
+	if n := len(want.messages); n > 0 {
+		m.checkText(t, b, want.messages[m.n%n])
+	}
+}
+
+func (m *machine) checkText(t *rapid.T, b Mailbox, p plainMessage) {
+	rel, err := p.demand.Release(requiretls.Reader{TLS: true}, requiretls.PolicyTLS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := m.account().Message(context.Background(), b.ID, p.uid, rel)
+	if err != nil {
+		t.Fatalf("%s, UID %d: %v", b.Name, p.uid, err)
+	}
+	defer msg.Close()
+	text := make([]byte, msg.Size())
+	if _, err := msg.ReadAt(text, 0); err != nil || string(text) != p.text {
+		t.Fatalf("%s, UID %d: %q, %v, want %q", b.Name, p.uid, text, err, p.text)
+	}
+}
+
+func TestRandomOperationsAgainstAPlainModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := &machine{dir: t.TempDir(), model: plain{make(map[string]*plainBox)}}
+		m.open(rt)
+		defer func() {
+			if err := m.store.Close(); err != nil {
+				rt.Fatal(err)
+			}
+		}()
+		var err error
+		if m.person, err = m.store.AddPerson(context.Background(), mail.Address{Local: "ann", Domain: "example.org"}, nil); err != nil {
+			rt.Fatal(err)
+		}
+		m.learn(rt)
+		rt.Repeat(map[string]func(*rapid.T){
+			"deliver": m.Deliver, "append": m.Append, "store": m.Store, "expunge": m.Expunge, "copy": m.Copy,
+			"move": m.Move, "create": m.Create, "delete": m.Delete, "rename": m.Rename, "reopen": m.Reopen,
+			"reap": m.Reap, "": m.Check,
+		})
+	})
+}

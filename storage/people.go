@@ -1,0 +1,348 @@
+package storage
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"time"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/requiretls"
+	"letterlock/storage/kv"
+	"letterlock/storage/segment"
+)
+
+// Person is one account: who may log in, and with what.
+type Person struct {
+	ID          AccountID
+	Address     mail.Address // its login, folded as the admin configured
+	Credentials []byte       // opaque to the vault (internal/auth writes and reads it); empty: no login
+	Created     time.Time
+	Release     requiretls.Policy // the account's own policy: may only tighten
+}
+
+func addressKey(letter byte, a mail.Address) []byte {
+	return append(key(systemAccount, letter), a.Local+"@"+a.Domain...)
+}
+
+func appendAddress(b []byte, a mail.Address) []byte {
+	return segment.AppendString(segment.AppendString(b, a.Local), a.Domain)
+}
+
+func readAddress(f *segment.Fields) mail.Address {
+	return mail.Address{Local: f.String(), Domain: f.String()}
+}
+
+func (p *Person) encode() []byte {
+	b := segment.AppendUint(newValue(), uint64(p.ID))
+	b = segment.AppendString(appendAddress(b, p.Address), p.Credentials)
+	return seal(append(segment.AppendTime(b, p.Created), byte(p.Release)))
+}
+
+func readPerson(f *segment.Fields) (Person, error) {
+	p := Person{ID: AccountID(f.Uint()), Address: readAddress(f)}
+	p.Credentials = append([]byte(nil), f.Bytes()...)
+	p.Created, p.Release = f.Time(), requiretls.Policy(f.Byte())
+	return p, f.Err()
+}
+
+func getPerson(r kv.Reader, addr mail.Address) (Person, error) {
+	f, err := fields(r, addressKey(keyPerson, addr))
+	if err != nil {
+		return Person{}, err
+	}
+	if f == nil {
+		return Person{}, fmt.Errorf("%s: %w", addr, ErrNotFound)
+	}
+	return readPerson(f)
+}
+
+// system reads and writes what belongs to no account.
+func (s *Store) system(ctx context.Context, fn func(kv.Tx) error) error {
+	return unavailable(s.index.Update(ctx, s.shardOf(systemAccount).number, fn))
+}
+
+func (s *Store) readSystem(ctx context.Context, fn func(kv.Reader) error) error {
+	return s.index.View(ctx, s.shardOf(systemAccount).number, fn)
+}
+
+// AddPerson makes an account with its default folders. [ErrExists] where the
+// address has one.
+func (s *Store) AddPerson(ctx context.Context, addr mail.Address, credentials []byte) (Person, error) {
+	p := Person{Address: addr, Credentials: credentials, Created: s.opt.Now()}
+	err := s.system(ctx, func(tx kv.Tx) error {
+		if _, err := getPerson(tx, addr); !isNotFound(err) {
+			return taken(addr, err)
+		}
+		id, err := nextAccount(tx)
+		p.ID = id
+		return err
+	})
+	if err != nil {
+		return Person{}, err
+	}
+	// Folders first: a person who can be found can be delivered to.
+	err = s.Account(p.ID).change(ctx, func(_ *txn, c *account) error {
+		c.address = addr
+		return nil
+	})
+	if err != nil {
+		return Person{}, err
+	}
+	err = s.system(ctx, func(tx kv.Tx) error {
+		if _, err := getPerson(tx, addr); !isNotFound(err) {
+			return taken(addr, err)
+		}
+		tx.Put(addressKey(keyPerson, addr), p.encode())
+		return nil
+	})
+	if err != nil {
+		return Person{}, err
+	}
+	return p, nil
+}
+
+// taken is why an address is not free.
+func taken(addr mail.Address, err error) error {
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%s: %w", addr, ErrExists)
+}
+
+// nextAccount gives an id that was never given before.
+func nextAccount(tx kv.Tx) (AccountID, error) {
+	k, id := key(systemAccount, keyNext), uint64(1)
+	f, err := fields(tx, k)
+	if err != nil {
+		return 0, err
+	}
+	if f != nil {
+		id = f.Uint()
+	}
+	tx.Put(k, seal(binary.AppendUvarint(newValue(), id+1)))
+	return AccountID(id), nil
+}
+
+// Person finds an account by its address: [ErrNotFound].
+func (s *Store) Person(ctx context.Context, addr mail.Address) (p Person, err error) {
+	err = s.readSystem(ctx, func(r kv.Reader) error {
+		p, err = getPerson(r, addr)
+		return err
+	})
+	return p, err
+}
+
+// People walks all accounts by address.
+func (s *Store) People(ctx context.Context) iter.Seq2[Person, error] {
+	return walkSystem(ctx, s, keyPerson, readPerson)
+}
+
+// walkSystem reads all values of a kind, a hundred per transaction, so that a
+// slow caller holds none.
+func walkSystem[T any](ctx context.Context, s *Store, letter byte, read func(*segment.Fields) (T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		lo := key(systemAccount, letter)
+		hi := kv.After(lo)
+		for {
+			var page []T
+			err := s.readSystem(ctx, func(r kv.Reader) error {
+				page = page[:0]
+				for k, v := range r.Range(lo, hi, kv.Options{Limit: 100}) {
+					v, err := open(v)
+					if err != nil {
+						return fmt.Errorf("key %x: %w", k, err)
+					}
+					one, err := read(segment.ReadFields(append([]byte(nil), v...)))
+					if err != nil {
+						return fmt.Errorf("key %x: %w", k, err)
+					}
+					page = append(page, one)
+					lo = append(append([]byte(nil), k...), 0)
+				}
+				return nil
+			})
+			if err != nil {
+				var none T
+				yield(none, err)
+				return
+			}
+			for _, one := range page {
+				if !yield(one, nil) {
+					return
+				}
+			}
+			if len(page) == 0 {
+				return
+			}
+		}
+	}
+}
+
+// SetCredentials replaces what a person logs in with: [ErrNotFound].
+func (s *Store) SetCredentials(ctx context.Context, addr mail.Address, credentials []byte) error {
+	return s.changePerson(ctx, addr, func(p *Person) { p.Credentials = credentials })
+}
+
+// SetRelease replaces an account's own policy: [ErrNotFound].
+func (s *Store) SetRelease(ctx context.Context, addr mail.Address, policy requiretls.Policy) error {
+	return s.changePerson(ctx, addr, func(p *Person) { p.Release = policy })
+}
+
+func (s *Store) changePerson(ctx context.Context, addr mail.Address, change func(*Person)) error {
+	return s.system(ctx, func(tx kv.Tx) error {
+		p, err := getPerson(tx, addr)
+		if err != nil {
+			return err
+		}
+		change(&p)
+		tx.Put(addressKey(keyPerson, addr), p.encode())
+		return nil
+	})
+}
+
+// RemovePerson removes an account and all its mail: [ErrNotFound]. From then
+// on nothing can be delivered to it; an id is never given again. A removal that
+// was cut short goes on at the next open.
+func (s *Store) RemovePerson(ctx context.Context, addr mail.Address) error {
+	var p Person
+	err := s.system(ctx, func(tx kv.Tx) (err error) {
+		if p, err = getPerson(tx, addr); err != nil {
+			return err
+		}
+		tx.Delete(addressKey(keyPerson, addr))
+		tx.Put(removalKey(p.ID), seal(newValue()))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.remove(ctx, p.ID)
+}
+
+// removeStep is how many keys of an account one transaction deletes.
+const removeStep = 2000
+
+// remove empties an account. A tombstone stays, so that letters on their way
+// find out.
+func (s *Store) remove(ctx context.Context, a AccountID) error {
+	sh := s.shardOf(a)
+	if err := sh.seen(ctx, a); err != nil {
+		return err
+	}
+	err := unavailable(s.index.Update(ctx, sh.number, func(tx kv.Tx) error {
+		tx.Put(accountKey(a), (&account{removed: true}).encode())
+		return nil
+	}))
+	for more := err == nil; more && err == nil; {
+		err = unavailable(s.index.Update(ctx, sh.number, func(tx kv.Tx) error {
+			more = false
+			return removeSome(tx, a, &more)
+		}))
+	}
+	if err != nil {
+		return err
+	}
+	return s.system(ctx, func(tx kv.Tx) error {
+		tx.Delete(removalKey(a))
+		return nil
+	})
+}
+
+func removeSome(tx kv.Tx, a AccountID, more *bool) error {
+	var keys [][]byte
+	dead := make(map[uint64]uint64)
+	for k, v := range tx.Range(accountPrefix(a), kv.After(accountPrefix(a)), kv.Options{Limit: removeStep + 1}) {
+		if k[8] == keyAccount {
+			continue
+		}
+		if k[8] == keyRow {
+			if w, err := decodeRow(v); err == nil {
+				dead[w.at.Segment] += uint64(w.share)
+			}
+		}
+		keys = append(keys, append([]byte(nil), k...))
+	}
+	for _, k := range keys {
+		tx.Delete(k)
+	}
+	*more = len(keys) >= removeStep
+	return addDeadBytes(tx, dead)
+}
+
+// finishRemovals goes on with what a crash cut short.
+func (s *Store) finishRemovals(ctx context.Context) error {
+	var left []AccountID
+	lo := key(systemAccount, keyRemoval)
+	err := s.readSystem(ctx, func(r kv.Reader) error {
+		for k := range r.Range(lo, kv.After(lo), kv.Options{}) {
+			left = append(left, AccountID(tailUint64(k)))
+		}
+		return nil
+	})
+	for _, a := range left {
+		if err == nil {
+			err = s.remove(ctx, a)
+		}
+	}
+	return err
+}
+
+// Alias sends one address to others. From with an empty Local is the catch-all
+// of its domain.
+type Alias struct {
+	From mail.Address
+	To   []mail.Address
+}
+
+func readAlias(f *segment.Fields) (Alias, error) {
+	l := Alias{From: readAddress(f)}
+	for range f.Count() {
+		l.To = append(l.To, readAddress(f))
+	}
+	return l, f.Err()
+}
+
+// SetAlias makes or replaces an alias.
+func (s *Store) SetAlias(ctx context.Context, a Alias) error {
+	v := segment.AppendUint(appendAddress(newValue(), a.From), uint64(len(a.To)))
+	for _, to := range a.To {
+		v = appendAddress(v, to)
+	}
+	return s.system(ctx, func(tx kv.Tx) error {
+		tx.Put(addressKey(keyAlias, a.From), seal(v))
+		return nil
+	})
+}
+
+// Alias finds an alias by the address it stands for: [ErrNotFound].
+func (s *Store) Alias(ctx context.Context, from mail.Address) (a Alias, err error) {
+	err = s.readSystem(ctx, func(r kv.Reader) error {
+		f, err := fields(r, addressKey(keyAlias, from))
+		if err == nil && f == nil {
+			err = fmt.Errorf("alias %s: %w", from, ErrNotFound)
+		}
+		if err == nil {
+			a, err = readAlias(f)
+		}
+		return err
+	})
+	return a, err
+}
+
+// Aliases walks all aliases by the address they stand for.
+func (s *Store) Aliases(ctx context.Context) iter.Seq2[Alias, error] {
+	return walkSystem(ctx, s, keyAlias, readAlias)
+}
+
+// RemoveAlias removes an alias: [ErrNotFound].
+func (s *Store) RemoveAlias(ctx context.Context, from mail.Address) error {
+	return s.system(ctx, func(tx kv.Tx) error {
+		if tx.Get(addressKey(keyAlias, from)) == nil {
+			return fmt.Errorf("alias %s: %w", from, ErrNotFound)
+		}
+		tx.Delete(addressKey(keyAlias, from))
+		return nil
+	})
+}

@@ -1,0 +1,162 @@
+package storage
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"letterlock/internal/mail"
+	"letterlock/storage/kv"
+	"letterlock/storage/segment"
+)
+
+// account is the record of one account.
+type account struct {
+	removed     bool
+	nextMailbox MailboxID
+	validity    uint32 // greatest UIDVALIDITY ever given
+	bytes       uint64 // of all messages in all mailboxes
+	messages    uint64
+	limits      Usage // 0: none
+	created     time.Time
+	address     mail.Address // of its person, for repair
+}
+
+func (c *account) encode() []byte {
+	b := append(newValue(), flagByte(c.removed))
+	for _, n := range []uint64{uint64(c.nextMailbox), uint64(c.validity), c.bytes, c.messages, c.limits.Bytes, c.limits.Messages} {
+		b = segment.AppendUint(b, n)
+	}
+	return seal(appendAddress(segment.AppendTime(b, c.created), c.address))
+}
+
+func flagByte(set bool) byte {
+	if set {
+		return 1
+	}
+	return 0
+}
+
+// getAccount reads the record; nil is an absent one.
+func getAccount(r kv.Reader, a AccountID) (*account, error) {
+	f, err := fields(r, accountKey(a))
+	if f == nil || err != nil {
+		return nil, err
+	}
+	c := &account{removed: f.Byte() != 0}
+	c.nextMailbox, c.validity = MailboxID(f.Uint()), uint32(f.Uint())
+	c.bytes, c.messages = f.Uint(), f.Uint()
+	c.limits = Usage{Bytes: f.Uint(), Messages: f.Uint()}
+	c.created, c.address = f.Time(), readAddress(f)
+	return c, f.Err()
+}
+
+// box is the record of one mailbox.
+type box struct {
+	Mailbox
+	recent   UID    // the first UID no read-write session was told of
+	horizon  ModSeq // what vanished up to here is not known any more
+	vanished uint32 // values of the vanished log
+}
+
+func (b *box) encode() []byte {
+	v := binary.LittleEndian.AppendUint64(newValue(), uint64(b.ObjectID))
+	v = segment.AppendString(v, b.Name)
+	v = segment.AppendString(v, b.SpecialUse)
+	for _, n := range []uint64{
+		uint64(b.UIDValidity), uint64(b.UIDNext), uint64(b.Highest), uint64(b.Messages), uint64(b.Unseen), uint64(b.Deleted),
+		b.Size, uint64(b.Required), uint64(b.recent), uint64(b.horizon), uint64(b.vanished), uint64(len(b.Keywords)),
+	} {
+		v = segment.AppendUint(v, n)
+	}
+	for _, k := range b.Keywords {
+		v = segment.AppendString(v, k)
+	}
+	return seal(v)
+}
+
+func decodeBox(id MailboxID, v []byte) (*box, error) {
+	v, err := open(v)
+	if err != nil || len(v) < 8 {
+		return nil, fmt.Errorf("mailbox %d: %w", id, segment.ErrDamaged)
+	}
+	b := &box{Mailbox: Mailbox{ID: id, ObjectID: ObjectID(binary.LittleEndian.Uint64(v))}}
+	f := segment.ReadFields(v[8:])
+	b.Name, b.SpecialUse = f.String(), f.String()
+	b.UIDValidity, b.UIDNext, b.Highest = uint32(f.Uint()), UID(f.Uint()), ModSeq(f.Uint())
+	b.Messages, b.Unseen, b.Mailbox.Deleted = uint32(f.Uint()), uint32(f.Uint()), uint32(f.Uint())
+	b.Size, b.Required = f.Uint(), uint32(f.Uint())
+	b.recent, b.horizon, b.vanished = UID(f.Uint()), ModSeq(f.Uint()), uint32(f.Uint())
+	for range f.Count() {
+		b.Keywords = append(b.Keywords, f.String())
+	}
+	if err := f.Err(); err != nil {
+		return nil, fmt.Errorf("mailbox %d: %w", id, err)
+	}
+	return b, nil
+}
+
+// getBox reads the record; nil is an absent one.
+func getBox(r kv.Reader, a AccountID, id MailboxID) (*box, error) {
+	v := r.Get(boxKey(a, id))
+	if v == nil {
+		return nil, nil
+	}
+	return decodeBox(id, v)
+}
+
+// findBox finds a mailbox by its clean name; nil is an absent one.
+func findBox(r kv.Reader, a AccountID, name string) (*box, error) {
+	f, err := fields(r, namedKey(a, keyName, name))
+	if f == nil || err != nil {
+		return nil, err
+	}
+	return getBox(r, a, MailboxID(f.Uint()))
+}
+
+// allBoxes reads every mailbox of an account, by id.
+func allBoxes(r kv.Reader, a AccountID) (all []*box, err error) {
+	lo := key(a, keyBox)
+	for k, v := range r.Range(lo, kv.After(lo), kv.Options{}) {
+		b, err := decodeBox(MailboxID(tailUint32(k)), v)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, b)
+	}
+	return all, nil
+}
+
+// count adds an entry to the mailbox's counters, or takes it out.
+func (b *box) count(e *entry, by int) {
+	n := uint32(by)
+	b.Messages += n
+	if e.flags&Seen == 0 {
+		b.Unseen += n
+	}
+	if e.flags&Deleted != 0 {
+		b.Mailbox.Deleted += n
+	}
+	if e.flags.Demand().IsRequired() {
+		b.Required += n
+	}
+	b.Size += e.size * uint64(by)
+}
+
+// keywords turns names into bits, adding names to the table. It answers
+// [ErrLimit] for a name that finds no room.
+func (b *box) keywords(names []string) (bits Flags, err error) {
+	for _, name := range names {
+		i := indexFold(b.Keywords, name)
+		if i < 0 && len(b.Keywords) == MaxKeywords {
+			err = fmt.Errorf("keyword %s: %w", name, ErrLimit)
+			continue
+		}
+		if i < 0 {
+			i = len(b.Keywords)
+			b.Keywords = append(b.Keywords[:i:i], name)
+		}
+		bits |= Keyword(i)
+	}
+	return bits, err
+}

@@ -1,0 +1,335 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"letterlock/internal/mail"
+	"letterlock/storage/kv"
+	"letterlock/storage/kv/bolt"
+	"letterlock/storage/segment"
+)
+
+// origin says where the index of a shard comes from.
+type origin uint8
+
+const (
+	whole          origin = iota // it was never lost
+	fromCheckpoint               // an older copy: the log is replayed from its mark
+	fromNothing                  // the log is all there is
+)
+
+func (o origin) String() string { return [...]string{"whole", "checkpoint", "nothing"}[o] }
+
+// recoveredName is the folder for messages of which only the log knows: where
+// they lay, and with which flags, nobody can tell any more.
+const recoveredName = "Recovered"
+
+// recover sends what a shard without any index learns into one folder.
+func (sh *shard) recover(it *item) {
+	if sh.restored != fromNothing {
+		return
+	}
+	for _, r := range it.records {
+		r.Recipients[it.recip].Copies = []segment.Copy{{Name: recoveredName, Create: true}}
+	}
+	if it.records[0].Kind == segment.Appended {
+		for _, r := range it.records {
+			r.Kind = segment.Delivered // it was answered: it may not go nowhere
+		}
+	}
+}
+
+// repairName lists the shards a repair has put in place and not finished with,
+// one a line: number and origin.
+const repairName = "REPAIR"
+
+// checkRepaired refuses a store whose repair was cut short: its UIDs cannot be
+// vouched for yet.
+func checkRepaired(dir string, restored map[int]origin) error {
+	unfinished, err := readRepair(dir)
+	if err == nil && len(unfinished) > 0 && len(restored) == 0 {
+		err = errors.New("a repair was cut short: let it run again")
+	}
+	return err
+}
+
+func readRepair(dir string) (map[int]origin, error) {
+	b, err := os.ReadFile(filepath.Join(dir, indexDir, repairName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return map[int]origin{}, nil
+	}
+	shards := make(map[int]origin)
+	for line := range strings.Lines(string(b)) {
+		n, from, _ := strings.Cut(strings.TrimSpace(line), " ")
+		shard, aerr := strconv.Atoi(n)
+		err = errors.Join(err, aerr)
+		shards[shard] = fromNothing
+		if from == fromCheckpoint.String() {
+			shards[shard] = fromCheckpoint
+		}
+	}
+	return shards, err
+}
+
+func writeRepair(dir string, shards map[int]origin) error {
+	var b strings.Builder
+	for n, from := range shards {
+		fmt.Fprintln(&b, n, from)
+	}
+	return writeFile(filepath.Join(dir, indexDir, repairName), []byte(b.String()))
+}
+
+// Repair mends a store that nobody has open. A shard of the index that cannot
+// be read is set aside; the checkpoint takes its place where it is good, an
+// empty one where it is not, and the log is replayed behind it: every message
+// that was ever acknowledged, and whose octets are there, is there afterwards
+// with its demand. Other changes newer than the checkpoint are lost; so
+// UIDVALIDITY grows in every mailbox of such a shard. Then entries that lead to
+// nothing are taken out and every counter is made right. say is told what was
+// done, a line at a time.
+func Repair(ctx context.Context, dir string, opt Options, say func(string)) error {
+	lock, err := lockFolder(dir)
+	if err != nil {
+		return err
+	}
+	restored, err := repairIndex(dir, opt.Now, say)
+	if err = errors.Join(err, lock.Close()); err != nil {
+		return fmt.Errorf("repair %s: %w", dir, err)
+	}
+	opt.restored = restored
+	s, err := Open(dir, opt)
+	if err != nil {
+		return err
+	}
+	err = s.mend(ctx, say)
+	if err == nil && len(restored) > 0 {
+		err = os.Remove(filepath.Join(dir, indexDir, repairName))
+	}
+	return errors.Join(err, s.Close())
+}
+
+// repairIndex puts a readable file in the place of every shard.
+func repairIndex(dir string, now func() time.Time, say func(string)) (map[int]origin, error) {
+	shards, err := readFormat(dir)
+	if err != nil {
+		return nil, err
+	}
+	restored, err := readRepair(dir)
+	if err != nil {
+		return nil, err
+	}
+	if now == nil {
+		now = time.Now
+	}
+	index, copies := filepath.Join(dir, indexDir), filepath.Join(dir, checkpointDir)
+	for n := range shards {
+		name := bolt.ShardFile(index, n)
+		verr := verifyShard(name)
+		if _, again := restored[n]; verr == nil && !again {
+			continue
+		}
+		restored[n] = fromNothing
+		if verifyShard(bolt.ShardFile(copies, n)) == nil {
+			restored[n] = fromCheckpoint
+		}
+		if err := writeRepair(dir, restored); err != nil {
+			return nil, err
+		}
+		aside := name + ".damaged-" + now().UTC().Format("20060102T150405")
+		if err := os.Rename(name, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		say(fmt.Sprintf("shard %d cannot be read (%v): set aside as %s, begun again from: %s", n, verr, filepath.Base(aside), restored[n]))
+		if err := putBack(index, copies, n, restored[n]); err != nil {
+			return nil, err
+		}
+	}
+	return restored, nil
+}
+
+func putBack(index, copies string, n int, from origin) error {
+	if from == fromNothing {
+		return bolt.CreateShard(index, n)
+	}
+	name := bolt.ShardFile(index, n) + ".new"
+	if err := copyFile(bolt.ShardFile(copies, n), name); err != nil {
+		return err
+	}
+	return bolt.PutShard(index, n, name)
+}
+
+// mend makes everything agree that the replay has left.
+func (s *Store) mend(ctx context.Context, say func(string)) error {
+	var last AccountID
+	for _, sh := range s.shards {
+		ids, err := s.accounts(ctx, sh)
+		if err != nil {
+			return err
+		}
+		for _, a := range ids {
+			last = max(last, a)
+			if err := s.Account(a).mend(ctx, sh, say); err != nil {
+				return fmt.Errorf("account %d: %w", a, err)
+			}
+		}
+	}
+	if err := s.mendPeople(ctx, say); err != nil {
+		return err
+	}
+	return s.system(ctx, func(tx kv.Tx) error {
+		f, err := fields(tx, key(systemAccount, keyNext))
+		if err == nil && (f == nil || AccountID(f.Uint()) <= last) {
+			tx.Put(key(systemAccount, keyNext), seal(segment.AppendUint(newValue(), uint64(last)+1)))
+		}
+		return err
+	})
+}
+
+// mend goes through one account. Nobody else has the store.
+func (a *Account) mend(ctx context.Context, sh *shard, say func(string)) error {
+	var boxes []*box
+	err := a.read(ctx, func(r kv.Reader) (err error) {
+		c, err := getAccount(r, a.id)
+		if err == nil && c != nil && !c.removed {
+			boxes, err = allBoxes(r, a.id)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, b := range boxes {
+		lost, err := a.lost(ctx, b.ID)
+		if err != nil {
+			return err
+		}
+		if len(lost) > 0 {
+			say(fmt.Sprintf("account %d, %s: %d entries lead to no message and are taken out: they had been expunged", a.id, b.Name, len(lost)))
+			if err := a.Expunge(ctx, b.ID, lost); err != nil {
+				return err
+			}
+		}
+	}
+	if len(boxes) == 0 {
+		return nil
+	}
+	return a.change(ctx, func(t *txn, c *account) error { return t.recount(a.id, c, sh.restored != whole, say) })
+}
+
+// lost is the entries of a mailbox without a row, or whose segment is gone.
+func (a *Account) lost(ctx context.Context, id MailboxID) (lost []UID, err error) {
+	err = a.read(ctx, func(r kv.Reader) error {
+		lost = nil
+		lo := blocksKey(a.id, id)
+		for _, v := range r.Range(lo, kv.After(lo), kv.Options{}) {
+			blk, err := decodeBlock(v)
+			if err != nil {
+				return err
+			}
+			for _, e := range blk.entries {
+				w, err := getRow(r, a.id, e.number)
+				if err != nil {
+					return err
+				}
+				if w == nil || !a.store.log.Has(w.at, w.bodySize) {
+					lost = append(lost, e.uid)
+				}
+			}
+		}
+		return nil
+	})
+	return lost, err
+}
+
+// recount makes the counters of an account right, and its UIDs new where they
+// cannot be vouched for.
+func (t *txn) recount(a AccountID, c *account, renew bool, say func(string)) error {
+	boxes, err := allBoxes(t.tx, a)
+	if err != nil {
+		return err
+	}
+	c.bytes, c.messages = 0, 0
+	for _, old := range boxes {
+		b, err := t.mustBox(a, old.ID)
+		if err != nil {
+			return err
+		}
+		b.Messages, b.Unseen, b.Mailbox.Deleted, b.Required, b.Size = 0, 0, 0, 0, 0
+		lo := blocksKey(a, b.ID)
+		for _, v := range t.tx.Range(lo, kv.After(lo), kv.Options{}) {
+			blk, err := decodeBlock(v)
+			if err != nil {
+				return err
+			}
+			for i := range blk.entries {
+				b.count(&blk.entries[i], 1)
+				b.UIDNext = max(b.UIDNext, blk.entries[i].uid+1)
+			}
+		}
+		c.bytes, c.messages = c.bytes+b.Size, c.messages+uint64(b.Messages)
+		if b.Messages != old.Messages || b.Unseen != old.Unseen || b.Mailbox.Deleted != old.Mailbox.Deleted || b.Required != old.Required || b.Size != old.Size {
+			say(fmt.Sprintf("account %d, %s: its counters are made right: %d messages", a, b.Name, b.Messages))
+		}
+		if renew {
+			c.validity = max(c.validity+1, uint32(t.now.Unix()))
+			b.UIDValidity = c.validity
+			say(fmt.Sprintf("account %d, %s: UIDVALIDITY is %d now, %d messages", a, b.Name, b.UIDValidity, b.Messages))
+		}
+	}
+	return nil
+}
+
+// mendPeople makes a person, without a password, for every account that has
+// lost its own.
+func (s *Store) mendPeople(ctx context.Context, say func(string)) error {
+	owned := make(map[AccountID]bool)
+	for p, err := range s.People(ctx) {
+		if err != nil {
+			return err
+		}
+		owned[p.ID] = true
+	}
+	for _, sh := range s.shards {
+		ids, err := s.accounts(ctx, sh)
+		if err != nil {
+			return err
+		}
+		for _, a := range ids {
+			if owned[a] {
+				continue
+			}
+			if err := s.mendPerson(ctx, sh, a, say); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) mendPerson(ctx context.Context, sh *shard, a AccountID, say func(string)) error {
+	var c *account
+	err := s.index.View(ctx, sh.number, func(r kv.Reader) (err error) {
+		c, err = getAccount(r, a)
+		return err
+	})
+	if err != nil || c == nil || c.removed {
+		return err
+	}
+	p := Person{ID: a, Address: c.address, Created: c.created}
+	return s.system(ctx, func(tx kv.Tx) error {
+		if _, err := getPerson(tx, p.Address); p.Address.IsNull() || err == nil {
+			p.Address = mail.Address{Local: fmt.Sprintf("account-%d", a), Domain: "recovered.invalid"}
+		}
+		say(fmt.Sprintf("account %d belongs to nobody: it is %s now, without a password; aliases may be missing", a, p.Address))
+		tx.Put(addressKey(keyPerson, p.Address), p.encode())
+		return nil
+	})
+}

@@ -1,0 +1,148 @@
+package storage
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+
+	"letterlock/storage/kv"
+	"letterlock/storage/segment"
+)
+
+// Every key of the index is made here. All numbers are big-endian, so that
+// keys sort as their numbers do. A key starts with the account it belongs to;
+// account 0 is the system. The demand of a message (RFC 8689 §4.1: the tag is
+// kept with the message and with every copy) stands in two of the values, the
+// row 'm' and the flags in 'c', and a third time in the segment's record.
+//
+// The examples are those of account 7, mailbox 3, in hexadecimal after the
+// account's sixteen digits and the letter.
+const (
+	keyAccount   = 'a' // 0000000000000007 61                     → account: state, quota, next mailbox
+	keyBox       = 'b' // 0000000000000007 62 00000003            → mailbox: name, counters, keywords
+	keyBlock     = 'c' // 0000000000000007 63 00000003 00000101   → columns of up to 256 messages, from UID 257 on
+	keySummary   = 'e' // 0000000000000007 65 000000000000002a    → summary of message number 42
+	keyDead      = 'g' // 0000000000000007 67 00000003 0000000000000009 0000 → message numbers that left mailbox 3 at modseq 9
+	keyRow       = 'm' // 0000000000000007 6d 000000000000002a    → row of message number 42
+	keyName      = 'n' // 0000000000000007 6e "Lists/Go"          → mailbox id; 00 and a hash for a long name
+	keySubscribe = 's' // 0000000000000007 73 "Lists/Go"          → the name; 00 and a hash for a long one
+	keyThread    = 't' // 0000000000000007 74 9f86d081884c7d65    → thread id, by hash of a Message-ID
+	keyVanished  = 'v' // 0000000000000007 76 00000003 0000000000000009 0000 → UID ranges that vanished at modseq 9
+
+	// The system's, in the shard of account 0.
+	keyPerson  = 'u' // 0000000000000000 75 "ann@example.org"   → person
+	keyAlias   = 'A' // 0000000000000000 41 "@example.org"      → alias; a catch-all starts with @
+	keyNext    = 'N' // 0000000000000000 4e                     → next account id
+	keyRemoval = 'r' // 0000000000000000 72 0000000000000007    → account 7 is being removed
+
+	// The system's, in every shard.
+	keyMark      = 'w' // 0000000000000000 77                     → how far the log is applied in this shard
+	keyDeadBytes = 'd' // 0000000000000000 64 0000000000000002    → octets of segment 2 that this shard's accounts gave up
+	keyReap      = 'G' // 0000000000000000 47 0000000000000007    → account 7 has dead messages
+)
+
+// systemAccount owns what belongs to nobody.
+const systemAccount AccountID = 0
+
+func key(a AccountID, letter byte) []byte {
+	b := make([]byte, 0, 32)
+	return append(binary.BigEndian.AppendUint64(b, uint64(a)), letter)
+}
+
+// accountPrefix starts every key of an account.
+func accountPrefix(a AccountID) []byte { return binary.BigEndian.AppendUint64(nil, uint64(a)) }
+
+func keyUint32(a AccountID, letter byte, n uint32) []byte {
+	return binary.BigEndian.AppendUint32(key(a, letter), n)
+}
+
+func keyUint64(a AccountID, letter byte, n uint64) []byte {
+	return binary.BigEndian.AppendUint64(key(a, letter), n)
+}
+
+func accountKey(a AccountID) []byte                { return key(a, keyAccount) }
+func boxKey(a AccountID, m MailboxID) []byte       { return keyUint32(a, keyBox, uint32(m)) }
+func blocksKey(a AccountID, m MailboxID) []byte    { return keyUint32(a, keyBlock, uint32(m)) }
+func rowKey(a AccountID, number uint64) []byte     { return keyUint64(a, keyRow, number) }
+func summaryKey(a AccountID, number uint64) []byte { return keyUint64(a, keySummary, number) }
+func threadKey(a AccountID, hash uint64) []byte    { return keyUint64(a, keyThread, hash) }
+func markKey() []byte                              { return key(systemAccount, keyMark) }
+func deadBytesKey(segment uint64) []byte           { return keyUint64(systemAccount, keyDeadBytes, segment) }
+func reapKey(a AccountID) []byte                   { return keyUint64(systemAccount, keyReap, uint64(a)) }
+func removalKey(a AccountID) []byte                { return keyUint64(systemAccount, keyRemoval, uint64(a)) }
+
+func blockKey(a AccountID, m MailboxID, first UID) []byte {
+	return binary.BigEndian.AppendUint32(blocksKey(a, m), uint32(first))
+}
+
+// partKey is one part of what happened in a mailbox at a modseq.
+func partKey(a AccountID, letter byte, m MailboxID, at ModSeq, part int) []byte {
+	b := binary.BigEndian.AppendUint64(keyUint32(a, letter, uint32(m)), uint64(at))
+	return binary.BigEndian.AppendUint16(b, uint16(part))
+}
+
+// namedKey keeps keys short: a name of more than 400 octets is found by its
+// hash, behind a zero octet that no name starts with.
+func namedKey(a AccountID, letter byte, name string) []byte {
+	b := key(a, letter)
+	if len(name) > 400 {
+		sum := sha256.Sum256([]byte(name))
+		return append(append(b, 0), sum[:]...)
+	}
+	return append(b, name...)
+}
+
+// keyAccountOf reads the account a key belongs to.
+func keyAccountOf(k []byte) AccountID { return AccountID(binary.BigEndian.Uint64(k)) }
+
+// tailUint32 and tailUint64 read the number a key ends with.
+func tailUint32(k []byte) uint32 { return binary.BigEndian.Uint32(k[len(k)-4:]) }
+func tailUint64(k []byte) uint64 { return binary.BigEndian.Uint64(k[len(k)-8:]) }
+
+// Every value starts with its CRC-32C and a version octet.
+const (
+	valueHeader  = 5
+	valueVersion = 1
+)
+
+// seal finishes a value whose first five octets were left for the header.
+func seal(b []byte) []byte {
+	b[4] = valueVersion
+	binary.LittleEndian.PutUint32(b, segment.Checksum(b[4:]))
+	return b
+}
+
+func newValue() []byte { return make([]byte, valueHeader, 128) }
+
+// open checks a value and answers what lies behind the header.
+func open(b []byte) ([]byte, error) {
+	if len(b) < valueHeader || binary.LittleEndian.Uint32(b) != segment.Checksum(b[4:]) {
+		return nil, fmt.Errorf("index value: %w", segment.ErrDamaged)
+	}
+	if b[4] != valueVersion {
+		return nil, fmt.Errorf("index value of version %d: %w", b[4], segment.ErrDamaged)
+	}
+	return b[valueHeader:], nil
+}
+
+// get reads and checks a value; nil, nil is an absent one.
+func get(r kv.Reader, k []byte) ([]byte, error) {
+	b := r.Get(k)
+	if b == nil {
+		return nil, nil
+	}
+	v, err := open(b)
+	if err != nil {
+		return nil, fmt.Errorf("key %x: %w", k, err)
+	}
+	return v, nil
+}
+
+// fields reads a value that is a list of fields; nil is an absent one.
+func fields(r kv.Reader, k []byte) (*segment.Fields, error) {
+	v, err := get(r, k)
+	if v == nil || err != nil {
+		return nil, err
+	}
+	return segment.ReadFields(v), nil
+}

@@ -1,0 +1,270 @@
+package segment
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Mark is how far whoever keeps an index has applied the log.
+type Mark struct {
+	At     Pos    // where the next record starts; zero: the start of the log
+	Serial uint64 // of the next recipient
+}
+
+// Damage is a stretch of the log that was acknowledged and cannot be read.
+type Damage struct {
+	From, To Pos
+	Err      error
+}
+
+func (d Damage) String() string {
+	return fmt.Sprintf("segment %d, offset %d to %d: %v", d.From.Segment, d.From.Offset, d.To.Offset, d.Err)
+}
+
+// Replay hands every whole group from the mark on to fn, finds the end of the
+// log, and starts the appender there. Octets behind the last flush that make no
+// whole group are a torn write and are passed over; damage before that is told,
+// logged, and never taken for the end. fn's error ends it.
+func (l *Log) Replay(from Mark, fn func([]*Record) error) ([]Damage, error) {
+	s := scanner{log: l, at: from.At, serial: max(from.Serial, 1), fn: fn}
+	for _, seg := range l.Segments() {
+		if seg.Number < from.At.Segment {
+			continue
+		}
+		if err := s.segment(seg); err != nil {
+			return s.damage, fmt.Errorf("replay segment %d: %w", seg.Number, err)
+		}
+	}
+	for _, d := range s.damage {
+		l.opt.Log.Error("acknowledged mail is damaged", "damage", d.String())
+	}
+	if err := l.removeOrphans(s.serial); err != nil {
+		return s.damage, err
+	}
+	return s.damage, l.start(s.at, s.serial)
+}
+
+// Scan reads one whole segment for checks and repair: every record with its
+// place, and what is damaged. The active segment is read up to its last flush.
+func (l *Log) Scan(seg Segment, fn func(*Record) error) ([]Damage, error) {
+	s := scanner{log: l, at: Pos{seg.Number, segmentHeader}, serial: seg.serial, fn: func(group []*Record) error {
+		for _, r := range group {
+			if err := fn(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+	err := s.segment(seg)
+	return s.damage, err
+}
+
+// scanner walks records.
+type scanner struct {
+	log    *Log
+	fn     func([]*Record) error
+	at     Pos
+	serial uint64
+	epoch  uint64 // 0: that of the next record
+	damage []Damage
+	buf    []byte
+}
+
+// segment walks one segment from s.at, or from its start.
+func (s *scanner) segment(seg Segment) error {
+	f, err := s.log.opt.Files.Open(seg.Name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if s.at.Segment != seg.Number {
+		s.at, s.serial = Pos{seg.Number, segmentHeader}, max(s.serial, seg.serial)
+		s.epoch = seg.epoch
+	}
+	limit, sealed := s.log.limit(seg)
+	var group []*Record
+	start := s.at
+	for s.at.Offset < limit {
+		r, err := s.record(f, limit)
+		if err == nil {
+			s.at.Offset += uint64(r.Size)
+			group = append(group, r)
+			if r.more > 0 {
+				continue
+			}
+			if err := s.fn(group); err != nil {
+				return err
+			}
+			s.serial = r.Serial + uint64(len(r.Recipients))
+			group, start = nil, s.at
+			continue
+		}
+		next, found, serr := s.resync(f, limit, sealed)
+		if serr != nil {
+			return serr
+		}
+		if !found {
+			break
+		}
+		s.damage = append(s.damage, Damage{start, next, err})
+		s.at, s.epoch, group, start = next, 0, nil, next
+	}
+	s.at = start
+	if sealed && start.Offset < limit {
+		s.damage = append(s.damage, Damage{start, Pos{seg.Number, limit}, ErrDamaged})
+		s.at = Pos{seg.Number, limit}
+	}
+	return nil
+}
+
+// limit is where a segment ends, and whether its successor vouches for that.
+func (l *Log) limit(seg Segment) (end uint64, sealed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, next := range l.segments {
+		if next.prev.Segment == seg.Number {
+			return next.prev.Offset, true
+		}
+	}
+	return uint64(seg.Size), false
+}
+
+// record reads and verifies the record at s.at, body included.
+func (s *scanner) record(f File, limit uint64) (*Record, error) {
+	h, err := s.header(f, s.at.Offset, limit)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case s.epoch != 0 && h.epoch != s.epoch && h.flags&flagOpens == 0:
+		return nil, fmt.Errorf("a record of an earlier epoch: %w", ErrDamaged)
+	case h.serial < s.serial:
+		return nil, fmt.Errorf("serial %d after %d: %w", h.serial, s.serial, ErrDamaged)
+	}
+	rest := s.grow(int(h.meta) + int(h.table))
+	if _, err := f.ReadAt(rest, int64(s.at.Offset)+headerSize); err != nil {
+		return nil, notEOF(err)
+	}
+	r, err := h.decode(s.at, bytes.Clone(rest[:h.meta]), rest[h.meta:])
+	if err != nil {
+		return nil, err
+	}
+	s.epoch = h.epoch
+	if r.Big != 0 {
+		return r, s.log.checkBig(r)
+	}
+	return r, s.checkBody(f, r, int64(s.at.Offset)+headerSize+int64(len(rest)))
+}
+
+func (s *scanner) header(f File, at, limit uint64) (header, error) {
+	var b [headerSize]byte
+	if _, err := f.ReadAt(b[:], int64(at)); err != nil {
+		return header{}, notEOF(err)
+	}
+	h, err := readHeader(b[:])
+	if err != nil {
+		return h, err
+	}
+	if h.segment != s.at.Segment || at+uint64(h.size()) > limit {
+		return h, fmt.Errorf("record of segment %d: %w", h.segment, ErrDamaged)
+	}
+	return h, nil
+}
+
+func (s *scanner) grow(n int) []byte {
+	if cap(s.buf) < n {
+		s.buf = make([]byte, n)
+	}
+	return s.buf[:n]
+}
+
+func (s *scanner) checkBody(f File, r *Record, at int64) error {
+	block := make([]byte, BlockSize)
+	for i, k := range r.Table.Blocks {
+		if int(k.Stored) > r.Table.blockSize(i) {
+			return fmt.Errorf("block %d: %w", i, ErrDamaged)
+		}
+		if _, err := f.ReadAt(block[:k.Stored], at); err != nil {
+			return notEOF(err)
+		}
+		if Checksum(block[:k.Stored]) != k.CRC {
+			return fmt.Errorf("block %d: %w", i, ErrDamaged)
+		}
+		at += int64(k.Stored)
+	}
+	return nil
+}
+
+// checkBig asks that the file of a big body is whole. It was durable before its
+// record was written: one that is gone was removed with its last reader's row.
+func (l *Log) checkBig(r *Record) error {
+	h, err := l.handles.get(l.bigName(r.Big))
+	if errors.Is(err, ErrGone) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("big body: %w: %w", ErrDamaged, err)
+	}
+	defer l.handles.put(h)
+	return (&scanner{log: l}).checkBody(h.f, r, 0)
+}
+
+// notEOF takes the end of a file for damage: a record cannot reach over it.
+func notEOF(err error) error {
+	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("end of file: %w", ErrDamaged)
+	}
+	return err
+}
+
+// resync looks for a record behind an unreadable stretch that proves the
+// stretch to have been acknowledged: one of a sealed segment, or one that was
+// written after the stretch had been flushed.
+func (s *scanner) resync(f File, limit uint64, sealed bool) (Pos, bool, error) {
+	const window = 1 << 20
+	buf := make([]byte, window+len(magic))
+	for at := s.at.Offset + align; at < limit; at += window {
+		n, err := f.ReadAt(buf[:min(uint64(len(buf)), limit-at)], int64(at))
+		if err != nil && err != io.EOF {
+			return Pos{}, false, err
+		}
+		for i := 0; ; i++ {
+			j := bytes.Index(buf[i:n], []byte(magic))
+			if j < 0 {
+				break
+			}
+			i += j
+			here := at + uint64(i)
+			if here%align != 0 {
+				continue
+			}
+			h, err := s.header(f, here, limit)
+			if err == nil && h.serial >= s.serial && (sealed || h.durable > s.at.Offset) {
+				return Pos{s.at.Segment, here}, true, nil
+			}
+		}
+	}
+	return Pos{}, false, nil
+}
+
+// removeOrphans deletes big files whose record was never written.
+func (l *Log) removeOrphans(next uint64) error {
+	names, err := filepath.Glob(filepath.Join(l.dir, "*.big"))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		serial, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(name), ".big"), 16, 64)
+		if err == nil && serial >= next {
+			if err := l.opt.Files.Remove(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

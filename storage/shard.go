@@ -1,0 +1,388 @@
+package storage
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"letterlock/storage/kv"
+	"letterlock/storage/segment"
+)
+
+// shard is one part of the index, and the applier that brings the log's
+// records into it.
+//
+// Whoever was acknowledged is queued here before he hears of it, so that a
+// reader who comes later can wait for exactly what he must see.
+type shard struct {
+	store  *Store
+	number int
+
+	mu       sync.Mutex // guards all below
+	queue    []item
+	queued   uint64               // items ever queued
+	applied  uint64               // of these, in the index
+	pending  map[AccountID]uint64 // the last item of an account that is not applied
+	moved    chan struct{}        // closed and made anew when applied grows or failing changes
+	failing  error                // why the last try to apply failed
+	mark     segment.Mark         // as of the index
+	opened   segment.Mark         // as of Open; never changes
+	restored origin               // never changes
+	tip      segment.Mark         // as of the queue
+	closing  bool
+
+	wake chan struct{} // room for one: something is queued
+	kick chan struct{} // room for one: somebody waits
+	done chan struct{}
+}
+
+// item is one recipient of a record, or a group of appended letters: what must
+// be applied in one transaction.
+type item struct {
+	records []*segment.Record
+	recip   int // in records[0]; all of an appended group have one recipient each
+	after   segment.Mark
+	writes  int // at most
+	bytes   int // about
+	answer  func(applied)
+	// unmarked: the index was put back to before this message came, so a moved
+	// record may be the first it hears of it.
+	unmarked bool
+}
+
+// applied is what became of an item.
+type applied struct {
+	uidValidity uint32
+	uids        []UID
+	err         error
+}
+
+// When the applier moves, and how much one transaction may hold.
+const (
+	gatherTime   = 25 * time.Millisecond
+	gatherItems  = 2048
+	maxQueued    = 8192 // items: beyond that the log waits
+	maxWrites    = kv.MaxTxWrites - 96
+	maxBytes     = kv.MaxTxBytes / 2
+	maxMarkLag   = 16 << 20 // octets of log behind which an idle shard's mark follows
+	retryApplies = 200 * time.Millisecond
+)
+
+func (s *Store) startShards() error {
+	for i := range s.index.Shards() {
+		sh := &shard{
+			store: s, number: i, restored: s.opt.restored[i], pending: make(map[AccountID]uint64),
+			moved: make(chan struct{}), done: make(chan struct{}),
+			wake: make(chan struct{}, 1), kick: make(chan struct{}, 1),
+		}
+		err := s.index.View(context.Background(), i, func(r kv.Reader) (err error) {
+			sh.mark, err = getMark(r)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("shard %d: %w", i, err)
+		}
+		sh.tip, sh.opened = sh.mark, sh.mark
+		s.shards = append(s.shards, sh)
+		go sh.run()
+	}
+	return nil
+}
+
+// shardOf places an account.
+func (s *Store) shardOf(a AccountID) *shard { return s.shards[placeAccount(a, len(s.shards))] }
+
+// placeAccount spreads accounts over shards; the system lies in the first. It
+// never changes: rows would be lost.
+func placeAccount(a AccountID, shards int) int {
+	if a == systemAccount {
+		return 0
+	}
+	return int(uint64(a) * 0x9e3779b97f4a7c15 >> 32 % uint64(shards))
+}
+
+func getMark(r kv.Reader) (m segment.Mark, err error) {
+	f, err := fields(r, markKey())
+	if f == nil || err != nil {
+		return m, err
+	}
+	m.At.Segment, m.At.Offset, m.Serial = f.Uint(), f.Uint(), f.Uint()
+	return m, f.Err()
+}
+
+func putMark(tx kv.Tx, m segment.Mark) {
+	v := binary.AppendUvarint(newValue(), m.At.Segment)
+	v = binary.AppendUvarint(v, m.At.Offset)
+	tx.Put(markKey(), seal(binary.AppendUvarint(v, m.Serial)))
+}
+
+// oldestMark is where replay must start.
+func (s *Store) oldestMark() segment.Mark {
+	oldest := s.shards[0].mark
+	for _, sh := range s.shards[1:] {
+		if sh.mark.Serial < oldest.Serial {
+			oldest = sh.mark
+		}
+	}
+	return oldest
+}
+
+// push queues items. It waits while the applier is far behind, and that slows
+// the log down.
+func (sh *shard) push(items ...item) {
+	sh.mu.Lock()
+	for len(sh.queue) >= maxQueued && !sh.closing {
+		moved := sh.moved
+		sh.mu.Unlock()
+		poke(sh.kick)
+		<-moved
+		sh.mu.Lock()
+	}
+	hurry := false
+	for _, it := range items {
+		sh.queued++
+		sh.tip = it.after
+		for _, r := range it.records {
+			a := AccountID(r.Recipients[it.recip].Account)
+			sh.pending[a] = sh.queued
+			hurry = hurry || sh.store.watch.watched(a)
+		}
+		sh.queue = append(sh.queue, it)
+	}
+	hurry = hurry || len(sh.queue) >= gatherItems
+	sh.mu.Unlock()
+	poke(sh.wake)
+	if hurry {
+		poke(sh.kick)
+	}
+}
+
+func poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// seen waits until everything of account a that was acknowledged before the
+// call is in the index, and hurries it.
+func (sh *shard) seen(ctx context.Context, a AccountID) error {
+	sh.mu.Lock()
+	target := sh.pending[a]
+	sh.mu.Unlock()
+	return sh.reach(ctx, target)
+}
+
+// drain waits for all that is queued.
+func (sh *shard) drain(ctx context.Context) error {
+	sh.mu.Lock()
+	target := sh.queued
+	sh.mu.Unlock()
+	return sh.reach(ctx, target)
+}
+
+func (sh *shard) reach(ctx context.Context, target uint64) error {
+	for {
+		sh.mu.Lock()
+		reached, moved, failing := sh.applied >= target, sh.moved, sh.failing
+		sh.mu.Unlock()
+		switch {
+		case reached:
+			return nil
+		case failing != nil:
+			return unavailable(failing)
+		}
+		poke(sh.kick)
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-sh.done:
+			return unavailable(kv.ErrClosed)
+		}
+	}
+}
+
+// trouble is why this shard cannot follow the log; nil when it can.
+func (sh *shard) trouble() error {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.failing
+}
+
+// past says whether a recipient of the log, if it is of this shard, is applied.
+func (sh *shard) past(serial uint64) bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.applied == sh.queued || serial < sh.mark.Serial
+}
+
+// run is the applier.
+func (sh *shard) run() {
+	defer close(sh.done)
+	for range sh.wake {
+		for sh.waitForMore() {
+			sh.applySome()
+		}
+		if sh.ended() {
+			return
+		}
+	}
+}
+
+// ended says whether nothing is left and nothing will come.
+func (sh *shard) ended() bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.closing
+}
+
+// waitForMore gathers for a moment, unless somebody waits; false: nothing is
+// queued, or it cannot be applied and the store closes.
+func (sh *shard) waitForMore() bool {
+	sh.mu.Lock()
+	n, closing, failing := len(sh.queue), sh.closing, sh.failing
+	sh.mu.Unlock()
+	if n == 0 || closing {
+		return n > 0 && failing == nil
+	}
+	wait := gatherTime
+	if failing != nil {
+		wait = retryApplies
+	} else if n >= gatherItems {
+		return true
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-sh.kick:
+	}
+	return true
+}
+
+// applySome brings the front of the queue into the index with one transaction.
+func (sh *shard) applySome() {
+	sh.mu.Lock()
+	n, writes, bytes := 0, 0, 0
+	for n < len(sh.queue) && n < gatherItems {
+		it := &sh.queue[n]
+		if n > 0 && (writes+it.writes > maxWrites || bytes+it.bytes > maxBytes) {
+			break
+		}
+		n, writes, bytes = n+1, writes+it.writes, bytes+it.bytes
+	}
+	batch := sh.queue[:n:n]
+	sh.mu.Unlock()
+
+	results, err := sh.apply(batch)
+
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if (err == nil) != (sh.failing == nil) {
+		sh.store.opt.Log.Error("the index cannot follow the log; mail is safe in the log", "shard", sh.number, "err", err, "again", err == nil)
+	}
+	sh.failing = err
+	if err == nil {
+		for i, it := range batch {
+			if it.answer != nil {
+				it.answer(results[i])
+			}
+		}
+		sh.mark = batch[n-1].after
+		sh.applied += uint64(n)
+		clear(batch) // the records may go
+		sh.queue = sh.queue[n:]
+		for a, last := range sh.pending {
+			if last <= sh.applied {
+				delete(sh.pending, a)
+			}
+		}
+	}
+	close(sh.moved)
+	sh.moved = make(chan struct{})
+}
+
+// close lets the applier finish and writes the mark a last time.
+func (sh *shard) close() error {
+	sh.mu.Lock()
+	sh.closing = true
+	close(sh.moved)
+	sh.moved = make(chan struct{})
+	sh.mu.Unlock()
+	poke(sh.wake)
+	poke(sh.kick)
+	<-sh.done
+	if left := len(sh.queue); left > 0 {
+		return fmt.Errorf("shard %d: %d acknowledged records wait in the log for the next open: %w", sh.number, left, sh.failing)
+	}
+	return nil
+}
+
+// durable is told by the log of every group that is safe, before anybody who
+// waits for it.
+func (s *Store) durable(group []*segment.Record) {
+	if err := s.queue(group, func(*shard, uint64) bool { return false }); err != nil {
+		// Only a programmer's mistake gets here: the kind was ours.
+		s.opt.Log.Error("a record was not queued", "err", err)
+	}
+}
+
+// replayed is durable for what an earlier process acknowledged.
+func (s *Store) replayed(group []*segment.Record) error {
+	return s.queue(group, func(sh *shard, serial uint64) bool { return serial < sh.opened.Serial })
+}
+
+// errKind says that a record is of a kind this program does not know.
+var errKind = errors.New("record of an unknown kind")
+
+// queue hands a group to the appliers of its recipients' shards, without those
+// that skip says were applied before a crash.
+func (s *Store) queue(group []*segment.Record, skip func(*shard, uint64) bool) error {
+	last := group[len(group)-1]
+	after := segment.Mark{At: segment.Pos{Segment: last.At.Segment, Offset: last.At.Offset + uint64(last.Size)}, Serial: last.Serial + uint64(len(last.Recipients))}
+	switch group[0].Kind {
+	case segment.Appended:
+		sh := s.shardOf(AccountID(group[0].Recipients[0].Account))
+		if !skip(sh, group[0].Serial) {
+			it := appendItem(group, after)
+			sh.recover(&it)
+			sh.push(it)
+		}
+	case segment.Delivered, segment.Moved:
+		r := group[0]
+		for i := range r.Recipients {
+			sh := s.shardOf(AccountID(r.Recipients[i].Account))
+			if skip(sh, r.Serial+uint64(i)) {
+				continue
+			}
+			it := recipientItem(r, i, after)
+			it.unmarked = sh.restored != whole && r.Number(i) >= sh.opened.Serial
+			sh.recover(&it)
+			if i < len(r.Recipients)-1 {
+				it.after = segment.Mark{At: r.At, Serial: r.Serial + uint64(i) + 1}
+			}
+			sh.push(it)
+		}
+	default:
+		return fmt.Errorf("kind %d: %w", group[0].Kind, errKind)
+	}
+	for _, sh := range s.shards {
+		sh.follow(after)
+	}
+	return nil
+}
+
+// follow moves the mark of a shard that has had nothing to apply for long, so
+// that replay need not start far back.
+func (sh *shard) follow(to segment.Mark) {
+	sh.mu.Lock()
+	tip := sh.tip.At
+	sh.mu.Unlock()
+	if tip.Segment != to.At.Segment || to.At.Offset-tip.Offset > maxMarkLag {
+		sh.push(item{after: to, writes: 1})
+	}
+}

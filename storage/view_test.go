@@ -1,0 +1,328 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+	"testing/quick"
+	"time"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/reply"
+	"letterlock/internal/requiretls"
+)
+
+// grown is a store with n small messages in INBOX.
+func grown(t testing.TB, n int) (*Store, *Account) {
+	t.Helper()
+	s := openStore(t, t.TempDir(), Options{})
+	p := addPerson(t, s, "ann")
+	fill(t, s, p.ID, n)
+	return s, s.Account(p.ID)
+}
+
+func TestLaterViewSharesWhatDidNotChange(t *testing.T) {
+	ctx := context.Background()
+	_, a := grown(t, 1000)
+	old := view(t, a, inbox)
+	if again := view(t, a, inbox); again != old {
+		t.Error("two looks at the same mailbox made two views")
+	}
+	if _, err := a.StoreFlags(ctx, inboxID, []UID{300}, AddFlags, []string{`\Seen`}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Expunge(ctx, inboxID, []UID{1000}); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, a.store, "late", requiretls.Usual(), a.id)
+	v := view(t, a, inbox)
+	shared := 0
+	for _, c := range v.chunks {
+		if slices.Contains(old.chunks, c) {
+			shared++
+		}
+	}
+	if shared != 2 || len(v.chunks) != 4 {
+		t.Errorf("%d of %d chunks are shared, want 2 of 4", shared, len(v.chunks))
+	}
+	var got []Change
+	for c := range Diff(old, v) {
+		got = append(got, c)
+	}
+	want := []Change{
+		{Changed, 299, Entry{300, v.At(299).ModSeq, Seen}},
+		{Gone, 999, old.At(999)},
+		{Added, 999, Entry{1001, v.At(999).ModSeq, 0}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("diff %+v, want %+v", got, want)
+	}
+}
+
+// viewOf makes a view of any entries, in chunks of three.
+func viewOf(entries []Entry) *View {
+	var chunks []*chunk
+	for some := range slices.Chunk(entries, 3) {
+		c := &chunk{first: some[0].UID}
+		for _, e := range some {
+			c.uids, c.modseqs, c.flags = append(c.uids, e.UID), append(c.modseqs, e.ModSeq), append(c.flags, e.Flags)
+		}
+		chunks = append(chunks, c)
+	}
+	return newView(Mailbox{}, chunks)
+}
+
+func TestDiffAndKeepOfAnyTwoViews(t *testing.T) {
+	check := func(seed uint64) bool {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		var before, after, kept []Entry
+		for uid := UID(1); uid < 60; uid++ {
+			e := Entry{uid, 1, Flags(rnd.IntN(2))}
+			changed := Entry{uid, 2, Flags(rnd.IntN(2))}
+			switch where := rnd.IntN(4); {
+			case uid > 40: // only new ones come behind
+				if where > 0 {
+					after, kept = append(after, e), append(kept, e)
+				}
+			case where == 0: // gone
+				before, kept = append(before, e), append(kept, e)
+			case where == 1:
+				before, after, kept = append(before, e), append(after, changed), append(kept, changed)
+			case where == 2:
+				before, after, kept = append(before, e), append(after, e), append(kept, e)
+			}
+		}
+		old, now := viewOf(before), viewOf(after)
+		var rebuilt []Entry
+		changes := make(map[UID]Change)
+		for c := range Diff(old, now) {
+			changes[c.Entry.UID] = c
+		}
+		for i, e := range old.All(0, old.Len()) {
+			switch c, ok := changes[e.UID]; {
+			case !ok:
+				rebuilt = append(rebuilt, e)
+			case c.Kind == Changed:
+				rebuilt = append(rebuilt, c.Entry)
+				ok = c.Index == i
+				fallthrough
+			default:
+				if c.Index != i {
+					return false
+				}
+			}
+		}
+		for i, e := range now.All(0, now.Len()) {
+			if c := changes[e.UID]; c.Kind == Added && c.Entry.UID == e.UID {
+				rebuilt = append(rebuilt, e)
+				if c.Index != i {
+					return false
+				}
+			}
+			if j, found := now.Find(e.UID); j != i || !found || now.At(i) != e {
+				return false
+			}
+		}
+		keep := Keep(old, now)
+		var got []Entry
+		for _, e := range keep.All(0, keep.Len()) {
+			got = append(got, e)
+		}
+		return slices.Equal(rebuilt, after) && slices.Equal(got, kept)
+	}
+	if err := quick.Check(check, &quick.Config{MaxCount: 2000}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestConditionalStoreAnswersWhatWasModified(t *testing.T) {
+	ctx := context.Background()
+	_, a := grown(t, 3)
+	before := view(t, a, inbox).Mailbox().Highest
+	if _, err := a.StoreFlags(ctx, inboxID, []UID{2}, AddFlags, []string{"$a"}, 0); err != nil {
+		t.Fatal(err)
+	}
+	modified, err := a.StoreFlags(ctx, inboxID, []UID{1, 2, 3, 9}, AddFlags, []string{"$A", `\Seen`}, before)
+	if err != nil || !slices.Equal(modified, []UID{2}) {
+		t.Errorf("modified %v, %v, want [2] (RFC 7162 §3.1.3)", modified, err)
+	}
+	v := view(t, a, inbox)
+	if got := v.Mailbox().Keywords; !slices.Equal(got, []string{"$a"}) {
+		t.Errorf("keywords %q: case makes no second one", got)
+	}
+	for i, want := range []Flags{Seen | Keyword(0), Keyword(0), Seen | Keyword(0)} {
+		if got := v.At(i).Flags; got != want {
+			t.Errorf("flags of %d: %b, want %b", i+1, got, want)
+		}
+	}
+}
+
+func TestKeywordsOfAMailboxAreBounded(t *testing.T) {
+	ctx := context.Background()
+	_, a := grown(t, 1)
+	for i := range MaxKeywords {
+		if _, err := a.StoreFlags(ctx, inboxID, []UID{1}, AddFlags, []string{"k" + string(rune('A'+i/26)) + string(rune('a'+i%26)) + "x"}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := a.StoreFlags(ctx, inboxID, []UID{1}, AddFlags, []string{"one-more"}, 0); !errors.Is(err, ErrLimit) {
+		t.Errorf("keyword %d: %v", MaxKeywords+1, err)
+	}
+	v := view(t, a, inbox)
+	if got := (&box{Mailbox: v.Mailbox()}).wordsOf(v.At(0).Flags); len(got) != MaxKeywords || v.At(0).Flags.Demand() != requiretls.Usual() {
+		t.Errorf("%d keywords are set, demand %v", len(got), v.At(0).Flags.Demand())
+	}
+}
+
+func TestVanishedTellsWhatLeft(t *testing.T) {
+	ctx := context.Background()
+	_, a := grown(t, 600)
+	start := view(t, a, inbox).Mailbox().Highest
+	if err := a.Expunge(ctx, inboxID, []UID{1, 2, 3, 300, 599, 700}); err != nil {
+		t.Fatal(err)
+	}
+	middle := view(t, a, inbox).Mailbox().Highest
+	if _, err := a.Move(ctx, inboxID, []UID{4, 5}, "Trash"); err != nil {
+		t.Fatal(err)
+	}
+	gone, complete, err := a.Vanished(ctx, inboxID, start)
+	want := []UIDRange{{1, 3}, {300, 300}, {599, 599}, {4, 5}}
+	if err != nil || !complete || !slices.Equal(gone, want) {
+		t.Errorf("since %d: %v, %v, %v, want %v", start, gone, complete, err, want)
+	}
+	gone, complete, err = a.Vanished(ctx, inboxID, middle)
+	if err != nil || !complete || !slices.Equal(gone, want[3:]) {
+		t.Errorf("since %d: %v, %v, %v, want %v", middle, gone, complete, err, want[3:])
+	}
+}
+
+func TestRecentIsClaimedOnce(t *testing.T) {
+	ctx := context.Background()
+	_, a := grown(t, 2)
+	for _, step := range []struct {
+		claim bool
+		want  UID
+	}{{false, 1}, {true, 1}, {true, 3}, {false, 3}} {
+		if got, err := a.ClaimRecent(ctx, inboxID, step.claim); err != nil || got != step.want {
+			t.Errorf("claim %v: %d, %v, want %d", step.claim, got, err, step.want)
+		}
+	}
+}
+
+func TestWatchWakesWhenALetterIsShown(t *testing.T) {
+	_, a := grown(t, 0)
+	v := view(t, a, inbox)
+	moved, stop := a.Watch(inboxID)
+	defer stop()
+	deliver(t, a.store, "news", requiretls.Usual(), a.id)
+	select {
+	case <-moved:
+	case <-time.After(10 * time.Second):
+		t.Fatal("nobody woke the watcher")
+	}
+	if got := view(t, a, inbox).Len(); got != v.Len()+1 {
+		t.Errorf("%d messages after the signal", got)
+	}
+}
+
+func TestRepliesJoinTheirThread(t *testing.T) {
+	ctx := context.Background()
+	s, a := grown(t, 0)
+	b, sum := letter("question")
+	answer := *sum
+	answer.MessageID, answer.References = "<answer@test>", []string{"<older@test>", sum.MessageID}
+	other := *sum
+	other.MessageID = "<other@test>"
+	for _, sum := range []*mail.Summary{sum, &answer, &other} {
+		if errs := s.Commit(ctx, &mail.Envelope{Demand: requiretls.Usual()}, b, sum, plansFor(inbox, a.id)); errs[0] != nil {
+			t.Fatal(errs[0])
+		}
+	}
+	rows, err := a.Rows(ctx, inboxID, []UID{1, 2, 3})
+	if err != nil || len(rows) != 3 {
+		t.Fatal(err)
+	}
+	if rows[0].ThreadID != rows[1].ThreadID || rows[0].ThreadID == rows[2].ThreadID {
+		t.Errorf("threads %x, %x, %x", rows[0].ThreadID, rows[1].ThreadID, rows[2].ThreadID)
+	}
+	if rows[0].EmailID == rows[2].EmailID {
+		t.Error("two letters of the same octets have one EMAILID")
+	}
+}
+
+func TestSummaryOfThousandsOfPartsComesBackWhole(t *testing.T) {
+	ctx := context.Background()
+	s, a := grown(t, 0)
+	b, sum := letter("many")
+	for range 3000 {
+		sum.Root.Parts = append(sum.Root.Parts, mail.Part{Type: "text", Subtype: "plain", Params: []mail.Param{{Name: "name", Value: "a long file name.txt"}}, Encoding: "base64"})
+	}
+	inner := &mail.Summary{Subject: "inside", Sent: time.Date(2020, 1, 2, 3, 4, 5, 0, time.FixedZone("", -7200)), From: []mail.Addr{{Name: "n", Mailbox: "m", Host: "h", Group: mail.GroupEnd}}}
+	sum.Root.Parts[7].Message = inner
+	if errs := s.Commit(ctx, &mail.Envelope{Demand: requiretls.Usual()}, b, sum, plansFor(inbox, a.id)); errs[0] != nil {
+		t.Fatal(errs[0])
+	}
+	prefix := int64(len(plansFor(inbox, a.id)[0].Prefix))
+	got, err := a.Summary(ctx, inboxID, 1, release(t, requiretls.Usual()))
+	if err != nil || !reflect.DeepEqual(got, sum.Shift(prefix)) {
+		t.Errorf("%v: it came back otherwise", err)
+	}
+}
+
+func TestFullDiskRefusesAndTheStoreRecovers(t *testing.T) {
+	ctx := context.Background()
+	disk := &fullDisk{}
+	s := openStore(t, t.TempDir(), Options{files: disk})
+	p := addPerson(t, s, "ann")
+	b, sum := letter("x")
+	commit := func() error {
+		return s.Commit(ctx, &mail.Envelope{Demand: requiretls.Usual()}, b, sum, plansFor(inbox, p.ID))[0]
+	}
+	disk.full.Store(true)
+	if err := commit(); !errors.Is(err, ErrUnavailable) || !errors.Is(err, reply.DiskFull) {
+		t.Errorf("commit on a full disk: %v", err)
+	}
+	if _, _, err := s.Account(p.ID).Append(ctx, inbox, []Letter{{Body: b, Summary: sum, Demand: requiretls.Usual()}}); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("append on a full disk: %v", err)
+	}
+	disk.full.Store(false)
+	if err := commit(); err != nil {
+		t.Errorf("commit when there is room again: %v", err)
+	}
+	if got := view(t, s.Account(p.ID), inbox).Len(); got != 1 {
+		t.Errorf("%d messages, want the one that was acknowledged", got)
+	}
+}
+
+func FuzzStoredValues(f *testing.F) {
+	_, sum := letter("seed")
+	f.Add(encodeSummary(sum))
+	f.Add((&block{entries: []entry{{uid: 1, number: 9}, {uid: 5, number: 1 << 40}}}).encode())
+	f.Add((&row{peer: "192.0.2.1"}).encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		// A checksum stands before all of these; even without it nothing may
+		// panic or take memory beyond what is there.
+		if got, err := decodeSummary(b); err == nil {
+			if again, err := decodeSummary(encodeSummary(got)); err != nil || !reflect.DeepEqual(again.Root, got.Root) {
+				t.Errorf("%+v became %+v, %v", got, again, err)
+			}
+		}
+		if len(b) > valueHeader {
+			b = seal(slices.Clone(b))
+		}
+		if got, err := decodeBlock(b); err == nil && len(got.entries) > 0 {
+			if again, err := decodeBlock(got.encode()); err != nil || !reflect.DeepEqual(again.entries, got.entries) {
+				t.Errorf("%+v became %+v, %v", got, again, err)
+			}
+		}
+		if got, err := decodeRow(b); err == nil {
+			if again, err := decodeRow(got.encode()); err != nil || again != got {
+				t.Errorf("%+v became %+v, %v", got, again, err)
+			}
+		}
+		_, _ = decodeBox(1, b)
+	})
+}

@@ -1,0 +1,142 @@
+package imapd
+
+import (
+	"context"
+
+	"letterlock/imapd/syntax"
+)
+
+// state is where a session stands (RFC 9051 §3).
+type state uint8
+
+const (
+	anyState state = iota
+	stranger       // not authenticated
+	known          // authenticated, a mailbox selected or not
+	selected
+)
+
+// needs is the state in which a command is valid.
+func needs(args syntax.Args) state {
+	switch args.(type) {
+	case *syntax.Capability, *syntax.Noop, *syntax.Logout, *syntax.ID:
+		return anyState
+	case *syntax.StartTLS, *syntax.Authenticate, *syntax.Login:
+		return stranger
+	case *syntax.Check, *syntax.Close, *syntax.Unselect, *syntax.Expunge, *syntax.Search,
+		*syntax.Fetch, *syntax.Store, *syntax.Copy, *syntax.Move:
+		return selected
+	}
+	return known
+}
+
+// admit says whether the command may be given now.
+func (s *session) admit(args syntax.Args) error {
+	switch needs(args) {
+	case stranger:
+		if s.login != "" {
+			return bad("Already logged in")
+		}
+	case known:
+		if s.login == "" {
+			return bad("Log in first")
+		}
+	case selected:
+		if s.login == "" {
+			return bad("Log in first")
+		}
+		if s.box == nil {
+			return bad("No mailbox selected")
+		}
+	}
+	return nil
+}
+
+// execute carries one command out.
+func (s *session) execute(ctx context.Context, args syntax.Args) (answer, error) {
+	if err := s.admit(args); err != nil {
+		if a, ok := args.(*syntax.Append); ok {
+			return answer{}, refuseAppend(a, err)
+		}
+		return answer{}, err
+	}
+	switch a := args.(type) {
+	case *syntax.Capability:
+		s.putString("* CAPABILITY " + s.capabilities() + "\r\n")
+		return answer{}, nil
+	case *syntax.Noop, *syntax.Check:
+		return answer{}, nil
+	case *syntax.Logout:
+		return answer{}, s.logout()
+	case *syntax.ID:
+		return s.identify(a)
+	case *syntax.StartTLS:
+		return answer{}, s.startTLS(ctx)
+	case *syntax.Login:
+		return s.logIn(ctx, a.User, a.Password)
+	case *syntax.Authenticate:
+		return s.authenticate(ctx, a)
+	case *syntax.Enable:
+		return s.enable(a)
+	}
+	if needs(args) == selected {
+		return s.onMessages(ctx, args)
+	}
+	return s.onMailboxes(ctx, args)
+}
+
+// onMailboxes has the commands on mailboxes as a whole (RFC 9051 §6.3).
+func (s *session) onMailboxes(ctx context.Context, args syntax.Args) (answer, error) {
+	switch a := args.(type) {
+	case *syntax.Select:
+		return s.selectMailbox(ctx, a)
+	case *syntax.Create:
+		return s.create(ctx, a)
+	case *syntax.Delete:
+		return s.delete(ctx, a)
+	case *syntax.Rename:
+		return s.rename(ctx, a)
+	case *syntax.Subscribe:
+		return answer{}, s.account.Subscribe(ctx, a.Mailbox)
+	case *syntax.Unsubscribe:
+		return answer{}, s.account.Unsubscribe(ctx, a.Mailbox)
+	case *syntax.List:
+		return s.list(ctx, a)
+	case *syntax.Lsub:
+		return s.lsub(ctx, a)
+	case *syntax.Namespace:
+		s.putString("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n") // RFC 2342 §5: one's own mailboxes, no others
+		return answer{}, nil
+	case *syntax.Status:
+		return s.status(ctx, a)
+	case *syntax.Append:
+		return s.append(ctx, a)
+	case *syntax.Idle:
+		return s.idle(ctx)
+	}
+	return answer{}, bad("Unknown command")
+}
+
+// onMessages has the commands on the selected mailbox (RFC 9051 §6.4).
+func (s *session) onMessages(ctx context.Context, args syntax.Args) (answer, error) {
+	switch a := args.(type) {
+	case *syntax.Close:
+		return s.close(ctx)
+	case *syntax.Unselect:
+		s.deselect()
+		return answer{}, nil
+	case *syntax.Expunge:
+		return s.expunge(ctx, a)
+	case *syntax.Search:
+		return s.search(ctx, a)
+	case *syntax.Fetch:
+		return s.fetch(ctx, a)
+	case *syntax.Store:
+		return s.store(ctx, a)
+	case *syntax.Copy:
+		return s.copy(ctx, a)
+	case *syntax.Move:
+		return s.move(ctx, a)
+	}
+	return answer{}, bad("Unknown command")
+}

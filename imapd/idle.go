@@ -1,0 +1,61 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+
+	"letterlock/internal/wire"
+)
+
+// idle is IDLE (RFC 9051 §6.3.13): what happens to the selected mailbox is told
+// as it happens, until the client says DONE.
+func (s *session) idle(ctx context.Context) (answer, error) {
+	if err := s.sync(ctx, sendExpunges); err != nil {
+		return answer{}, err
+	}
+	s.putString("+ idling\r\n")
+	defer s.wakeOnChange()()
+	for {
+		if s.w.Flush() != nil {
+			return answer{}, errCut
+		}
+		err := s.r.Await()
+		switch {
+		case err == nil:
+			return answer{"", "IDLE completed"}, lost(s.d.Done())
+		case !errors.Is(err, wire.ErrInterrupted):
+			return answer{}, lost(err)
+		}
+		if text := s.whyLeave(); text != "" {
+			s.bye(text)
+			return answer{}, errCut
+		}
+		if err := s.sync(ctx, sendExpunges); err != nil {
+			return answer{}, err
+		}
+	}
+}
+
+// wakeOnChange interrupts the session's wait whenever its mailbox moves, until
+// stop is called.
+func (s *session) wakeOnChange() (stop func()) {
+	if s.box == nil {
+		return func() {}
+	}
+	moved, idle, ended := s.box.moved, make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-moved:
+				s.r.Interrupt()
+			case <-idle:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(idle)
+		<-ended
+	}
+}

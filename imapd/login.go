@@ -1,0 +1,196 @@
+package imapd
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"slices"
+
+	"letterlock/imapd/syntax"
+	"letterlock/internal/auth"
+	"letterlock/internal/mail"
+	"letterlock/internal/requiretls"
+	"letterlock/storage"
+)
+
+// maxResponse is how long one line of a SASL exchange may be, in octets of
+// base64.
+const maxResponse = 12 << 10
+
+var (
+	errAuthentication = no("AUTHENTICATIONFAILED", "Authentication failed")
+	errAuthorization  = no("AUTHORIZATIONFAILED", "You cannot act for somebody else")
+	errMechanism      = no("CANNOT", "Mechanism not offered")
+	errMalformed      = bad("Not a response of that mechanism")
+	errBusy           = no("UNAVAILABLE", "Too many logins, try again later")
+	errTooManyOfUser  = no("LIMIT", "Too many connections of this account")
+)
+
+// startTLS begins TLS (RFC 9051 §6.2.1). What the client sent before it in
+// clear is thrown away, and so is the decoder that read it.
+func (s *session) startTLS(ctx context.Context) error {
+	if !s.conn.CanStartTLS() {
+		return bad("TLS cannot be started here")
+	}
+	s.tagged("OK", "", "Begin TLS negotiation now")
+	if s.w.Flush() != nil {
+		return errCut
+	}
+	s.r.Discard()
+	if err := s.conn.StartTLS(ctx); err != nil {
+		s.log.Info("STARTTLS failed", "err", err)
+		return errCut
+	}
+	s.newDecoder()
+	s.bad = 0
+	return errAnswered
+}
+
+// facts is what this connection brings to a login.
+func (s *session) facts() auth.Facts {
+	return auth.Facts{Peer: s.conn.Peer(), Private: s.srv.opt.Cleartext.allows(s.conn), TLS: s.conn.TLS()}
+}
+
+// offers names the SASL mechanisms that can be used now, as capabilities.
+func (s *session) offers() []string {
+	var names []string
+	for _, m := range s.srv.opt.Passwords.Offer(s.facts()) {
+		names = append(names, "AUTH="+m)
+	}
+	return names
+}
+
+// passwords says whether a password may be sent over this connection.
+func (s *session) passwords() bool { return slices.Contains(s.offers(), "AUTH=PLAIN") }
+
+// authenticate is AUTHENTICATE (RFC 9051 §6.2.2), the initial response given or
+// asked for (RFC 4959).
+func (s *session) authenticate(ctx context.Context, a *syntax.Authenticate) (answer, error) {
+	exchange, err := s.srv.opt.Passwords.Begin(a.Mechanism, s.facts())
+	switch {
+	case errors.Is(err, auth.ErrNotPrivate):
+		return answer{}, errPrivacy
+	case err != nil:
+		return answer{}, errMechanism
+	}
+	response := a.Initial
+	if response == nil {
+		if response, err = s.challenge(nil); err != nil {
+			return answer{}, err
+		}
+	}
+	for {
+		data, who, err := exchange.Next(ctx, response)
+		if err != nil {
+			return s.loggedIn(ctx, exchange.Login(), nil, err)
+		}
+		if who == nil || data != nil {
+			if response, err = s.challenge(data); err != nil {
+				return answer{}, err
+			}
+		}
+		if who != nil {
+			return s.loggedIn(ctx, who.Login, who, nil)
+		}
+	}
+}
+
+// challenge sends one line of a SASL exchange and reads the answer to it.
+func (s *session) challenge(data []byte) ([]byte, error) {
+	s.putString("+ " + base64.StdEncoding.EncodeToString(data) + "\r\n")
+	if s.w.Flush() != nil {
+		return nil, errCut
+	}
+	response, err := s.d.SASL(maxResponse)
+	return response, lost(err)
+}
+
+// logIn is LOGIN. Where no password may come, nobody is looked up: good and bad
+// ones get the same answer (RFC 9051 §6.2.3, §7.2.2).
+func (s *session) logIn(ctx context.Context, login, password string) (answer, error) {
+	if !s.passwords() {
+		return answer{}, errPrivacy
+	}
+	who, err := s.srv.opt.Passwords.LogIn(ctx, s.facts(), login, password)
+	return s.loggedIn(ctx, login, &who, err)
+}
+
+// loggedIn ends an attempt to log in, well or not, and tells the mail log.
+func (s *session) loggedIn(ctx context.Context, login string, who *auth.Outcome, err error) (answer, error) {
+	reader := s.conn.Reader()
+	if err == nil {
+		reader.Bound = who.Bound
+		err = s.become(ctx, login, storage.AccountID(who.Account), reader)
+	}
+	s.srv.opt.MailLog.Login(s.conn.Peer(), login, reader.Class(), err)
+	var refused interface{ Refused() bool }
+	switch {
+	case err == nil:
+		return answer{"CAPABILITY " + s.capabilities(), "Logged in"}, nil
+	case errors.Is(err, auth.ErrForeign):
+		return answer{}, errAuthorization
+	case errors.Is(err, auth.ErrMalformed):
+		return answer{}, errMalformed
+	case errors.Is(err, auth.ErrBusy), errors.Is(err, auth.ErrSlowed):
+		return answer{}, errBusy
+	case errors.As(err, &refused) && refused.Refused():
+		return answer{}, errAuthentication
+	}
+	return answer{}, err
+}
+
+// become makes the session the account's. Its class is computed here, once: no
+// command after login can change how the connection is protected.
+func (s *session) become(ctx context.Context, login string, id storage.AccountID, reader requiretls.Reader) error {
+	person, err := s.person(ctx, login, id)
+	if err != nil {
+		return err
+	}
+	account := s.srv.opt.Store.Account(id)
+	if _, err := account.Mailboxes(ctx); err != nil { // the first call makes the default folders
+		return err
+	}
+	if s.srv.enter(id) {
+		return errTooManyOfUser
+	}
+	s.stopClocks()
+	s.login, s.id, s.account = login, id, account
+	s.gate = gate{reader, policyFor(s.srv.opt.Release, person)}
+	s.log = s.log.With("login", login)
+	s.r.SetIdle(s.srv.opt.Autologout)
+	s.d.SetLimits(syntax.Known(s.srv.opt.MaxMessage))
+	return nil
+}
+
+// policyFor is the server's policy, tightened by the account's own. An account
+// that says nothing has the zero Policy, which must not tighten anything.
+func policyFor(server requiretls.Policy, person storage.Person) requiretls.Policy {
+	if person.Release == 0 {
+		return server
+	}
+	return server.Tighten(person.Release)
+}
+
+// person finds who an account belongs to. A login is nearly always the address
+// itself; one that an admin's rules made into another is found by number.
+func (s *session) person(ctx context.Context, login string, id storage.AccountID) (storage.Person, error) {
+	if addr, err := mail.ParseAddress(login); err == nil {
+		p, err := s.srv.opt.Store.Person(ctx, addr.Fold())
+		if err == nil && p.ID == id {
+			return p, nil
+		}
+	}
+	for p, err := range s.srv.opt.Store.People(ctx) {
+		if err != nil || p.ID == id {
+			return p, err
+		}
+	}
+	return storage.Person{}, auth.ErrRefused
+}
+
+// logout says goodbye (RFC 9051 §6.1.3).
+func (s *session) logout() error {
+	s.putString("* BYE Logging out\r\n")
+	s.tagged("OK", "", "LOGOUT completed")
+	return errLogout
+}

@@ -1,0 +1,243 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+
+	"letterlock/storage"
+)
+
+// mailbox is the selected mailbox as this session's client knows it. What the
+// client was told is view; it changes only in announce.
+type mailbox struct {
+	id       storage.MailboxID
+	name     string
+	readOnly bool
+	view     *storage.View
+	keywords []string // of the last FLAGS response, in the order of their bits
+	recent   []span   // which UIDs are \Recent here (RFC 3501 §2.3.2)
+	saved    []storage.UID
+	moved    <-chan struct{}
+	unwatch  func()
+}
+
+// span is the UIDs from first up to and without end.
+type span struct{ first, end storage.UID }
+
+// errGone ends a session whose selected mailbox was deleted by somebody else:
+// no response says that in a way that every client understands.
+var errGone = errors.New("the selected mailbox is gone")
+
+// expunges says whether EXPUNGE may be sent now.
+type expunges uint8
+
+const (
+	holdExpunges expunges = iota // FETCH, STORE or SEARCH is in progress (RFC 9051 §7.5.1)
+	sendExpunges
+)
+
+// sync tells the client what happened to the selected mailbox since it was
+// told last.
+func (s *session) sync(ctx context.Context, exp expunges) error {
+	if s.box == nil {
+		return nil
+	}
+	now, err := s.look(ctx, exp)
+	if err != nil {
+		return err
+	}
+	return s.announce(ctx, now, nil)
+}
+
+// look is the mailbox as it stands, with the expunged messages still in their
+// places where the client may not hear of them yet.
+func (s *session) look(ctx context.Context, exp expunges) (*storage.View, error) {
+	now, err := s.account.View(ctx, s.box.id)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, errGone
+	}
+	if err == nil && exp == holdExpunges {
+		now = storage.Keep(s.box.view, now)
+	}
+	return now, err
+}
+
+// announce turns the difference between what the client knows and now into
+// EXPUNGE, FETCH and EXISTS. told says of a message of the old view, by index,
+// that the client knows its new flags by other means; it may be nil.
+func (s *session) announce(ctx context.Context, now *storage.View, told func(i int, e storage.Entry) bool) error {
+	box := s.box
+	old := box.view
+	if now == old {
+		return nil
+	}
+	s.announceKeywords(now)
+	gone, added := 0, 0
+	for c := range storage.Diff(old, now) {
+		switch c.Kind {
+		case storage.Gone:
+			s.numbered(c.Index+1-gone, " EXPUNGE\r\n")
+			gone++
+		case storage.Changed:
+			if told == nil || !told(c.Index, c.Entry) {
+				s.fetchFlags(c.Index+1-gone, c.Entry)
+			}
+		case storage.Added:
+			added++
+		}
+	}
+	box.view = now
+	if added == 0 {
+		return nil
+	}
+	s.numbered(now.Len(), " EXISTS\r\n")
+	return s.announceRecent(ctx, now.At(now.Len()-added).UID)
+}
+
+// announceKeywords says FLAGS again where the mailbox has new keywords.
+func (s *session) announceKeywords(now *storage.View) {
+	keywords := now.Mailbox().Keywords
+	if slices.Equal(keywords, s.box.keywords) {
+		return
+	}
+	s.box.keywords = keywords
+	s.flagsResponses()
+}
+
+// flagsResponses is FLAGS and PERMANENTFLAGS (RFC 9051 §7.3.5, §7.1). The
+// keyword of REQUIRETLS is among the flags a client can meet and not among
+// those it can change; \* goes when no keyword can be added any more.
+func (s *session) flagsResponses() {
+	b := append(s.scratch[:0], "* FLAGS ("...)
+	b = appendNames(b, s.box.keywords)
+	b = append(b, ' ')
+	b = append(b, requireTLS...)
+	b = append(b, ")\r\n* OK [PERMANENTFLAGS ("...)
+	if !s.box.readOnly {
+		b = appendNames(b, s.box.keywords)
+		if len(s.box.keywords) < storage.MaxKeywords {
+			b = append(b, ` \*`...)
+		}
+	}
+	b = append(b, ")] Flags that can be changed\r\n"...)
+	s.put(b)
+}
+
+const systemFlags = `\Answered \Flagged \Deleted \Seen \Draft`
+
+func appendNames(b []byte, keywords []string) []byte {
+	b = append(b, systemFlags...)
+	for _, k := range keywords {
+		b = append(b, ' ')
+		b = append(b, k...)
+	}
+	return b
+}
+
+// announceRecent claims what came in since the client was told last. RECENT is
+// of RFC 3501 alone (RFC 9051 appendix E).
+func (s *session) announceRecent(ctx context.Context, firstNew storage.UID) error {
+	if s.rev2 {
+		return nil
+	}
+	if err := s.claimRecent(ctx, firstNew); err != nil {
+		return err
+	}
+	s.numbered(s.recentCount(), " RECENT\r\n")
+	return nil
+}
+
+// claimRecent makes the messages of the view from UID from on \Recent in this
+// session, unless another read-write session was told of them first.
+func (s *session) claimRecent(ctx context.Context, from storage.UID) error {
+	box := s.box
+	untold, err := s.account.ClaimRecent(ctx, box.id, !box.readOnly)
+	if err != nil {
+		return err
+	}
+	if n := box.view.Len(); n > 0 {
+		if first, end := max(from, untold), box.view.At(n-1).UID+1; first < end {
+			box.recent = append(box.recent, span{first, end})
+		}
+	}
+	return nil
+}
+
+func (box *mailbox) isRecent(uid storage.UID) bool {
+	for _, r := range box.recent {
+		if r.first <= uid && uid < r.end {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *session) recentCount() int {
+	n := 0
+	for _, r := range s.box.recent {
+		first, _ := s.box.view.Find(r.first)
+		end, _ := s.box.view.Find(r.end)
+		n += end - first
+	}
+	return n
+}
+
+// numbered writes "* n" and what follows it.
+func (s *session) numbered(n int, rest string) {
+	b := append(s.scratch[:0], "* "...)
+	b = strconv.AppendInt(b, int64(n), 10)
+	b = append(b, rest...)
+	s.put(b)
+}
+
+// fetchFlags is an unsolicited FETCH; it names the UID (RFC 9051 §7.5.2).
+func (s *session) fetchFlags(seq int, e storage.Entry) {
+	b := append(s.scratch[:0], "* "...)
+	b = strconv.AppendInt(b, int64(seq), 10)
+	b = append(b, " FETCH (UID "...)
+	b = strconv.AppendUint(b, uint64(e.UID), 10)
+	b = append(b, ' ')
+	b = s.appendFlags(b, e)
+	b = append(b, ")\r\n"...)
+	s.put(b)
+}
+
+var flagNames = []struct {
+	bit  storage.Flags
+	name string
+}{
+	{storage.Answered, `\Answered`},
+	{storage.Flagged, `\Flagged`},
+	{storage.Deleted, `\Deleted`},
+	{storage.Seen, `\Seen`},
+	{storage.Draft, `\Draft`},
+}
+
+// appendFlags is the FLAGS item: system flags, \Recent for RFC 3501, keywords,
+// and the keyword computed from the demand.
+func (s *session) appendFlags(b []byte, e storage.Entry) []byte {
+	b = append(b, "FLAGS ("...)
+	start := len(b)
+	for _, f := range flagNames {
+		if e.Flags&f.bit != 0 {
+			b = append(append(b, f.name...), ' ')
+		}
+	}
+	if !s.rev2 && s.box.isRecent(e.UID) {
+		b = append(b, `\Recent `...)
+	}
+	for i, k := range s.box.keywords {
+		if e.Flags&storage.Keyword(i) != 0 {
+			b = append(append(b, k...), ' ')
+		}
+	}
+	if e.Flags.Demand().IsRequired() {
+		b = append(b, requireTLS+" "...)
+	}
+	if len(b) > start {
+		b = b[:len(b)-1]
+	}
+	return append(b, ')')
+}

@@ -1,0 +1,137 @@
+package imapd
+
+import (
+	"context"
+	"strings"
+
+	"letterlock/imapd/syntax"
+	"letterlock/storage"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+const (
+	delimiter = '/'
+	inbox     = "INBOX"
+)
+
+// uses is the special uses a mailbox can be created with (RFC 6154 §2): \All
+// and \Flagged would be virtual, and we have none.
+var uses = []imap.MailboxAttr{
+	imap.MailboxAttrArchive, imap.MailboxAttrDrafts, imap.MailboxAttrJunk, imap.MailboxAttrSent, imap.MailboxAttrTrash,
+}
+
+// create is CREATE (RFC 9051 §6.3.4; RFC 6154 §3). A delimiter at the end is
+// the declaration of a parent, which we do not need.
+func (s *session) create(ctx context.Context, a *syntax.Create) (answer, error) {
+	use, err := specialUseOf(a.Use)
+	if err != nil {
+		return answer{}, err
+	}
+	_, err = s.account.Create(ctx, strings.TrimSuffix(a.Mailbox, string(delimiter)), use)
+	return answer{}, err
+}
+
+// specialUseOf is the one use a mailbox can have here.
+func specialUseOf(asked []imap.MailboxAttr) (string, error) {
+	if len(asked) == 0 {
+		return "", nil
+	}
+	for _, use := range uses {
+		if len(asked) == 1 && strings.EqualFold(string(asked[0]), string(use)) {
+			return string(use), nil
+		}
+	}
+	return "", no("USEATTR", "A mailbox can have one use here, of \\Archive \\Drafts \\Junk \\Sent \\Trash")
+}
+
+// delete is DELETE (RFC 9051 §6.3.5). A mailbox that holds withheld messages
+// stays: this session may not destroy what it may not read.
+func (s *session) delete(ctx context.Context, a *syntax.Delete) (answer, error) {
+	if a.Mailbox == inbox {
+		return answer{}, no("CANNOT", "INBOX cannot be deleted")
+	}
+	box, err := s.account.Mailbox(ctx, a.Mailbox)
+	if err != nil {
+		return answer{}, err
+	}
+	if s.gate.holds(box) {
+		s.srv.opt.MailLog.Withheld(s.conn.Peer(), s.login, box.Name, s.verb, int(box.Required))
+		return answer{}, no("PRIVACYREQUIRED", "The mailbox holds messages that need an encrypted connection")
+	}
+	if err := s.account.Delete(ctx, a.Mailbox); err != nil {
+		return answer{}, err
+	}
+	if s.box != nil && s.box.id == box.ID {
+		s.leaveMailbox("The selected mailbox is deleted")
+	}
+	return answer{}, nil
+}
+
+// rename is RENAME (RFC 9051 §6.3.6).
+func (s *session) rename(ctx context.Context, a *syntax.Rename) (answer, error) {
+	to := strings.TrimSuffix(a.To, string(delimiter))
+	if err := s.account.Rename(ctx, a.From, to); err != nil {
+		return answer{}, err
+	}
+	if s.box != nil && s.box.name == a.From && a.From != inbox {
+		s.box.name = to
+	}
+	return answer{}, nil
+}
+
+// offered is the status items we have an extension for.
+const offered = syntax.StatusMessages | syntax.StatusUIDNext | syntax.StatusUIDValidity | syntax.StatusUnseen |
+	syntax.StatusDeleted | syntax.StatusSize | syntax.StatusRecent | syntax.StatusAppendLimit
+
+var errStatusItem = bad("Status item not offered")
+
+// status is STATUS (RFC 9051 §6.3.11).
+func (s *session) status(ctx context.Context, a *syntax.Status) (answer, error) {
+	if a.Items&^offered != 0 {
+		return answer{}, errStatusItem
+	}
+	box, err := s.account.Mailbox(ctx, a.Mailbox)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{}, s.statusResponse(ctx, box, a.Items)
+}
+
+// statusResponse says how a mailbox stands. Withheld messages count.
+func (s *session) statusResponse(ctx context.Context, box storage.Mailbox, items syntax.StatusItems) error {
+	data := syntax.StatusData{
+		Mailbox:     box.Name,
+		Items:       items,
+		Messages:    box.Messages,
+		UIDNext:     uint32(box.UIDNext),
+		UIDValidity: box.UIDValidity,
+		Unseen:      box.Unseen,
+		Deleted:     box.Deleted,
+		Size:        int64(box.Size),
+		AppendLimit: s.srv.opt.MaxMessage,
+	}
+	if items&syntax.StatusRecent != 0 {
+		n, err := s.recentIn(ctx, box)
+		if err != nil {
+			return err
+		}
+		data.Recent = uint32(n)
+	}
+	s.put(syntax.AppendStatus(s.scratch[:0], &data, s.mode))
+	return nil
+}
+
+// recentIn is how many messages no read-write session was told of.
+func (s *session) recentIn(ctx context.Context, box storage.Mailbox) (int, error) {
+	first, err := s.account.ClaimRecent(ctx, box.ID, false)
+	if err != nil {
+		return 0, err
+	}
+	view, err := s.account.View(ctx, box.ID)
+	if err != nil {
+		return 0, err
+	}
+	i, _ := view.Find(first)
+	return view.Len() - i, nil
+}

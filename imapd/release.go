@@ -1,0 +1,88 @@
+package imapd
+
+import (
+	"fmt"
+
+	"letterlock/internal/requiretls"
+	"letterlock/storage"
+)
+
+// requireTLS is the keyword by which clients see that a message carries
+// REQUIRETLS. It is computed from the demand; nobody can set or clear it.
+const requireTLS = "$RequireTLS"
+
+// gate is the one place that asks whether this session may read a message
+// (RFC 8689 §4.4). What it withholds keeps its place, its UID, flags, size and
+// dates; its content is neither shown nor searched nor can the session change
+// it. The facts are gathered once, when the session logs in.
+type gate struct {
+	reader requiretls.Reader
+	policy requiretls.Policy
+}
+
+// release is the permit for the content of a message with these flags, or
+// [requiretls.ErrWithheld].
+func (g gate) release(f storage.Flags) (requiretls.Release, error) {
+	return f.Demand().Release(g.reader, g.policy)
+}
+
+// withholds says whether this session may neither read nor change the message.
+func (g gate) withholds(f storage.Flags) bool {
+	_, err := g.release(f)
+	return err != nil
+}
+
+// withholdsAny says whether there can be withheld messages at all: false in
+// every protected session, which then need not look at each message.
+func (g gate) withholdsAny() bool {
+	_, err := requiretls.Required().Release(g.reader, g.policy)
+	return err != nil
+}
+
+// withheld is the messages of set that the gate holds back, as indices of v.
+func (g gate) withheld(v *storage.View, set []int) []int {
+	if !g.withholdsAny() {
+		return nil
+	}
+	var held []int
+	for _, i := range set {
+		if g.withholds(v.At(i).Flags) {
+			held = append(held, i)
+		}
+	}
+	return held
+}
+
+// holds says whether the gate withholds a message of the mailbox: its DELETE
+// would destroy what this session may not change.
+func (g gate) holds(box storage.Mailbox) bool {
+	return box.Required > 0 && g.withholdsAny()
+}
+
+// Notice is how SELECT tells an unprotected session of withheld messages.
+type Notice uint8
+
+const (
+	NoticeCount   Notice = iota // how many there are
+	NoticeGeneric               // that there are some
+	NoticeOff                   // nothing
+)
+
+// notice is the untagged NO after SELECT, or "". PRIVACYREQUIRED is the code
+// of RFC 5530 §3; ALERT would be ignored before TLS (RFC 9051 §11.3).
+func (g gate) notice(n Notice, box storage.Mailbox) string {
+	if n == NoticeOff || !g.holds(box) {
+		return ""
+	}
+	if n == NoticeGeneric {
+		return "* NO [PRIVACYREQUIRED] Some messages need an encrypted connection\r\n"
+	}
+	return fmt.Sprintf("* NO [PRIVACYREQUIRED] %s an encrypted connection\r\n", counted(int(box.Required), "message needs", "messages need"))
+}
+
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

@@ -1,0 +1,387 @@
+package imapd_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"letterlock/imapd"
+	"letterlock/internal/requiretls"
+	"letterlock/internal/serve"
+	"letterlock/storage"
+)
+
+// Every word of content of the tagged letter has this in it, plain or in
+// base64 at any alignment.
+const marker = "quagga"
+
+var traces = []string{marker, "cXVhZ2dh", "F1YWdnY", "xdWFnZ2"}
+
+const taggedLetter = "Date: Tue, 3 Feb 1987 10:11:12 +0000\r\n" +
+	"From: Quagga <quagga@quagga.example>\r\nTo: Quagga <to@quagga.example>\r\nCc: cc@quagga.example\r\nBcc: bcc@quagga.example\r\n" +
+	"Subject: the quagga\r\nMessage-ID: <quagga@id.example>\r\nIn-Reply-To: <before@quagga.example>\r\nX-Quagga: quagga\r\n" +
+	"Content-Type: multipart/mixed; boundary=quagga\r\n\r\n" +
+	"quagga preamble\r\n--quagga\r\nContent-Type: text/plain; name=quagga\r\nContent-Description: quagga\r\n\r\nquagga text\r\n" +
+	"--quagga\r\nContent-Type: application/x-quagga; name=quagga.bin\r\nContent-Transfer-Encoding: base64\r\n\r\ncXVhZ2dhIHF1YWdnYQ==\r\n" +
+	"--quagga\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner quagga\r\n\r\ninner quagga body\r\n--quagga--\r\n"
+
+const openLetter = "Date: Wed, 4 Feb 1987 10:11:12 +0000\r\nFrom: bob@example.org\r\nSubject: open\r\n\r\nan open letter\r\n"
+
+// contentItems is every FETCH item that shows content or something made of it.
+var contentItems = []string{
+	"ENVELOPE", "BODY", "BODYSTRUCTURE", "BODY[]", "BODY.PEEK[]", "BODY.PEEK[]<5.20>", "BODY[HEADER]", "BODY.PEEK[HEADER.FIELDS (SUBJECT FROM)]",
+	"BODY.PEEK[HEADER.FIELDS.NOT (DATE)]", "BODY[TEXT]", "BODY[1]", "BODY.PEEK[1.MIME]", "BODY[2]", "BODY.PEEK[3.HEADER]", "BODY[3.TEXT]", "BODY.PEEK[3.1]",
+	"BINARY[1]", "BINARY.PEEK[2]", "BINARY.PEEK[2]<2.4>", "BINARY.SIZE[2]", "RFC822", "RFC822.HEADER", "RFC822.TEXT", "ALL", "FULL",
+}
+
+// contentKeys is every SEARCH key on content, with a value that the tagged
+// letter matches and one that it does not.
+var contentKeys = [][2]string{
+	{"FROM quagga", "FROM zebra"}, {"TO quagga", "TO zebra"}, {"CC quagga", "CC zebra"}, {"BCC quagga", "BCC zebra"},
+	{"SUBJECT quagga", "SUBJECT zebra"}, {"BODY quagga", "BODY zebra"}, {"TEXT quagga", "TEXT zebra"}, {`HEADER X-Quagga ""`, `HEADER X-Zebra ""`},
+	{"HEADER Message-ID quagga", "HEADER Message-ID zebra"}, {"SENTON 3-Feb-1987", "SENTON 5-Feb-1987"},
+	{"SENTBEFORE 4-Feb-1987", "SENTBEFORE 1-Feb-1987"}, {"SENTSINCE 2-Feb-1987", "SENTSINCE 9-Feb-1987"},
+}
+
+// wrappings put a key where an answer could leak a bit of it.
+var wrappings = []string{
+	"%s", "NOT %s", "NOT NOT %s", "OR %s FLAGGED", "OR NOT %s FLAGGED", "NOT OR %s FLAGGED", "(%s) UNDELETED", "NOT (%[1]s %[1]s)", "RETURN (COUNT MIN MAX ALL) NOT %s",
+}
+
+// class is one kind of session.
+type class struct {
+	name   string
+	how    string // as dial has it, or whose client certificate is shown
+	policy requiretls.Policy
+	may    bool // read REQUIRETLS mail
+}
+
+var classes = []class{
+	{"local under tls", "plain", requiretls.PolicyTLS, false},
+	{"local under bound", "plain", requiretls.PolicyBound, false},
+	{"local under local", "plain", requiretls.PolicyLocal, true},
+	{"tls under tls", "tls", requiretls.PolicyTLS, true},
+	{"tls under bound", "tls", requiretls.PolicyBound, false},
+	{"tls under local", "tls", requiretls.PolicyLocal, true},
+	{"bound under bound", "ann@example.org", requiretls.PolicyBound, true},
+	{"bound under tls", "ann@example.org", requiretls.PolicyTLS, true},
+	{"somebody else's certificate under bound", "bob@example.org", requiretls.PolicyBound, false},
+}
+
+// TestRequireTLSContentStaysInUnprotectedSessions walks every command that
+// shows content or changes messages through every class of session (RFC 8689
+// §4.4).
+func TestRequireTLSContentStaysInUnprotectedSessions(t *testing.T) {
+	for _, cl := range classes {
+		t.Run(cl.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWalk(t, cl)
+			w.fetchEverything()
+			w.searchEverything()
+			w.changeEverything()
+		})
+	}
+}
+
+// walk is one session under test beside one that may see everything, by way of
+// the store.
+type walk struct {
+	t *testing.T
+	class
+	h   *house
+	c   *client
+	id  storage.MailboxID
+	tag storage.UID // the tagged letter
+}
+
+func newWalk(t *testing.T, cl class) *walk {
+	h := openHouse(t, func(o *imapd.Options) {
+		o.Cleartext.Local, o.Release, o.MaxPerUser = true, cl.policy, 1000
+	})
+	w := &walk{t: t, class: cl, h: h}
+	h.deliver(letter{mailbox: "INBOX", text: openLetter})
+	w.tag = h.deliver(letter{mailbox: "INBOX", text: taggedLetter, demand: requiretls.Required(), flags: []string{`\Deleted`, "work"}})
+	h.deliver(letter{mailbox: "INBOX", text: openLetter, demand: requiretls.Waived()})
+	box, err := h.account("ann").Mailbox(context.Background(), "INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.id = box.ID
+	if strings.Contains(cl.how, "@") {
+		w.c = h.withCertificate("w", cl.how)
+	} else {
+		w.c = h.loggedIn("w", cl.how)
+	}
+	w.c.ok("SELECT INBOX")
+	return w
+}
+
+// ask gives a command and looks for what must not leave.
+func (w *walk) ask(command string) []string {
+	w.t.Helper()
+	lines := w.c.do(command)
+	if w.may {
+		return lines
+	}
+	said := strings.ToLower(strings.Join(lines, "\n"))
+	for _, trace := range traces {
+		if strings.Contains(said, strings.ToLower(trace)) && !strings.Contains(strings.ToLower(command), marker) || strings.Contains(said, "the "+marker) {
+			w.t.Errorf("%s\nlet content out: %s", command, said)
+		}
+	}
+	return lines
+}
+
+func (w *walk) fetchEverything() {
+	for _, item := range contentItems {
+		for _, form := range []string{"FETCH 2 %s", "FETCH 1:* %s", "UID FETCH 2 %s", "UID FETCH 1:* (UID FLAGS %s)", "FETCH 2:3 (RFC822.SIZE %s)"} {
+			if (item == "ALL" || item == "FULL") && strings.Contains(form, "(") {
+				continue
+			}
+			w.fetchOne(fmt.Sprintf(form, item), item)
+		}
+	}
+	w.agrees()
+}
+
+func (w *walk) fetchOne(command, item string) {
+	before := w.state()
+	lines := w.ask(command)
+	last := lines[len(lines)-1]
+	alone := strings.Contains(command, "FETCH 2 ")
+	switch {
+	case w.may:
+		if !strings.HasPrefix(last, "OK") && !strings.Contains(command, "1:* ") && !strings.Contains(command, "2:3") {
+			w.t.Errorf("%s: got %s in a session that may read", command, last)
+		}
+		return
+	case alone && !strings.HasPrefix(last, "NO [PRIVACYREQUIRED]"),
+		!alone && !strings.HasPrefix(last, "OK [PRIVACYREQUIRED] 1 withheld"):
+		w.t.Errorf("%s: got %s", command, last)
+	}
+	if after := w.state(); after != before {
+		w.t.Errorf("%s changed the withheld letter: %s, was %s", command, after, before)
+	}
+}
+
+// searchEverything proves that an answer is the same whether or not the
+// withheld letter matches.
+func (w *walk) searchEverything() {
+	differ := 0
+	for _, key := range contentKeys {
+		for _, wrapping := range wrappings {
+			for _, verb := range []string{"SEARCH ", "UID SEARCH "} {
+				matching := w.has(verb + fmt.Sprintf(wrapping, key[0]))
+				other := w.has(verb + fmt.Sprintf(wrapping, key[1]))
+				if matching != other {
+					differ++
+				}
+				if matching != other && !w.may {
+					w.t.Errorf("%s%s tells of the withheld letter: %v, and %v for %s", verb, fmt.Sprintf(wrapping, key[0]), matching, other, key[1])
+				}
+			}
+		}
+	}
+	if w.may && differ < len(contentKeys) {
+		w.t.Errorf("a session that may read found differences for %d keys of %d", differ, len(contentKeys))
+	}
+}
+
+// has says whether the second letter is in the answer.
+func (w *walk) has(command string) bool {
+	w.t.Helper()
+	lines := w.ask(command)
+	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "OK") {
+		w.t.Fatalf("%s: got %s", command, last)
+	}
+	answer := lines[0]
+	if _, all, ok := strings.Cut(answer, " ALL "); ok {
+		all, _, _ = strings.Cut(all, " ")
+		return slices.Contains([]string{"2", "1:2", "1:3", "2:3", "2,3"}, all)
+	}
+	return slices.Contains(strings.Fields(answer), "2")
+}
+
+// changeEverything tries to change, copy and remove the withheld letter.
+func (w *walk) changeEverything() {
+	if w.may {
+		return
+	}
+	w.c.ok("CREATE Target")
+	for _, command := range []string{
+		`STORE %s +FLAGS (\Seen)`, `STORE %s -FLAGS.SILENT (\Deleted)`, `STORE %s FLAGS ()`, `STORE %s FLAGS (\Seen other $RequireTLS)`, `STORE %s +FLAGS.SILENT (work2)`,
+		"COPY %s Target", "MOVE %s Target", "COPY %s INBOX", "MOVE %s INBOX",
+	} {
+		for _, form := range []string{"", "UID "} {
+			for _, set := range []string{"2", "1:*", "2:*"} {
+				w.refused(form + fmt.Sprintf(command, set))
+			}
+		}
+	}
+	for _, command := range []string{"EXPUNGE", "UID EXPUNGE 2", "UID EXPUNGE 1:*", "CLOSE"} {
+		w.allowedAround(command)
+	}
+	w.refused("RENAME INBOX Kept")
+}
+
+// refused gives a command that must end in NO and leave the letter as it is.
+func (w *walk) refused(command string) {
+	w.t.Helper()
+	before := w.state()
+	lines := w.ask(command)
+	renames := strings.HasPrefix(command, "RENAME")
+	if last := lines[len(lines)-1]; !renames && !strings.HasPrefix(last, "NO [PRIVACYREQUIRED]") {
+		w.t.Errorf("%s: got %s", command, last)
+	}
+	if renames {
+		w.moved(before)
+		return
+	}
+	if after := w.state(); after != before {
+		w.t.Errorf("%s changed the withheld letter: %s, was %s", command, after, before)
+	}
+	w.agrees()
+}
+
+// allowedAround gives a command that passes the letter over.
+func (w *walk) allowedAround(command string) {
+	w.t.Helper()
+	before := w.state()
+	w.ask(command)
+	if after := w.state(); after != before {
+		w.t.Errorf("%s changed the withheld letter: %s, was %s", command, after, before)
+	}
+	if command != "CLOSE" {
+		w.agrees()
+	}
+}
+
+// moved: RENAME is allowed, the tag goes along, and the new mailbox cannot be
+// deleted in this session.
+func (w *walk) moved(before string) {
+	w.t.Helper()
+	account := w.h.account("ann")
+	box, err := account.Mailbox(context.Background(), "Kept")
+	if err != nil || box.Required != 1 {
+		w.t.Errorf("after RENAME: %+v, %v; want the tagged letter in Kept, which was %s", box, err, before)
+	}
+	if lines := w.ask("DELETE Kept"); !strings.HasPrefix(lines[len(lines)-1], "NO [PRIVACYREQUIRED]") {
+		w.t.Errorf("DELETE of its mailbox: got %s", lines)
+	}
+}
+
+// state is what the store says of the tagged letter.
+func (w *walk) state() string {
+	w.t.Helper()
+	v, err := w.h.account("ann").View(context.Background(), w.id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	i, found := v.Find(w.tag)
+	if !found {
+		return "gone"
+	}
+	e := v.At(i)
+	return fmt.Sprintf("uid %d flags %b keywords %v", e.UID, e.Flags, v.Mailbox().Keywords[:1])
+}
+
+// agrees compares numbers and UIDs with those of a protected session.
+func (w *walk) agrees() {
+	w.t.Helper()
+	w.c.ok("NOOP")
+	v, err := w.h.account("ann").View(context.Background(), w.id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var want []string
+	for i, e := range v.All(0, v.Len()) {
+		want = append(want, fmt.Sprintf("* %d FETCH (UID %d)", i+1, e.UID))
+	}
+	got := w.ask("FETCH 1:* (UID)")
+	if got = got[:len(got)-1]; !slices.Equal(got, want) {
+		w.t.Errorf("this session sees %q, a protected one %q", got, want)
+	}
+}
+
+// withCertificate is a session of ann's over TLS with a client certificate that
+// names somebody: class bound if it is she.
+func (h *house) withCertificate(name, whose string) *client {
+	h.t.Helper()
+	dir := h.t.TempDir()
+	cert, caFile := makeClientCertificate(h.t, dir, whose)
+	certFile, keyFile, err := serve.PrivateCA(filepath.Join(dir, "tls"), []string{"localhost"}, time.Now())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	certs, err := serve.LoadCertificates(certFile, keyFile, nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	srv, err := serve.Listen(serve.Options{Name: "imap", TLS: certs, Handle: h.imap.Handle,
+		Endpoints: []serve.Endpoint{{Network: "tcp", Address: "127.0.0.1:0", ImplicitTLS: true, ClientCA: caFile}}})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Run(ctx) }()
+	stop := h.stop
+	h.stop = func() {
+		cancel()
+		if err := <-ended; err != nil {
+			h.t.Errorf("server with client certificates: %v", err)
+		}
+		stop()
+	}
+	ca, err := os.ReadFile(filepath.Join(dir, "tls", "ca.pem"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	conn, err := net.Dial("tcp", srv.Addrs()[0].String())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	c := &client{t: h.t, h: h, name: name}
+	c.use(tls.Client(conn, &tls.Config{RootCAs: pool, ServerName: "localhost", Certificates: []tls.Certificate{cert}}))
+	h.t.Cleanup(func() { c.conn.Close() })
+	c.line()
+	c.ok("LOGIN ann@example.org " + secret)
+	return c
+}
+
+func makeClientCertificate(t testing.TB, dir, whose string) (cert tls.Certificate, caFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: whose}, EmailAddresses: []string{whose}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	caFile = filepath.Join(dir, "clients.pem")
+	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, caFile
+}

@@ -1,0 +1,123 @@
+package imapd
+
+import (
+	"letterlock/imapd/syntax"
+	"letterlock/storage"
+)
+
+var errBadNumber = bad("There is no message with that number")
+
+// indices is the messages a set names, as ascending indices of the view the
+// client knows. A UID that does not exist is passed over (RFC 9051 §6.4.9); a
+// number that does not is an error (RFC 9051 §9, seq-number).
+func (s *session) indices(set syntax.Set, uid bool) ([]int, error) {
+	view := s.box.view
+	switch {
+	case set.Saved:
+		return s.savedIndices(), nil
+	case uid:
+		return s.uidIndices(s.uidRanges(set)), nil
+	}
+	n := uint32(view.Len())
+	if n == 0 && fromOneToStar(set) {
+		return nil, nil // nearly every client asks this of an empty mailbox
+	}
+	if n == 0 || set.Max(n) > n {
+		return nil, errBadNumber
+	}
+	var out []int
+	for _, r := range set.Resolve(n) {
+		for i := r.First; i <= r.Last; i++ {
+			out = append(out, int(i-1))
+		}
+	}
+	return out, nil
+}
+
+func fromOneToStar(set syntax.Set) bool {
+	for _, r := range set.Ranges {
+		if min(r.First, r.Last) != syntax.Star || max(r.First, r.Last) != 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// uidRanges resolves a set of UIDs. "*" is the greatest UID the client knows of.
+func (s *session) uidRanges(set syntax.Set) []syntax.Range {
+	if set.Saved {
+		ranges := []syntax.Range{}
+		for _, uid := range s.box.saved {
+			ranges = append(ranges, syntax.Range{First: uint32(uid), Last: uint32(uid)})
+		}
+		return ranges
+	}
+	var largest uint32
+	if n := s.box.view.Len(); n > 0 {
+		largest = uint32(s.box.view.At(n - 1).UID)
+	}
+	if ranges := set.Resolve(largest); ranges != nil {
+		return ranges
+	}
+	return []syntax.Range{}
+}
+
+func (s *session) uidIndices(ranges []syntax.Range) []int {
+	view := s.box.view
+	var out []int
+	for _, r := range ranges {
+		i, _ := view.Find(storage.UID(r.First))
+		for ; i < view.Len() && uint32(view.At(i).UID) <= r.Last; i++ {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// savedIndices is "$" (RFC 5182 §2.1): what was expunged since has left it.
+func (s *session) savedIndices() []int {
+	var out []int
+	for _, uid := range s.box.saved {
+		if i, found := s.box.view.Find(uid); found {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// uidsOf is the UIDs at the indices of the view.
+func (s *session) uidsOf(set []int) []storage.UID {
+	uids := make([]storage.UID, len(set))
+	for k, i := range set {
+		uids[k] = s.box.view.At(i).UID
+	}
+	return uids
+}
+
+// numbersOf is how the client calls the messages at the indices.
+func (s *session) numbersOf(set []int, uid bool) []uint32 {
+	nums := make([]uint32, len(set))
+	for k, i := range set {
+		nums[k] = uint32(i + 1)
+		if uid {
+			nums[k] = uint32(s.box.view.At(i).UID)
+		}
+	}
+	return nums
+}
+
+// without is set less the indices of held; both ascend.
+func without(set, held []int) []int {
+	if len(held) == 0 {
+		return set
+	}
+	out := make([]int, 0, len(set)-len(held))
+	for _, i := range set {
+		if len(held) > 0 && held[0] == i {
+			held = held[1:]
+			continue
+		}
+		out = append(out, i)
+	}
+	return out
+}

@@ -1,0 +1,204 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"letterlock/imapd/syntax"
+	"letterlock/storage"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+var storeOps = map[syntax.StoreOp]storage.FlagOp{
+	syntax.ReplaceFlags: storage.ReplaceFlags,
+	syntax.AddFlags:     storage.AddFlags,
+	syntax.RemoveFlags:  storage.RemoveFlags,
+}
+
+// store is STORE and UID STORE (RFC 9051 §6.4.6). What the gate withholds is
+// not changed, and the answer names it.
+func (s *session) store(ctx context.Context, a *syntax.Store) (answer, error) {
+	if a.UnchangedSince != nil {
+		return answer{}, bad("STORE modifier not offered")
+	}
+	if s.box.readOnly {
+		return answer{}, errReadOnly
+	}
+	flags, err := storable(a)
+	if err != nil {
+		return answer{}, err
+	}
+	set, err := s.indices(a.Set, a.UID)
+	if err != nil {
+		return answer{}, err
+	}
+	held := s.gate.withheld(s.box.view, set)
+	set = without(set, held)
+	if len(set) > 0 {
+		gone, err := s.changeFlags(ctx, a, set, flags)
+		if err != nil {
+			return answer{}, err
+		}
+		if gone > 0 && len(held) == 0 {
+			return answer{"EXPUNGEISSUED", counted(gone, "message is", "messages are") + " gone"}, nil
+		}
+	}
+	if len(held) == 0 {
+		return answer{}, nil
+	}
+	s.logWithheld(len(held))
+	unchanged := syntax.AppendNums(nil, s.numbersOf(held, a.UID))
+	return answer{}, no("PRIVACYREQUIRED", "Not changed, they need an encrypted connection: "+string(unchanged))
+}
+
+// storable is the flags of a STORE that can be stored. A client that replaces
+// flags sends back what it saw, the keyword of REQUIRETLS among it: there it is
+// passed over, where it is named on its own it is refused.
+func storable(a *syntax.Store) ([]string, error) {
+	flags := a.Flags
+	if a.Op == syntax.ReplaceFlags {
+		flags = slices.DeleteFunc(slices.Clone(flags), func(f imap.Flag) bool {
+			return strings.EqualFold(string(f), requireTLS)
+		})
+	}
+	return settable(flags)
+}
+
+// changeFlags stores and tells. Without .SILENT every message of the set gets
+// its FETCH; with it only those that somebody else changed too. gone is how
+// many of them were expunged meanwhile.
+func (s *session) changeFlags(ctx context.Context, a *syntax.Store, set []int, flags []string) (gone int, err error) {
+	old := s.box.view
+	_, err = s.account.StoreFlags(ctx, s.box.id, s.uidsOf(set), storeOps[a.Op], flags, 0)
+	if err != nil {
+		if errors.Is(err, storage.ErrNotFound) {
+			return 0, errGone
+		}
+		return 0, err
+	}
+	there, err := s.look(ctx, sendExpunges)
+	if err != nil {
+		return 0, err
+	}
+	now := storage.Keep(old, there)
+	expect := s.expectation(now.Mailbox().Keywords, a.Op, flags)
+	s.announceKeywords(now)
+	for _, i := range set {
+		e := now.At(i)
+		if _, found := there.Find(e.UID); !found {
+			gone++
+			continue
+		}
+		if !a.Silent || e.Flags != expect(old.At(i).Flags) {
+			s.fetchFlags(i+1, e)
+		}
+	}
+	return gone, s.announce(ctx, now, func(i int, _ storage.Entry) bool {
+		_, inSet := slices.BinarySearch(set, i)
+		return inSet
+	})
+}
+
+// systemBits is the system flags a client can change.
+const systemBits = storage.Seen | storage.Answered | storage.Flagged | storage.Deleted | storage.Draft
+
+// expectation is what a client that sent .SILENT believes the flags to be.
+func (s *session) expectation(keywords []string, op syntax.StoreOp, flags []string) func(storage.Flags) storage.Flags {
+	var named storage.Flags
+	all := systemBits
+	for i := range keywords {
+		all |= storage.Keyword(i)
+	}
+	for _, f := range flags {
+		bits, _ := flagBits(f, keywords)
+		named |= bits
+	}
+	return func(before storage.Flags) storage.Flags {
+		switch op {
+		case syntax.AddFlags:
+			return before | named
+		case syntax.RemoveFlags:
+			return before &^ named
+		}
+		return before&^all | named
+	}
+}
+
+// flagBits is the bit of a flag; known is false for a keyword that the mailbox
+// does not have. Flags are case-insensitive (RFC 9051 §9).
+func flagBits(name string, keywords []string) (bits storage.Flags, known bool) {
+	for _, f := range flagNames {
+		if strings.EqualFold(f.name, name) {
+			return f.bit, true
+		}
+	}
+	for i, k := range keywords {
+		if strings.EqualFold(k, name) {
+			return storage.Keyword(i), true
+		}
+	}
+	return 0, false
+}
+
+var errTheyNeedPrivacy = no("PRIVACYREQUIRED", "Some of these messages need an encrypted connection")
+
+// transferable is the UIDs a COPY or MOVE takes. With a withheld message among
+// them it takes none: the command is atomic (RFC 9051 §6.4.7).
+func (s *session) transferable(ctx context.Context, set syntax.Set, uid bool, to string) ([]storage.UID, error) {
+	indices, err := s.indices(set, uid)
+	if err != nil {
+		return nil, err
+	}
+	if held := s.gate.withheld(s.box.view, indices); len(held) > 0 {
+		s.logWithheld(len(held))
+		return nil, errTheyNeedPrivacy
+	}
+	if _, err := s.account.Mailbox(ctx, to); err != nil {
+		return nil, orTryCreate(err)
+	}
+	return s.uidsOf(indices), nil
+}
+
+// copy is COPY and UID COPY (RFC 9051 §6.4.7).
+func (s *session) copy(ctx context.Context, a *syntax.Copy) (answer, error) {
+	uids, err := s.transferable(ctx, a.Set, a.UID, a.Mailbox)
+	if err != nil || len(uids) == 0 {
+		return answer{}, err
+	}
+	copied, err := s.account.Copy(ctx, s.box.id, uids, a.Mailbox)
+	if err != nil {
+		return answer{}, orTryCreate(err)
+	}
+	return answer{copyUID(copied), "COPY completed"}, nil
+}
+
+// copyUID is the response code; none where nothing was copied.
+func copyUID(c storage.Copied) string {
+	if len(c.From) == 0 {
+		return ""
+	}
+	return string(syntax.AppendCopyUID(nil, c.UIDValidity, c.From, c.To))
+}
+
+// move is MOVE and UID MOVE (RFC 9051 §6.4.8): COPYUID comes before the
+// EXPUNGE of what has moved.
+func (s *session) move(ctx context.Context, a *syntax.Move) (answer, error) {
+	if s.box.readOnly {
+		return answer{}, errReadOnly
+	}
+	uids, err := s.transferable(ctx, a.Set, a.UID, a.Mailbox)
+	if err != nil || len(uids) == 0 {
+		return answer{}, err
+	}
+	moved, err := s.account.Move(ctx, s.box.id, uids, a.Mailbox)
+	if err != nil {
+		return answer{}, orTryCreate(err)
+	}
+	if code := copyUID(moved); code != "" {
+		s.putString("* OK [" + code + "] Moved\r\n")
+	}
+	return answer{}, nil
+}

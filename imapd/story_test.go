@@ -1,0 +1,186 @@
+package imapd_test
+
+import (
+	"crypto/tls"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"letterlock/imapd"
+	"letterlock/internal/requiretls"
+
+	"github.com/xdg-go/scram"
+)
+
+// bigLetter is n MiB that differ line by line.
+func bigLetter(n int) string {
+	var b strings.Builder
+	b.WriteString("Subject: big\r\n\r\n")
+	for i := 0; b.Len() < n<<20; i++ {
+		fmt.Fprintf(&b, "line %08d of a letter that goes on and on\r\n", i)
+	}
+	return b.String()
+}
+
+// TestSlowReaderHoldsNobodyUp: a client stops in the middle of a big letter;
+// others go on, expunge that very letter, and it still gets every octet.
+func TestSlowReaderHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t)
+	text := bigLetter(8)
+	h.loggedIn("w", "tls").ok(fmt.Sprintf("APPEND INBOX {%d+}\r\n%s", len(text), text))
+	slow := h.loggedIn("slow", "tls")
+	slow.ok("SELECT INBOX")
+	slow.send("f FETCH 1 BODY.PEEK[]\r\n")
+	if line, want := slow.line(), fmt.Sprintf("* 1 FETCH (BODY[] {%d}", len(text)); line != want {
+		t.Fatalf("got %s, want %s", line, want)
+	}
+	other := h.loggedIn("other", "tls")
+	other.ok("SELECT INBOX")
+	other.ok("APPEND INBOX {12+}\r\nA: b\r\n\r\nhi\r\n")
+	other.ok(`STORE 1 +FLAGS (\Deleted)`)
+	other.ok("EXPUNGE")
+	got := make([]byte, len(text))
+	if _, err := io.ReadFull(slow.r, got); err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != text {
+		t.Error("the letter came out changed")
+	}
+	if line := slow.line(); line != ")" {
+		t.Errorf("got %s, want )", line)
+	}
+	for line := slow.line(); line != "f OK FETCH completed"; line = slow.line() {
+		if strings.Contains(line, "EXPUNGE") {
+			t.Errorf("%s while a FETCH was in progress (RFC 9051 §7.5.1)", line)
+		}
+	}
+}
+
+// TestClientThatStopsReadingIsCut: its place goes to somebody who reads.
+func TestClientThatStopsReadingIsCut(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t, func(o *imapd.Options) {
+		o.Patience, o.MaxPerUser = 50*time.Millisecond, 1
+	})
+	text := bigLetter(8)
+	deaf := h.loggedIn("deaf", "tls")
+	deaf.ok(fmt.Sprintf("APPEND INBOX {%d+}\r\n%s", len(text), text))
+	deaf.ok("SELECT INBOX")
+	deaf.send(strings.Repeat("f FETCH 1 BODY.PEEK[]\r\n", 10))
+	next := h.dial("next", "tls")
+	next.line()
+	for {
+		lines := next.do("LOGIN ann@example.org " + secret)
+		if strings.HasPrefix(lines[0], "OK") {
+			return
+		}
+		if !strings.HasPrefix(lines[0], "NO [LIMIT]") {
+			t.Fatalf("got %s", lines[0])
+		}
+	}
+}
+
+// TestSetOf64KiB: a command as long as clients make them is answered; one that
+// is too long ends the session with a word.
+func TestSetOf64KiB(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t)
+	h.deliver(letter{mailbox: "INBOX", text: openLetter})
+	c := h.loggedIn("c", "tls")
+	c.ok("SELECT INBOX")
+	var set strings.Builder
+	for uid := 1; set.Len() < 64<<10; uid += 2 {
+		fmt.Fprintf(&set, "%d,", uid)
+	}
+	got := c.ok("UID FETCH " + strings.TrimSuffix(set.String(), ",") + " (UID)")
+	if got[0] != "* 1 FETCH (UID 1)" {
+		t.Errorf("got %s", got[0])
+	}
+	// What ends a line that long could announce a literal: nobody knows where the
+	// next command starts, so there is none.
+	c.send("t UID FETCH " + strings.Repeat(set.String(), 3) + "1 (UID)\r\n")
+	if line := c.line(); !strings.Contains(line, " BAD ") {
+		t.Errorf("a set of 192 KiB: got %s, want BAD", line)
+	}
+	if line := c.line(); !strings.HasPrefix(line, "* BYE ") {
+		t.Errorf("got %s, want BYE", line)
+	}
+}
+
+// TestAppendComesBackAsItWasSent: small and through the spool, octet for octet.
+func TestAppendComesBackAsItWasSent(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t)
+	c := h.loggedIn("c", "tls")
+	c.ok("SELECT INBOX")
+	for i, text := range []string{"x", "no header\r\nat all", "A: b\n\nbare\nlines\r", openLetter, bigLetter(3)} {
+		c.ok(fmt.Sprintf("APPEND INBOX {%d+}\r\n%s", len(text), text))
+		c.send(fmt.Sprintf("f FETCH %d BODY.PEEK[]\r\n", i+1))
+		if line, want := c.line(), fmt.Sprintf("* %d FETCH (BODY[] {%d}", i+1, len(text)); line != want {
+			t.Fatalf("got %s, want %s", line, want)
+		}
+		got := make([]byte, len(text))
+		if _, err := io.ReadFull(c.r, got); err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != text {
+			t.Errorf("%.40q… came back as %.40q…", text, got)
+		}
+		c.line()
+		c.line()
+	}
+}
+
+// TestSCRAMPlusLoginIsBound: a login that proves that nobody sits in between
+// reads what release = bound keeps from the others.
+func TestSCRAMPlusLoginIsBound(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t, func(o *imapd.Options) { o.Release = requiretls.PolicyBound })
+	h.deliver(letter{mailbox: "INBOX", text: openLetter, demand: requiretls.Required()})
+	for _, name := range []string{"SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"} {
+		c := h.dial("c", "tls")
+		c.line()
+		c.scram(name)
+		c.ok("SELECT INBOX")
+		lines := c.do("FETCH 1 BODY.PEEK[TEXT]")
+		read := strings.Contains(strings.Join(lines, "\n"), "an open letter")
+		if want := strings.HasSuffix(name, "-PLUS"); read != want {
+			t.Errorf("%s: may read is %v, want %v: %q", name, read, want, lines)
+		}
+	}
+}
+
+// scram logs ann in by a mechanism of RFC 5802.
+func (c *client) scram(mechanism string) {
+	c.t.Helper()
+	user, err := scram.SHA256.NewClient("ann@example.org", secret, "")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	talk := user.NewConversation()
+	if strings.HasSuffix(mechanism, "-PLUS") {
+		state := c.conn.(*tls.Conn).ConnectionState()
+		binding, err := scram.NewTLSExporterBinding(&state)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		talk = user.NewConversationWithChannelBinding(binding)
+	}
+	say, err := talk.Step("")
+	c.send("s AUTHENTICATE " + mechanism + " " + base64.StdEncoding.EncodeToString([]byte(say)) + "\r\n")
+	for err == nil && !talk.Done() {
+		challenge, decodeErr := base64.StdEncoding.DecodeString(strings.TrimPrefix(c.line(), "+ "))
+		if decodeErr != nil {
+			c.t.Fatal(decodeErr)
+		}
+		say, err = talk.Step(string(challenge))
+		c.send(base64.StdEncoding.EncodeToString([]byte(say)) + "\r\n")
+	}
+	if line := c.line(); err != nil || !strings.HasPrefix(line, "s OK") {
+		c.t.Fatalf("%s: %s, %v", mechanism, line, err)
+	}
+}

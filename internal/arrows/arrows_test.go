@@ -40,6 +40,8 @@ var may = map[string][]string{
 	"imapd/syntax":        {"internal/mail", "internal/wire"}, // the grammar, both ways
 	"imapd":               {"imapd/syntax", "storage", "internal/mail", "internal/mime", "internal/search", "internal/wire", "internal/serve", "internal/auth", "internal/requiretls", "internal/maillog"},
 	"sieve":               {"internal/mime"},
+	"sieve/managesieve":   {"sieve", "internal/wire", "internal/serve", "internal/auth", "internal/maillog"},
+	"relay":               {"internal/mail", "internal/mime", "internal/requiretls", "internal/reply", "internal/wire", "internal/maillog"},
 	"internal/arrows":     {},
 }
 
@@ -47,7 +49,7 @@ var may = map[string][]string{
 const builder = "cmd/letterlock"
 
 // forTests is imported by tests alone.
-var forTests = []string{"internal/testnet", "internal/arrows"}
+var forTests = []string{"internal/testnet", "internal/arrows", "internal/bench", "storage/powercut"}
 
 // source is one Go package of the repository as it lies on disk.
 type source struct {

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"letterlock/internal/admin"
+	"letterlock/internal/config"
+	"letterlock/internal/serve"
+	"letterlock/storage"
+)
+
+// What a healthy ground has.
+const (
+	certWorry  = 14 * 24 * time.Hour // certificates of Let's Encrypt are renewed 30 days before the end
+	spaceWorry = 2 << 30             // octets free
+	spaceFails = 200 << 20
+)
+
+// checkCertificate looks at what TLS will be served with.
+func (r *report) checkCertificate(cfg *config.Config) {
+	if cfg.TLS.Cert == "" {
+		r.checkPrivateCertificate(cfg)
+		return
+	}
+	if _, err := serve.LoadCertificates(cfg.TLS.Cert, cfg.TLS.Key, nil); err != nil {
+		r.fail("certificate", err, "without TLS the server does not start: an MTA defers, and bounces nothing")
+		return
+	}
+	pair, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
+	if err != nil {
+		r.fail("certificate", err, "")
+		return
+	}
+	r.checkLeaf(cfg, pair.Leaf)
+}
+
+// checkPrivateCertificate only tells what will be used: the start makes it
+// where it is missing, ends soon or lacks a name.
+func (r *report) checkPrivateCertificate(cfg *config.Config) {
+	ca := filepath.Join(privateTLS(cfg), "ca.pem")
+	if _, err := os.Stat(ca); errors.Is(err, fs.ErrNotExist) {
+		r.add("certificate", fine, "none configured: the start makes a private CA and a certificate in %s", privateTLS(cfg))
+		return
+	}
+	r.add("certificate", fine, "of our private CA: clients and MTAs trust %s", absolute(ca))
+}
+
+func (r *report) checkLeaf(cfg *config.Config, leaf *x509.Certificate) {
+	file := cfg.TLS.Cert
+	left := time.Until(leaf.NotAfter)
+	days := int(left.Hours() / 24)
+	if err := leaf.VerifyHostname(cfg.Hostname); err != nil {
+		r.add("certificate", fails, "%s is not for %s: %v", file, cfg.Hostname, err).
+			Hint = "MTAs that prove the name bounce REQUIRETLS mail (5.7.10); set hostname to a name of the certificate"
+		return
+	}
+	if left < certWorry {
+		r.add("certificate", worry, "%s ends in %d days, on %s", file, days, leaf.NotAfter.Format("2 January 2006")).
+			Hint = "it is reread when replaced"
+		return
+	}
+	r.add("certificate", fine, "%s is for %s, fits its key, and lasts %d days", file, cfg.Hostname, days)
+}
+
+// checkData looks at the data folder, and tells which server runs on it, if any.
+func (r *report) checkData(ctx context.Context, cfg *config.Config) (running admin.Server) {
+	info, err := os.Stat(cfg.Data)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.checkNewData(cfg)
+		return running
+	case err != nil:
+		r.fail("data", err, "the user letterlock runs as must own the folder")
+		return running
+	case !info.IsDir():
+		r.add("data", fails, "%s is no folder", cfg.Data)
+		return running
+	case info.Mode().Perm()&0o077 != 0:
+		r.add("data", fails, "%s is open to others (%v)", cfg.Data, info.Mode().Perm()).Hint = "chmod 700 " + cfg.Data
+	}
+	r.checkSpace(cfg.Data)
+	return r.checkVault(ctx, cfg)
+}
+
+// checkNewData asks whether the folder could be made.
+func (r *report) checkNewData(cfg *config.Config) {
+	parent := filepath.Dir(filepath.Clean(cfg.Data))
+	probe, err := os.MkdirTemp(parent, ".letterlock-check-")
+	if err != nil {
+		r.fail("data", fmt.Errorf("%s is not there and cannot be made: %w", cfg.Data, err), "make it and give it to the user letterlock runs as")
+		return
+	}
+	if err := os.Remove(probe); err != nil {
+		r.fail("data", err, "")
+		return
+	}
+	r.add("data", fine, "%s is not there yet and will be made", cfg.Data)
+	r.checkSpace(parent)
+}
+
+func (r *report) checkSpace(dir string) {
+	free, err := admin.FreeBytes(dir)
+	switch {
+	case err != nil:
+		r.fail("space", err, "")
+	case free < spaceFails:
+		r.add("space", fails, "%s free on the disk of %s", octets(free), dir).Hint = "mail is deferred when the disk is full; make room"
+	case free < spaceWorry:
+		r.add("space", worry, "%s free on the disk of %s", octets(free), dir).Hint = "mail is deferred when the disk is full"
+	default:
+		r.add("space", fine, "%s free on the disk of %s", octets(free), dir)
+	}
+}
+
+// checkVault asks the server that runs, or opens the vault itself.
+func (r *report) checkVault(ctx context.Context, cfg *config.Config) (running admin.Server) {
+	ask, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	client := admin.Dial(cfg.Data)
+	defer client.Close()
+	running, err := client.Server(ask)
+	if err == nil {
+		r.add("vault", fine, "open in letterlock %s, pid %d", running.Version, running.PID)
+		return running
+	}
+	if entries, err := os.ReadDir(cfg.Data); err == nil && len(entries) == 0 && checkOwner(cfg.Data) == nil {
+		r.add("vault", fine, "%s is empty: the start makes the vault", cfg.Data)
+		return running
+	}
+	store, err := openStore(cfg, slog.New(slog.DiscardHandler))
+	if errors.Is(err, storage.ErrLocked) {
+		r.fail("vault", err, "it does not answer at "+admin.SocketPath(cfg.Data)+": starting, stopping or stuck")
+		return running
+	}
+	if err == nil {
+		err = store.Close()
+	}
+	if err != nil {
+		r.fail("vault", err, "")
+		return running
+	}
+	r.add("vault", fine, "opens; no server runs on it")
+	return running
+}
+
+// checkListeners asks whether each place is free, or bound by the server that runs.
+func (r *report) checkListeners(cfg *config.Config, running admin.Server) {
+	if err := admin.CheckSocketPath(cfg.Data); err != nil {
+		r.fail("admin", err, "")
+	}
+	for _, l := range cfg.LMTP.Listeners {
+		r.checkListener(cfg, "lmtp", l, running)
+	}
+	for _, l := range cfg.IMAP.Listeners {
+		r.checkListener(cfg, "imap", l, running)
+	}
+	for _, a := range cfg.Admin.Listen {
+		r.checkListener(cfg, "admin", config.Listener{Address: a}, running)
+	}
+}
+
+func (r *report) checkListener(cfg *config.Config, what string, l config.Listener, running admin.Server) {
+	e, err := endpoint(l)
+	switch {
+	case err != nil:
+		r.fail(what, err, "")
+	case slices.Contains(running.Listening[what], e.Address):
+		r.add(what, fine, "%s is ours", l.Address)
+	case e.Network == "unix":
+		r.checkSocket(cfg, what, e)
+	default:
+		r.checkPort(what, l, e)
+	}
+}
+
+func (r *report) checkPort(what string, l config.Listener, e serve.Endpoint) {
+	probe, err := net.Listen("tcp", e.Address)
+	if err != nil {
+		r.fail(what, fmt.Errorf("%s: %w", l.Address, err), "another process listens there (ss -ltnp names it), or the address is not this machine's")
+		return
+	}
+	probe.Close()
+	if host, _, _ := net.SplitHostPort(e.Address); what == "lmtp" && !loopback(host) && len(l.Allow) == 0 && l.ClientCA == "" {
+		r.add(what, worry, "%s takes mail from everybody who reaches it", l.Address).Hint = "[[lmtp.listener]] with allow = [networks] or client_ca lets your MTA alone in"
+		return
+	}
+	r.add(what, fine, "%s is free", l.Address)
+}
+
+func (r *report) checkSocket(cfg *config.Config, what string, e serve.Endpoint) {
+	dir := filepath.Dir(e.Address)
+	if _, err := os.Stat(dir); err != nil && filepath.Clean(dir) != filepath.Clean(cfg.Data) {
+		r.fail(what, err, "the folder of the socket must be there, writable for letterlock")
+		return
+	}
+	if filepath.Clean(dir) == filepath.Clean(cfg.Data) {
+		r.add(what, fine, "%s can be made; there root and the folder's owner alone reach it", e)
+		return
+	}
+	r.add(what, fine, "%s can be made", e)
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

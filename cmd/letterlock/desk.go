@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"text/tabwriter"
+
+	"letterlock/internal/admin"
+	"letterlock/internal/config"
+	"letterlock/internal/deliver"
+)
+
+// folder says what a verb needs of the data folder.
+type folder uint8
+
+const (
+	mustExist folder = iota // there is nothing to list, change or remove where no store is
+	mayCreate               // a first user or alias may be added before the first start
+)
+
+// atDesk carries operations out on the data folder of the config: through the
+// server that runs on it, or else on the store itself.
+func atDesk(ctx context.Context, conf string, need folder, do func(admin.Operations) error) error {
+	cfg, err := config.Load(conf)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(cfg.Data); need == mustExist && errors.Is(err, fs.ErrNotExist) {
+		return withHint(fmt.Errorf("there is no data folder %s", cfg.Data), "--config FILE names the config of the server; letterlock user add makes a first user")
+	}
+	o, done, err := admin.Reach(ctx, cfg.Data, func() (*admin.Desk, func() error, error) { return openDesk(cfg) })
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(o), done())
+}
+
+// listing is what a verb does that lists things of the store: a line for each,
+// in columns, or JSON.
+func listing[T any](f *flag.FlagSet, list func(admin.Operations, context.Context) ([]T, error), line func(io.Writer, T)) action {
+	conf, asJSON := configFlag(f), jsonFlag(f)
+	return func(ctx context.Context, c *call) error {
+		if len(c.args) != 0 {
+			return errArguments
+		}
+		return atDesk(ctx, *conf, mustExist, func(o admin.Operations) error {
+			all, err := list(o, ctx)
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return printJSON(c.out, all)
+			}
+			w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+			for _, one := range all {
+				line(w, one)
+			}
+			return w.Flush()
+		})
+	}
+}
+
+// openDesk is for the time when no server runs.
+func openDesk(cfg *config.Config) (*admin.Desk, func() error, error) {
+	store, err := openStore(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, nil, err
+	}
+	return newDesk(cfg, store, nil), store.Close, nil
+}
+
+// addresses is how the config wants addresses read.
+func addresses(cfg *config.Config) deliver.Addresses {
+	return deliver.Addresses{
+		Domain:    cfg.Address.Domain,
+		Delimiter: cfg.Address.Delimiter,
+		Fold:      cfg.Address.Case == config.CaseFold,
+	}
+}

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"letterlock/imapd"
+	"letterlock/internal/admin"
+	"letterlock/internal/auth"
+	"letterlock/internal/config"
+	"letterlock/internal/deliver"
+	"letterlock/internal/mail"
+	"letterlock/internal/maillog"
+	"letterlock/internal/mime"
+	"letterlock/internal/serve"
+	"letterlock/lmtp"
+	"letterlock/storage"
+)
+
+// house is every room, built and joined. serve and demo live in the same one.
+type house struct {
+	cfg   *config.Config
+	log   *slog.Logger
+	fates *maillog.Log
+
+	store  *storage.Store
+	desk   *admin.Desk
+	certs  *serve.Certificates
+	imap   *serve.Server
+	lmtp   *serve.Server
+	socket *admin.Socket
+	web    *admin.Web
+
+	draining atomic.Bool
+}
+
+// build opens the vault and binds every listener; nobody is served yet. On an
+// error nothing stays open.
+func build(cfg *config.Config, log *slog.Logger) (*house, error) {
+	h := &house{cfg: cfg, log: log, fates: maillog.New(log)}
+	for _, open := range []func() error{h.openVault, h.loadCertificates, h.openReading, h.openFront, h.openOffice} {
+		if err := open(); err != nil {
+			return nil, errors.Join(err, h.abandon())
+		}
+	}
+	return h, nil
+}
+
+// abandon closes what was opened and never ran.
+func (h *house) abandon() error {
+	var errs []error
+	for _, s := range []*serve.Server{h.lmtp, h.imap} {
+		if s != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	if h.web != nil {
+		errs = append(errs, h.web.Close())
+	}
+	if h.socket != nil {
+		errs = append(errs, h.socket.Close())
+	}
+	if h.store != nil {
+		errs = append(errs, h.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (h *house) openVault() (err error) {
+	h.store, err = openStore(h.cfg, h.log)
+	return err
+}
+
+// openStore opens the vault of the data folder, for whoever gets there first.
+func openStore(cfg *config.Config, log *slog.Logger) (*storage.Store, error) {
+	if err := checkOwner(cfg.Data); err != nil {
+		return nil, err
+	}
+	store, err := storage.Open(cfg.Data, storage.Options{Log: log, Summarize: mime.Summarize})
+	if errors.Is(err, storage.ErrLocked) {
+		err = withHint(err, "one process serves one data folder: stop the other one, or name another folder with data = … in the config")
+	}
+	return store, err
+}
+
+// checkOwner refuses a data folder of somebody else's. To root it would open,
+// and what root writes there its owner could not read any more.
+func checkOwner(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil // not there yet, or for the vault to say
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int(st.Uid) == os.Geteuid() {
+		return nil
+	}
+	owner, me := userName(int(st.Uid)), userName(os.Geteuid())
+	return withHint(fmt.Errorf("the data folder %s belongs to %s, and this process runs as %s", dir, owner, me),
+		"run it as %s, or let it change hands: chown -R %s %s", owner, me, dir)
+}
+
+// userName is the name of a user as an admin knows it.
+func userName(uid int) string {
+	id := strconv.Itoa(uid)
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return "uid " + id
+}
+
+// newDesk is where the admin's operations are carried out on an open vault.
+func newDesk(cfg *config.Config, store *storage.Store, server func(context.Context) admin.Server) *admin.Desk {
+	return admin.NewDesk(admin.Options{Store: store, Addresses: addresses(cfg), Server: server})
+}
+
+// loadCertificates reads the configured certificate, or makes one of our own. A
+// certificate that cannot serve stops the start: without TLS there is no
+// REQUIRETLS, and an MTA bounces what it could have kept.
+func (h *house) loadCertificates() error {
+	cert, key, err := certificateFiles(h.cfg)
+	if err != nil {
+		return err
+	}
+	h.certs, err = serve.LoadCertificates(cert, key, h.log)
+	return err
+}
+
+// certificateFiles are the configured ones; with none configured they are made,
+// and made anew before they end.
+func certificateFiles(cfg *config.Config) (cert, key string, err error) {
+	if cfg.TLS.Cert != "" {
+		return cfg.TLS.Cert, cfg.TLS.Key, nil
+	}
+	return serve.PrivateCA(privateTLS(cfg), []string{cfg.Hostname}, time.Now())
+}
+
+// privateTLS is where our own CA and certificate lie.
+func privateTLS(cfg *config.Config) string { return filepath.Join(cfg.Data, "tls") }
+
+// reload reads the certificate again; a bad one leaves the old one in place.
+func (h *house) reload() error {
+	if _, _, err := certificateFiles(h.cfg); err != nil {
+		return err
+	}
+	return h.certs.Reload()
+}
+
+// openReading opens IMAP, the reading room.
+func (h *house) openReading() (err error) {
+	room := imapd.New(imapd.Options{
+		Store:      h.store,
+		Passwords:  auth.NewChecker(logins{h.store, addresses(h.cfg)}, 0),
+		Hostname:   h.cfg.Hostname,
+		Cleartext:  imapd.Cleartext(h.cfg.IMAP.CleartextAuth),
+		Release:    releasePolicy[h.cfg.IMAP.Release],
+		Notice:     noticeWord[h.cfg.IMAP.Notice],
+		MaxMessage: h.cfg.LMTP.MaxSize,
+		Log:        h.log,
+		MailLog:    readers{h.fates.Readers("imap")},
+	})
+	h.imap, err = h.listen(h.cfg.IMAP.Listeners, serve.Options{
+		Name: "imap", Grace: imapGrace, TooMany: imapd.TooManyConnections, Handle: room.Handle,
+	})
+	return err
+}
+
+// openFront opens LMTP, the front door, with the sorting room behind it.
+func (h *house) openFront() (err error) {
+	room := lmtp.New(lmtp.Options{
+		Hostname: h.cfg.Hostname,
+		Deliver: deliver.New(deliver.Options{
+			Store: sorting{h.store}, Hostname: h.cfg.Hostname, Addresses: addresses(h.cfg), Log: h.fates,
+		}),
+		Spool:            spool(h.store),
+		MaxSize:          h.cfg.LMTP.MaxSize,
+		TLSRequired:      mime.TLSRequiredNo,
+		TrustHeader:      trustHeader(h.cfg.LMTP.Listeners),
+		RequireTLSHeader: mime.TrustedRequireTLS,
+		Mail:             h.fates,
+		Log:              h.log,
+	})
+	h.lmtp, err = h.listen(h.cfg.LMTP.Listeners, serve.Options{
+		Name: "lmtp", Grace: lmtpGrace, TooMany: lmtp.TooMany(), Handle: room.Handle,
+	})
+	return err
+}
+
+// listen binds the configured listeners of one protocol.
+func (h *house) listen(configured []config.Listener, opt serve.Options) (*serve.Server, error) {
+	for _, l := range configured {
+		e, err := endpoint(l)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", opt.Name, err)
+		}
+		opt.Endpoints = append(opt.Endpoints, e)
+	}
+	opt.TLS, opt.Log = h.certs, h.log
+	return serve.Listen(opt)
+}
+
+// openOffice opens the admin socket and the listener for machines that watch.
+func (h *house) openOffice() (err error) {
+	h.fates.Registry().MustRegister(admin.NewGauges(admin.GaugeOptions{Store: h.store, Data: h.cfg.Data, Expires: h.certs.Expires}))
+	if h.web, err = admin.ListenWeb(h.cfg.Admin.Listen, h.fates.Registry(), h.healthy, h.log); err != nil {
+		return err
+	}
+	h.desk = newDesk(h.cfg, h.store, h.self)
+	h.socket, err = admin.ListenSocket(h.cfg.Data, h.desk, h.log)
+	return err
+}
+
+// healthy is nil while mail is taken and read.
+func (h *house) healthy() error {
+	if h.draining.Load() {
+		return errors.New("stopping")
+	}
+	if free, err := admin.FreeBytes(h.cfg.Data); err == nil && free < spaceNeeded {
+		return fmt.Errorf("the disk of %s is full", h.cfg.Data)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if _, err := there(h.ask(ctx)); err != nil {
+		return fmt.Errorf("the vault does not answer: %w", err)
+	}
+	return nil
+}
+
+// spaceNeeded is how many octets must be free for mail to come in: one message
+// of the biggest default size.
+const spaceNeeded = 50_000_000
+
+// ask makes the vault answer something.
+func (h *house) ask(ctx context.Context) error {
+	_, err := h.store.Person(ctx, mail.Address{Local: "postmaster", Domain: h.cfg.Address.Domain})
+	return err
+}
+
+// self is who answers at the admin socket.
+func (h *house) self(context.Context) admin.Server {
+	return admin.Server{PID: os.Getpid(), Version: thisBinary().Version, Listening: h.listening()}
+}
+
+// listening is where each protocol is to be had.
+func (h *house) listening() map[string][]string {
+	return map[string][]string{
+		"lmtp":  texts(h.lmtp.Addrs()),
+		"imap":  texts(h.imap.Addrs()),
+		"admin": texts(h.web.Addrs()),
+	}
+}
+
+func texts(addrs []net.Addr) []string {
+	var all []string
+	for _, a := range addrs {
+		all = append(all, a.String())
+	}
+	return all
+}

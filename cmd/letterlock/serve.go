@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"letterlock/internal/config"
+)
+
+var serveVerb = verb{
+	name:  "serve",
+	args:  "[--config FILE]",
+	short: "take mail over LMTP and show it over IMAP",
+	setup: func(f *flag.FlagSet) action {
+		conf := configFlag(f)
+		return func(ctx context.Context, c *call) error {
+			if len(c.args) != 0 {
+				return errArguments
+			}
+			return serveHouse(ctx, c, *conf)
+		}
+	},
+}
+
+// serveHouse builds the house and lives in it until a signal. The first
+// SIGTERM or SIGINT drains; a second one finds the default again and cuts,
+// which loses nothing that was acknowledged.
+func serveHouse(ctx context.Context, c *call, conf string) error {
+	ctx, restore := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	defer restore()
+	cfg, err := config.Load(conf)
+	if err != nil {
+		return err
+	}
+	log := newLog(c.err)
+	h, err := build(cfg, log)
+	if err != nil {
+		return err
+	}
+	news, err := h.welcome(ctx)
+	if err != nil {
+		return errors.Join(err, h.abandon())
+	}
+	defer h.reloadOnHangup()()
+	context.AfterFunc(ctx, func() {
+		restore()
+		tellSystemd(log, daemon.SdNotifyStopping)
+		log.Info("stopping: a second signal cuts")
+	})
+	err = h.run(ctx, func() {
+		fmt.Fprint(c.out, news)
+		tellSystemd(log, daemon.SdNotifyReady)
+		log.Info("ready", "pid", os.Getpid(), "version", thisBinary().Version,
+			"lmtp", texts(h.lmtp.Addrs()), "imap", texts(h.imap.Addrs()), "admin", texts(h.web.Addrs()), "data", cfg.Data)
+	})
+	log.Info("stopped")
+	return err
+}
+
+// reloadOnHangup rereads the certificate at each SIGHUP until stop is called.
+func (h *house) reloadOnHangup() (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range hangup {
+			if err := h.reload(); err != nil {
+				h.log.Error("certificate not reloaded, the old one stays", "error", err)
+				continue
+			}
+			h.log.Info("certificate reloaded", "expires", h.certs.Expires())
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(hangup)
+		<-done
+	}
+}
+
+// tellSystemd says how far we are, where somebody wants to know (sd_notify(3)).
+func tellSystemd(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("systemd not told", "state", state, "error", err)
+	}
+}

@@ -1,0 +1,201 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"letterlock/internal/mail"
+	"letterlock/storage"
+)
+
+// maxTargets is how many addresses one alias may send to.
+const maxTargets = 100
+
+// AddAlias implements [Operations].
+func (d *Desk) AddAlias(ctx context.Context, in Alias) (Alias, error) {
+	from, err := d.source(in.From)
+	if err != nil {
+		return Alias{}, err
+	}
+	if err := d.free(ctx, from); err != nil {
+		return Alias{}, err
+	}
+	a, err := d.opt.Store.Alias(ctx, from)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return Alias{}, fmt.Errorf("look up alias %s: %w", nameOf(from), err)
+	}
+	a.From = from
+	for _, s := range in.To {
+		to, err := d.target(ctx, from, s)
+		if err != nil {
+			return Alias{}, err
+		}
+		if !slices.Contains(a.To, to) {
+			a.To = append(a.To, to)
+		}
+	}
+	switch {
+	case len(a.To) == 0:
+		return Alias{}, refuse("name at least one address it sends to", "alias %s has no target", nameOf(from))
+	case len(a.To) > maxTargets:
+		return Alias{}, refuse("a mailing list wants list software in front of the store", "alias %s would have %d targets, the limit is %d", nameOf(from), len(a.To), maxTargets)
+	}
+	if err := d.opt.Store.SetAlias(ctx, a); err != nil {
+		return Alias{}, fmt.Errorf("set alias %s: %w", nameOf(from), err)
+	}
+	return written(a), nil
+}
+
+// source reads the left side of an alias: an address, or "@domain".
+func (d *Desk) source(s string) (mail.Address, error) {
+	s = strings.TrimSpace(s)
+	if !strings.HasPrefix(s, "@") {
+		return d.address(s)
+	}
+	a, err := mail.ParseAddress("catchall" + s)
+	if err != nil {
+		return a, refuse("the catch-all of a domain reads @example.org", "%q is not a domain: %v", s, err)
+	}
+	return mail.Address{Domain: a.Domain}, nil
+}
+
+// free refuses an alias that would never be asked: a user of that name gets
+// its mail first.
+func (d *Desk) free(ctx context.Context, from mail.Address) error {
+	if from.Local == "" {
+		return nil
+	}
+	switch _, err := d.opt.Store.Person(ctx, from); {
+	case err == nil:
+		return refuse("mail for "+from.String()+" stays in its own mailbox; choose another name for the alias", "%s is a user", from)
+	case !errors.Is(err, storage.ErrNotFound):
+		return fmt.Errorf("look up %s: %w", from, err)
+	}
+	return nil
+}
+
+// target reads the right side of an alias. It must be somebody here: mail
+// leaves for nowhere else while the relay is off.
+func (d *Desk) target(ctx context.Context, from mail.Address, s string) (mail.Address, error) {
+	to, err := d.address(s)
+	if err != nil {
+		return to, err
+	}
+	if to == from {
+		return to, refuse("name the address that reads the mail", "alias %s cannot send to itself", nameOf(from))
+	}
+	here, err := d.here(ctx, to)
+	if err == nil && !here {
+		err = refuse("add it first: letterlock user add "+to.String(),
+			"%s does not exist here, and the relay is off", to)
+	}
+	return to, err
+}
+
+// here says whether mail for addr arrives: as user or alias, with or without detail.
+func (d *Desk) here(ctx context.Context, addr mail.Address) (bool, error) {
+	for _, name := range []mail.Address{addr, d.base(addr)} {
+		_, err := d.opt.Store.Person(ctx, name)
+		if errors.Is(err, storage.ErrNotFound) {
+			_, err = d.opt.Store.Alias(ctx, name)
+		}
+		if err == nil {
+			return true, nil
+		}
+		if !errors.Is(err, storage.ErrNotFound) {
+			return false, fmt.Errorf("look up %s: %w", name, err)
+		}
+	}
+	return false, nil
+}
+
+// base is the address without its detail.
+func (d *Desk) base(a mail.Address) mail.Address {
+	base, _, _ := a.Detail(d.opt.Addresses.Delimiter)
+	return base
+}
+
+// Aliases implements [Operations].
+func (d *Desk) Aliases(ctx context.Context) ([]Alias, error) {
+	all := []Alias{}
+	for a, err := range d.opt.Store.Aliases(ctx) {
+		if err != nil {
+			return nil, fmt.Errorf("list aliases: %w", err)
+		}
+		all = append(all, written(a))
+	}
+	return all, nil
+}
+
+// RemoveAlias implements [Operations].
+func (d *Desk) RemoveAlias(ctx context.Context, in Alias) (Alias, error) {
+	from, err := d.source(in.From)
+	if err != nil {
+		return Alias{}, err
+	}
+	a, err := d.opt.Store.Alias(ctx, from)
+	if errors.Is(err, storage.ErrNotFound) {
+		return Alias{}, refuse("see which there are: letterlock alias list", "there is no alias %s", nameOf(from))
+	}
+	if err != nil {
+		return Alias{}, fmt.Errorf("look up alias %s: %w", nameOf(from), err)
+	}
+	a.From = from
+	gone, rest, err := d.split(a, in.To)
+	if err != nil {
+		return Alias{}, err
+	}
+	if len(rest.To) > 0 {
+		err = d.opt.Store.SetAlias(ctx, rest)
+	} else {
+		err = d.opt.Store.RemoveAlias(ctx, from)
+	}
+	if err != nil {
+		return Alias{}, fmt.Errorf("remove alias %s: %w", nameOf(from), err)
+	}
+	return written(gone), nil
+}
+
+// split parts the targets to remove from those that stay; none named means all.
+func (d *Desk) split(a storage.Alias, named []string) (gone, rest storage.Alias, err error) {
+	gone.From, rest.From = a.From, a.From
+	if len(named) == 0 {
+		gone.To = a.To
+		return gone, rest, nil
+	}
+	for _, s := range named {
+		to, err := d.address(s)
+		if err != nil {
+			return gone, rest, err
+		}
+		if !slices.Contains(a.To, to) {
+			return gone, rest, refuse("see where it sends to: letterlock alias list", "alias %s does not send to %s", nameOf(a.From), to)
+		}
+		gone.To = append(gone.To, to)
+	}
+	for _, to := range a.To {
+		if !slices.Contains(gone.To, to) {
+			rest.To = append(rest.To, to)
+		}
+	}
+	return gone, rest, nil
+}
+
+func written(a storage.Alias) Alias {
+	w := Alias{From: nameOf(a.From)}
+	for _, to := range a.To {
+		w.To = append(w.To, to.String())
+	}
+	return w
+}
+
+// nameOf is an alias' left side as the admin writes it.
+func nameOf(from mail.Address) string {
+	if from.Local == "" {
+		return "@" + from.Domain
+	}
+	return from.String()
+}

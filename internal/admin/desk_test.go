@@ -1,0 +1,283 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"letterlock/internal/deliver"
+	"letterlock/storage"
+)
+
+var silent = slog.New(slog.DiscardHandler)
+
+// folder is a data folder of the test's own.
+func folder(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "data")
+}
+
+// openStore opens a vault in a folder of the test's own.
+func openStore(t *testing.T, dir string) *storage.Store {
+	t.Helper()
+	s, err := storage.Open(dir, storage.Options{Log: silent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func newDesk(t *testing.T, dir string) *Desk {
+	t.Helper()
+	return NewDesk(Options{
+		Store:     openStore(t, dir),
+		Addresses: deliver.Addresses{Domain: "example.org", Delimiter: "+", Fold: true},
+		Server:    func(context.Context) Server { return Server{PID: os.Getpid(), Version: "test"} },
+	})
+}
+
+// listen answers at the admin socket of dir until the test ends.
+func listen(t *testing.T, dir string, desk Operations) {
+	t.Helper()
+	s, err := ListenSocket(dir, desk, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("socket: %v", err)
+		}
+	})
+}
+
+// Whoever carries the operations out, they answer alike.
+func TestOperationsAnswerAlikeOverTheSocket(t *testing.T) {
+	direct := newDesk(t, folder(t))
+	dir := folder(t)
+	listen(t, dir, newDesk(t, dir))
+	over := Dial(dir)
+	defer over.Close()
+
+	play := func(o Operations) (said []string) {
+		ctx := t.Context()
+		note := func(v any, err error) {
+			hint := ""
+			if r := (*Refusal)(nil); errors.As(err, &r) {
+				hint = r.Hint()
+			}
+			said = append(said, fmt.Sprintf("%v | %v | %s", v, err, hint))
+		}
+		address := func(u User, err error) { note(u.Address, err) }
+		address(o.AddUser(ctx, Login{Address: "Ann", Credentials: []byte("x")}))
+		address(o.AddUser(ctx, Login{Address: "ann@example.org"}))
+		address(o.AddUser(ctx, Login{Address: "ann+x@example.org"}))
+		address(o.SetPassword(ctx, Login{Address: "ann", Credentials: []byte("y")}))
+		address(o.SetPassword(ctx, Login{Address: "bob"}))
+		note(o.AddAlias(ctx, Alias{From: "info", To: []string{"ann", "ann+info"}}))
+		note(o.AddAlias(ctx, Alias{From: "@example.com", To: []string{"info"}}))
+		note(o.AddAlias(ctx, Alias{From: "ann", To: []string{"info"}}))
+		note(o.AddAlias(ctx, Alias{From: "x", To: []string{"nobody@example.net"}}))
+		note(o.AddAlias(ctx, Alias{From: "@", To: []string{"ann"}}))
+		note(o.Aliases(ctx))
+		address(o.AddUser(ctx, Login{Address: "info"}))
+		address(o.RemoveUser(ctx, "ann"))
+		note(o.RemoveAlias(ctx, Alias{From: "info", To: []string{"ann"}}))
+		note(o.RemoveAlias(ctx, Alias{From: "info"}))
+		note(o.RemoveAlias(ctx, Alias{From: "info"}))
+		address(o.RemoveUser(ctx, "ann"))
+		users, err := o.Users(ctx)
+		note(len(users), err)
+		return said
+	}
+	got, want := play(over), play(direct)
+	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
+		t.Errorf("over the socket:\n%s\ndirectly:\n%s", g, w)
+	}
+	refused := 0
+	for _, line := range want {
+		if !strings.Contains(line, "<nil>") {
+			refused++
+			if strings.HasSuffix(line, "| ") {
+				t.Errorf("a refusal without a way out: %s", line)
+			}
+		}
+	}
+	if refused != 9 {
+		t.Errorf("%d refusals, want 9:\n%s", refused, strings.Join(want, "\n"))
+	}
+}
+
+func TestAdminSocketIsItsOwnersAlone(t *testing.T) {
+	dir := folder(t)
+	listen(t, dir, newDesk(t, dir))
+	info, err := os.Stat(SocketPath(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Mode().Perm(); got != 0o600 {
+		t.Errorf("mode %v, want 0600", got)
+	}
+}
+
+func TestSocketLeftBehindIsReplaced(t *testing.T) {
+	dir := folder(t)
+	desk := newDesk(t, dir)
+	if err := os.WriteFile(SocketPath(dir), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	listen(t, dir, desk)
+	c := Dial(dir)
+	defer c.Close()
+	if who, err := c.Server(t.Context()); err != nil || who.PID != os.Getpid() {
+		t.Errorf("the socket answers %+v, %v; want pid %d", who, err, os.Getpid())
+	}
+}
+
+func TestSocketPathTooLongIsSaidWithAWayOut(t *testing.T) {
+	dir := t.TempDir() + "/" + strings.Repeat("deep", 30)
+	_, err := ListenSocket(dir, nil, silent)
+	var r *Refusal
+	if !errors.As(err, &r) || r.Hint() == "" || !strings.Contains(err.Error(), "octets long") {
+		t.Errorf("refusal %v, want the path's length and a hint", err)
+	}
+}
+
+// A server that is just starting holds the lock before it answers.
+func TestReachRidesOutAServerThatStarts(t *testing.T) {
+	dir := folder(t)
+	desk := newDesk(t, dir)
+	tries := 0
+	o, done, err := Reach(t.Context(), dir, func() (*Desk, func() error, error) {
+		if tries++; tries == 2 {
+			listen(t, dir, desk)
+		}
+		return nil, nil, fmt.Errorf("open: %w", storage.ErrLocked)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	if _, ok := o.(*Client); !ok || tries != 2 {
+		t.Errorf("reached %T after %d tries, want the server after 2", o, tries)
+	}
+}
+
+// A server that is just stopping lets go of the lock after it stopped answering.
+func TestReachRidesOutAServerThatStops(t *testing.T) {
+	dir := folder(t)
+	desk := newDesk(t, dir)
+	tries := 0
+	o, _, err := Reach(t.Context(), dir, func() (*Desk, func() error, error) {
+		if tries++; tries < 3 {
+			return nil, nil, storage.ErrLocked
+		}
+		return desk, func() error { return nil }, nil
+	})
+	if err != nil || o != Operations(desk) {
+		t.Errorf("reached %T, %v; want the desk of our own", o, err)
+	}
+}
+
+func TestReachNamesWhoeverHoldsTheFolderAndIsSilent(t *testing.T) {
+	dir := folder(t)
+	openStore(t, dir)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, err := Reach(ctx, dir, func() (*Desk, func() error, error) {
+		_, err := storage.Open(dir, storage.Options{Log: silent})
+		return nil, nil, err
+	})
+	var r *Refusal
+	if !errors.As(err, &r) || r.Hint() == "" {
+		t.Fatalf("error %v, want a refusal with a hint", err)
+	}
+	if pid := fmt.Sprint(os.Getpid()); !strings.Contains(err.Error(), pid) {
+		t.Errorf("error %q does not name pid %s", err, pid)
+	}
+}
+
+func TestUnknownOperationNamesTheVersions(t *testing.T) {
+	dir := folder(t)
+	listen(t, dir, newDesk(t, dir))
+	c := Dial(dir)
+	defer c.Close()
+	_, err := operation[nothing, nothing]{"/v9/future", nil}.call(t.Context(), c, nothing{})
+	var r *Refusal
+	if !errors.As(err, &r) || !strings.Contains(r.Hint(), "another version") {
+		t.Errorf("error %v, want a hint at the versions", err)
+	}
+}
+
+func TestHealthSaysWhenItStops(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	dir := folder(t)
+	clock := time.Unix(1000, 0)
+	store := openStore(t, dir)
+	registry.MustRegister(NewGauges(GaugeOptions{Store: store, Data: dir, Now: func() time.Time { return clock }}))
+	var trouble error
+	web, err := ListenWeb([]string{"127.0.0.1:0"}, registry, func() error { return trouble }, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- web.Run(ctx) }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("web: %v", err)
+		}
+	}()
+
+	base := "http://" + web.Addrs()[0].String()
+	if code, body := fetch(t, base+"/healthz"); code != 200 || body != "ok\n" {
+		t.Errorf("/healthz is %d %q, want 200 ok", code, body)
+	}
+	if _, body := fetch(t, base+"/metrics"); !strings.Contains(body, "letterlock_users 0\n") {
+		t.Errorf("/metrics has no users:\n%s", body)
+	}
+	// The people are counted once a minute, however often somebody looks.
+	if _, err := NewDesk(Options{Store: store}).AddUser(t.Context(), Login{Address: "ann@example.org"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, body := fetch(t, base+"/metrics"); !strings.Contains(body, "letterlock_users 0\n") {
+		t.Errorf("the people were counted again at once:\n%s", body)
+	}
+	clock = clock.Add(countEvery)
+	if _, body := fetch(t, base+"/metrics"); !strings.Contains(body, "letterlock_users 1\n") {
+		t.Errorf("the people were not counted again after %v:\n%s", countEvery, body)
+	}
+	trouble = errors.New("stopping")
+	if code, body := fetch(t, base+"/healthz"); code != 503 || body != "stopping\n" {
+		t.Errorf("/healthz is %d %q, want 503 stopping", code, body)
+	}
+}
+
+func fetch(t *testing.T, url string) (int, string) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}

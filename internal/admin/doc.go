@@ -1,0 +1,17 @@
+// Package admin is the back office: the operations an admin may ask for, the
+// socket in the data folder over which they reach a running server, and the
+// listener that shows how the server does.
+//
+// There is one set of operations, [Operations]. [Desk] carries them out on an
+// open store; [Client] hands them to the desk of the server that holds the
+// store. [Reach] finds out which of the two it has to be, so that every verb
+// works alike with and without a running server and neither can do what the
+// other cannot.
+//
+// It promises: the socket can be opened by the owner of the data folder alone
+// (0600 in a folder of 0700), passwords never cross it (credentials are
+// derived by the caller), and whatever is refused says why and what to do
+// ([Refusal]). It knows no mail protocol.
+//
+// Start reading at [Operations].
+package admin

@@ -1,0 +1,41 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Refusal is a no that an admin can do something about. It crosses the admin
+// socket unchanged.
+type Refusal struct {
+	Text string `json:"error"`          // what is so: names the thing and the fact
+	Way  string `json:"hint,omitempty"` // the way out; may be empty
+	err  error  // the cause, on this side of the socket; may be nil
+}
+
+func (r *Refusal) Error() string { return r.Text }
+
+// Hint is the way out, for the line after the error.
+func (r *Refusal) Hint() string { return r.Way }
+
+// Unwrap gives the cause.
+func (r *Refusal) Unwrap() error { return r.err }
+
+func (r *Refusal) because(err error) *Refusal {
+	r.err = err
+	return r
+}
+
+// refuse says no; the first words of hint name a verb where one helps.
+func refuse(hint, format string, args ...any) *Refusal {
+	return &Refusal{Text: fmt.Sprintf(format, args...), Way: hint}
+}
+
+// refusalOf keeps a refusal and its hint, and makes one of any other error.
+func refusalOf(err error) *Refusal {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return &Refusal{Text: err.Error(), Way: r.Way}
+	}
+	return &Refusal{Text: err.Error()}
+}

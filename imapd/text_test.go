@@ -70,7 +70,9 @@ func TestPartNumbersNestAsTheRFCSays(t *testing.T) {
 	enclosed := func(id string, root mail.Part) mail.Part {
 		return mail.Part{Type: "message", Subtype: "rfc822", ID: id, Message: &mail.Summary{Root: root}}
 	}
-	multi := func(id string, parts ...mail.Part) mail.Part { return mail.Part{Type: "multipart", ID: id, Parts: parts} }
+	multi := func(id string, parts ...mail.Part) mail.Part {
+		return mail.Part{Type: "multipart", ID: id, Parts: parts}
+	}
 	example := multi("", leaf("1"), leaf("2"), enclosed("3", multi("3 inside", leaf("3.1"), leaf("3.2"))),
 		multi("4", leaf("4.1"), enclosed("4.2", multi("4.2 inside", leaf("4.2.1"), multi("4.2.2", leaf("4.2.2.1"), leaf("4.2.2.2"))))))
 	single := leaf("1")

@@ -20,7 +20,6 @@ const fetchBatch = 128
 // fetching is one FETCH command.
 type fetching struct {
 	s        *session
-	uid      bool
 	items    []syntax.FetchItem // all that is asked for
 	harmless []syntax.FetchItem // and without what shows content
 	needs    need               // of all items together
@@ -28,6 +27,7 @@ type fetching struct {
 
 	held       int  // messages whose content was withheld
 	gone       int  // messages that somebody else has expunged
+	damaged    int  // messages that could not be read
 	unknownCTE bool // BINARY met an encoding nobody knows
 }
 
@@ -93,7 +93,7 @@ func notOffered(item syntax.FetchItem) bool {
 }
 
 func newFetching(s *session, a *syntax.Fetch) *fetching {
-	f := &fetching{s: s, uid: a.UID, items: a.Items}
+	f := &fetching{s: s, items: a.Items}
 	isUID := func(item syntax.FetchItem) bool { return item.Kind == syntax.FetchUID }
 	if a.UID && !slices.ContainsFunc(f.items, isUID) {
 		f.items = slices.Concat([]syntax.FetchItem{{Kind: syntax.FetchUID}}, f.items) // RFC 9051 §6.4.9
@@ -122,6 +122,8 @@ func (f *fetching) result(asked int) (answer, error) {
 		f.s.logWithheld(f.held)
 	}
 	switch {
+	case f.damaged > 0:
+		return answer{}, no("CORRUPTION", counted(f.damaged, "message", "messages")+" cannot be read")
 	case f.unknownCTE:
 		return answer{}, no("UNKNOWN-CTE", "A part has an encoding that is not known")
 	case f.held > 0 && f.held == asked:
@@ -238,8 +240,12 @@ func (f *fetching) message(ctx context.Context, m *fetched) error {
 		case errors.Is(err, storage.ErrNotFound):
 			f.gone++
 			return nil
-		case err != nil:
+		case ctx.Err() != nil:
 			return err
+		case err != nil: // the others shall come all the same
+			f.s.log.Error("message cannot be read", "mailbox", f.s.box.name, "uid", m.entry.UID, "err", err)
+			f.damaged++
+			items = f.harmless
 		}
 	}
 	if len(items) == 0 && !m.newFlags {

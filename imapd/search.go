@@ -73,7 +73,7 @@ func (s *session) search(ctx context.Context, a *syntax.Search) (answer, error) 
 	if want == 0 && s.rev2 {
 		want = syntax.ReturnExtended | syntax.ReturnAll
 	}
-	found, gone, err := s.find(ctx, a.Keys)
+	q, err := s.find(ctx, a.Keys)
 	if err != nil {
 		if want&syntax.ReturnSave != 0 && s.refuse(err).kind == "NO" {
 			s.box.saved = nil // RFC 9051 §6.4.4.1: a NO leaves it empty, a BAD as it is
@@ -81,10 +81,13 @@ func (s *session) search(ctx context.Context, a *syntax.Search) (answer, error) 
 		return answer{}, err
 	}
 	if want&syntax.ReturnSave != 0 {
-		s.save(found, want)
+		s.save(q.found, want)
 	}
-	s.found(s.numbersOf(found, a.UID), a.UID, want)
-	if gone > 0 {
+	s.found(s.numbersOf(q.found, a.UID), a.UID, want)
+	switch {
+	case q.damaged > 0:
+		return answer{"CORRUPTION", counted(q.damaged, "message", "messages") + " cannot be read"}, nil
+	case q.gone > 0:
 		return answer{"EXPUNGEISSUED", "SEARCH completed"}, nil
 	}
 	return answer{}, nil
@@ -146,23 +149,25 @@ type searching struct {
 	now   time.Time
 	test  test
 	text  []byte // the message being looked through, where it is small
-	gone  int    // messages that somebody else has expunged
-	found []int
+	found []int // indices of the messages that match, ascending
+
+	gone    int // messages that somebody else has expunged
+	damaged int // messages that could not be read
 }
 
-// find is the indices of the messages that match, ascending.
-func (s *session) find(ctx context.Context, keys syntax.And) (found []int, gone int, err error) {
-	q := &searching{s: s, now: time.Now()}
+// find searches all of the view.
+func (s *session) find(ctx context.Context, keys syntax.And) (q *searching, err error) {
+	q = &searching{s: s, now: time.Now()}
 	if q.test, err = q.compile(keys); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	view := s.box.view
 	for from := 0; from < view.Len(); from += searchBatch {
 		if err := q.batch(ctx, from, min(from+searchBatch, view.Len())); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 	}
-	return q.found, q.gone, nil
+	return q, nil
 }
 
 // batch asks of each message first what its flags can answer, then looks up
@@ -190,10 +195,13 @@ func (q *searching) batch(ctx context.Context, from, to int) error {
 		if open[k].done != nil {
 			open[k].done()
 		}
-		if err != nil {
-			return err
-		}
-		if matches {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil: // the others shall be found all the same
+			q.s.log.Error("message cannot be searched", "mailbox", q.s.box.name, "uid", open[k].entry.UID, "err", err)
+			q.damaged++
+		case matches:
 			q.found = append(q.found, open[k].i)
 		}
 	}

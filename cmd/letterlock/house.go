@@ -169,7 +169,7 @@ func (h *house) openReading() (err error) {
 		MailLog:    readers{h.fates.Readers("imap")},
 	})
 	h.imap, err = h.listen(h.cfg.IMAP.Listeners, serve.Options{
-		Name: "imap", Grace: imapGrace, TooMany: imapd.TooManyConnections, Handle: room.Handle,
+		Name: "imap", ALPN: []string{"imap"}, Grace: imapGrace, TooMany: imapd.TooManyConnections, Handle: room.Handle,
 	})
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync/atomic"
 )
 
@@ -14,6 +15,14 @@ type Users interface {
 	// [NewCredentials] made for it. [ErrNoUser] where there is none; any other
 	// error is ours, and the login may be tried again.
 	Credentials(ctx context.Context, login string) (account uint64, credentials []byte, err error)
+}
+
+// Canonical is what [Users] may know besides: the one name for all spellings
+// of a login, whether there is such a user or not. Without it, case alone is
+// taken to make no difference. It keeps names that nobody has as alike, or not,
+// as those that somebody has.
+type Canonical interface {
+	Canonical(login string) string
 }
 
 var (
@@ -35,14 +44,24 @@ func (r refusal) Refused() bool { return true }
 // queuePerWorker bounds who waits for a hash: about a second's worth of work.
 const queuePerWorker = 64
 
-// Checker checks passwords. Each check takes 19 MiB of memory and some tens of
-// milliseconds of one processor; a bounded number run at once, and a bounded
-// number wait.
+// Checker finds out who somebody is. A check of a password takes 19 MiB of
+// memory and some tens of milliseconds of one processor; a bounded number run
+// at once, and a bounded number wait. The exported fields are set before the
+// first login.
 type Checker struct {
+	Penalty *Penalty // slows guessing; nil: nothing does
+	Cache   *Cache   // saves hashes; nil: every login with a password costs one
+	Allowed []string // the mechanisms that may be used; nil: all
+	// Secret is behind the salts that SCRAM shows for users who do not exist.
+	// Kept from start to start it makes these as lasting as real ones; nil: a
+	// new one each time.
+	Secret []byte
+
 	users   Users
 	workers chan struct{} // holds one for each hash running
 	waiting atomic.Int64
 	nobody  []byte // the credentials an unknown user is checked against
+	random  []byte // stands in for Secret
 }
 
 // NewChecker checks at most parallel passwords at once; 0 is one for each
@@ -55,7 +74,46 @@ func NewChecker(users Users, parallel int) *Checker {
 		users:   users,
 		workers: make(chan struct{}, parallel),
 		nobody:  impossible(),
+		random:  salt(),
 	}
+}
+
+// LogIn checks login and password given on a connection: PLAIN and IMAP's
+// LOGIN. Errors are those of [Checker.Password], and [ErrSlowed].
+func (c *Checker) LogIn(ctx context.Context, f Facts, login, password string) (Outcome, error) {
+	var account uint64
+	err := c.slowly(ctx, f, login, password, func() (err error) {
+		account, err = c.Password(ctx, login, password)
+		return err
+	})
+	if err != nil {
+		return Outcome{}, err
+	}
+	return Outcome{Account: account, Login: login, Bound: c.certifies(ctx, f, account)}, nil
+}
+
+// slowly makes a guess when it is its turn and counts it if it was wrong. The
+// guess is what tells it from others; empty: nothing does.
+func (c *Checker) slowly(ctx context.Context, f Facts, login, guess string, check func() error) error {
+	attempt, err := c.Penalty.enter(f.Peer, c.canonical(login))
+	if err != nil {
+		return err
+	}
+	if err := attempt.await(ctx); err != nil {
+		attempt.dropped()
+		return err
+	}
+	err = check()
+	var refused refusal
+	switch {
+	case err == nil:
+		attempt.succeeded()
+	case errors.As(err, &refused):
+		attempt.failed(guess)
+	default:
+		attempt.dropped()
+	}
+	return err
 }
 
 // Password checks login and password and finds the account. Errors are
@@ -69,6 +127,8 @@ func (c *Checker) Password(ctx context.Context, login, password string) (account
 		stored = c.nobody
 	case err != nil:
 		return 0, fmt.Errorf("look up %q: %w", login, err)
+	case c.Cache.knows(stored, password):
+		return account, nil
 	}
 	if err := c.begin(ctx); err != nil {
 		return 0, err
@@ -81,7 +141,16 @@ func (c *Checker) Password(ctx context.Context, login, password string) (account
 	case !right || unknown:
 		return 0, ErrRefused
 	}
+	c.Cache.remember(stored, password)
 	return account, nil
+}
+
+// canonical is one name for all that mean the same login.
+func (c *Checker) canonical(login string) string {
+	if users, ok := c.users.(Canonical); ok {
+		return users.Canonical(login)
+	}
+	return strings.ToLower(login)
 }
 
 // begin waits for a worker.

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"context"
 	"unicode/utf8"
 )
 
@@ -26,4 +27,31 @@ func Plain(response []byte) (authzid, login, password string, err error) {
 		}
 	}
 	return string(parts[0]), string(parts[1]), string(parts[2]), nil
+}
+
+// plain is an exchange of PLAIN.
+type plain struct {
+	checker *Checker
+	facts   Facts
+	login   string
+}
+
+func beginPlain(c *Checker, f Facts) Exchange { return &plain{checker: c, facts: f} }
+
+func (p *plain) Login() string { return p.login }
+
+func (p *plain) Next(ctx context.Context, response []byte) ([]byte, *Outcome, error) {
+	authzid, login, password, err := Plain(response)
+	if err != nil {
+		return nil, nil, err
+	}
+	p.login = login
+	who, err := p.checker.LogIn(ctx, p.facts, login, password)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := p.checker.actFor(ctx, &who, authzid); err != nil {
+		return nil, nil, err
+	}
+	return nil, &who, nil
 }

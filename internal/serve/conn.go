@@ -29,6 +29,8 @@ type Conn struct {
 	id       string
 	endpoint Endpoint
 	peer     netip.Addr  // not valid: a UNIX socket
+	proxied  *Proxied    // nil: no PROXY header
+	counted  netip.Addr  // whose connections it is one of; not valid: nobody's
 	tls      *tls.Config // nil: no TLS to be had
 	draining context.Context
 
@@ -46,13 +48,17 @@ func (c *Conn) ID() string { return c.id }
 func (c *Conn) Endpoint() Endpoint { return c.endpoint }
 
 // Peer is the address of whoever connected, without the port, and "local" on a
-// UNIX socket.
+// UNIX socket. Behind a proxy it is the client's, or the proxy's where that one
+// does not know the client or speaks for itself.
 func (c *Conn) Peer() string {
 	if !c.peer.IsValid() {
 		return "local"
 	}
 	return c.peer.String()
 }
+
+// Proxied is what the PROXY header said, nil where there was none.
+func (c *Conn) Proxied() *Proxied { return c.proxied }
 
 // TLS is what was negotiated, nil where the connection is not encrypted by us.
 func (c *Conn) TLS() *tls.ConnectionState {
@@ -144,8 +150,12 @@ func (c *Conn) Close() error {
 // Reader is how the connection is protected, for the judge of reading. Whoever
 // authenticates the client adds Bound.
 func (c *Conn) Reader() requiretls.Reader {
+	ours := c.secure.Load() != nil
+	if c.proxied != nil {
+		return c.proxied.reader(ours)
+	}
 	return requiretls.Reader{
-		TLS:   c.secure.Load() != nil,
+		TLS:   ours,
 		Local: !c.peer.IsValid() || c.peer.IsLoopback(),
 	}
 }

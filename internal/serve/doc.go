@@ -9,9 +9,13 @@
 // (RFC 3207 §4.1), and that [Server.Run] returns only when every connection has
 // ended: in its own time within the grace, cut after it. It knows no protocol.
 //
+// Behind a proxy that speaks the PROXY protocol ([Proxies]) a connection is its
+// client's: address, limits and how it is protected are those the proxy states.
+// Only configured proxies are believed, and nobody else is served there.
+//
 // Certificates come from files and are reread when these change
 // ([Certificates]), or are made by a CA of our own ([PrivateCA]).
 //
 // RFC 3207 and 9051 §6.2.1 (STARTTLS), 8314 (TLS from the start), 9325 (TLS
-// 1.2 and above, ECDHE and AEAD alone, ALPN). Start reading at [Server.Run].
+// 1.2 and above, ECDHE and AEAD alone, ALPN); HAProxy's proxy-protocol.txt. Start reading at [Server.Run].
 package serve

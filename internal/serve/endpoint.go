@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,8 +17,9 @@ type Endpoint struct {
 	Network     string         // "tcp" or "unix"
 	Address     string         // HOST:PORT or the path of the socket
 	ImplicitTLS bool           // TLS from the start (RFC 8314 §3); otherwise STARTTLS
-	Allow       []netip.Prefix // who may connect over TCP; empty: everybody
+	Allow       []netip.Prefix // who may connect over TCP, behind a proxy which proxies may; empty: everybody
 	ClientCA    string         // PEM file; set: TLS is demanded, with a client certificate one of these CAs has signed
+	Proxy       bool           // every connection begins with a PROXY header, before TLS; see Proxies
 }
 
 // ParseEndpoint reads the form of the config file. Port 0 is any free one.
@@ -56,12 +58,11 @@ func (e Endpoint) admits(addr netip.Addr) bool {
 	if len(e.Allow) == 0 || !addr.IsValid() {
 		return true
 	}
-	for _, p := range e.Allow {
-		if p.Contains(addr) {
-			return true
-		}
-	}
-	return false
+	return among(e.Allow, addr)
+}
+
+func among(networks []netip.Prefix, addr netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr) })
 }
 
 // clientCAs reads the file ClientCA names; nil where none is named.

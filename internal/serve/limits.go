@@ -20,17 +20,33 @@ type crowd struct {
 func (c *crowd) enter(addr netip.Addr) (refusal string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key, counted := household(addr)
-	switch {
-	case c.all >= c.max:
+	if c.all >= c.max {
 		return "too many connections"
-	case counted && c.perAddr[key] >= c.maxPerAddr:
-		return "too many connections from one address"
+	}
+	if why := c.count(addr); why != "" {
+		return why
 	}
 	c.all++
-	if counted {
-		c.perAddr[key]++
+	return ""
+}
+
+// join counts somebody who is here already as one from addr, or says why not.
+func (c *crowd) join(addr netip.Addr) (refusal string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.count(addr)
+}
+
+// count is for whoever holds mu.
+func (c *crowd) count(addr netip.Addr) (refusal string) {
+	key, counted := household(addr)
+	if !counted {
+		return ""
 	}
+	if c.perAddr[key] >= c.maxPerAddr {
+		return "too many connections from one address"
+	}
+	c.perAddr[key]++
 	return ""
 }
 

@@ -21,8 +21,9 @@ import (
 type Options struct {
 	Name       string // "lmtp", "imap": for logs and metrics
 	Endpoints  []Endpoint
+	Proxies    Proxies       // for the endpoints that have Proxy set
 	TLS        *Certificates // nil: no TLS is offered
-	ALPN       []string      // a client that names protocols must name one of these (RFC 9325 §3.7); empty: not looked at
+	ALPN       []string      // a client that names protocols, to us or to its proxy, must name one of these (RFC 9325 §3.7); empty: not looked at
 	MaxConns   int           // in all; 0: 10000
 	MaxPerAddr int           // per IPv4 address or IPv6 /64, loopback and UNIX excepted; 0: 100
 	Grace      time.Duration // how long draining may take; 0: 10 s
@@ -36,16 +37,17 @@ type Options struct {
 
 // Server listens at the endpoints of one protocol.
 type Server struct {
-	opt       Options
-	listeners []listener
-	prefix    string        // of the connections' ids
-	serial    atomic.Uint64 // of the connection accepted last
-	crowd     crowd
-	accepted  atomic.Uint64
-	refused   atomic.Uint64
-	failed    atomic.Uint64
-	panics    atomic.Uint64
-	noise     noise
+	opt        Options
+	listeners  []listener
+	prefix     string        // of the connections' ids
+	serial     atomic.Uint64 // of the connection accepted last
+	crowd      crowd
+	accepted   atomic.Uint64
+	refused    atomic.Uint64
+	failed     atomic.Uint64
+	badHeaders atomic.Uint64
+	panics     atomic.Uint64
+	noise      noise
 
 	draining context.Context
 	drain    context.CancelFunc
@@ -64,9 +66,10 @@ type listener struct {
 // Stats counts what a server has done.
 type Stats struct {
 	Open             int    // connections now
-	Accepted         uint64 // connections handed to the room
-	Refused          uint64 // over a limit, or not on the allow list
+	Accepted         uint64 // connections that began
+	Refused          uint64 // over a limit, not on the allow list, or no trusted proxy
 	FailedHandshakes uint64 // of TLS from the start
+	BadHeaders       uint64 // of the PROXY protocol
 	Panics           uint64
 }
 
@@ -98,6 +101,9 @@ func (opt Options) withDefaults() Options {
 	if opt.Grace == 0 {
 		opt.Grace = 10 * time.Second
 	}
+	if opt.Proxies.Wait == 0 {
+		opt.Proxies.Wait = 5 * time.Second
+	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
@@ -106,6 +112,9 @@ func (opt Options) withDefaults() Options {
 }
 
 func (opt Options) listen(e Endpoint) (listener, error) {
+	if err := opt.Proxies.check(e); err != nil {
+		return listener{}, err
+	}
 	conf, err := opt.tlsFor(e)
 	if err != nil {
 		return listener{}, err
@@ -149,7 +158,10 @@ func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	open := len(s.open)
 	s.mu.Unlock()
-	return Stats{open, s.accepted.Load(), s.refused.Load(), s.failed.Load(), s.panics.Load()}
+	return Stats{
+		Open: open, Accepted: s.accepted.Load(), Refused: s.refused.Load(),
+		FailedHandshakes: s.failed.Load(), BadHeaders: s.badHeaders.Load(), Panics: s.panics.Load(),
+	}
 }
 
 // Close closes the listeners. [Server.Run] does it by itself; Close is for a
@@ -258,24 +270,28 @@ func (s *Server) accept(ctx context.Context, l listener) error {
 	}
 }
 
-// admit starts serving a connection, or turns it away.
+// admit starts serving a connection, or turns it away. A proxy is one of its
+// clients' connections, which are counted when it has named them.
 func (s *Server) admit(ctx context.Context, l listener, raw net.Conn) {
 	peer := peerOf(raw)
-	if !l.endpoint.admits(peer) {
-		s.refused.Add(1)
-		s.noise.say(s.opt.Log, "connection refused: not on the allow list", "endpoint", l.endpoint.String(), "peer", peer)
+	if why := s.uninvited(l.endpoint, peer); why != "" {
+		s.refuse(l.endpoint, peer, why)
 		raw.Close()
 		return
 	}
-	if why := s.crowd.enter(peer); why != "" {
-		s.refused.Add(1)
-		s.noise.say(s.opt.Log, "connection refused: "+why, "endpoint", l.endpoint.String(), "peer", peer)
-		s.sayTooMany(l, raw)
+	counted := peer
+	if l.endpoint.Proxy {
+		counted = netip.Addr{}
+	}
+	if why := s.crowd.enter(counted); why != "" {
+		s.refuse(l.endpoint, peer, why)
+		s.sayTooMany(l.endpoint, raw)
+		raw.Close()
 		return
 	}
 	s.accepted.Add(1)
 	c := &Conn{
-		Conn: raw, peer: peer, endpoint: l.endpoint, tls: l.tls, draining: s.draining,
+		Conn: raw, peer: peer, counted: counted, endpoint: l.endpoint, tls: l.tls, draining: s.draining,
 		id: s.prefix + strconv.FormatUint(s.serial.Add(1), 36),
 	}
 	s.mu.Lock()
@@ -284,10 +300,25 @@ func (s *Server) admit(ctx context.Context, l listener, raw net.Conn) {
 	s.serving.Go(func() { s.serve(ctx, c) })
 }
 
+// uninvited says why nobody from addr may connect there; "" where they may.
+func (s *Server) uninvited(e Endpoint, addr netip.Addr) string {
+	switch {
+	case !e.admits(addr):
+		return "not on the allow list"
+	case e.Proxy && !s.opt.Proxies.believes(addr):
+		return "not a trusted proxy, and this endpoint is for these alone"
+	}
+	return ""
+}
+
+func (s *Server) refuse(e Endpoint, peer netip.Addr, why string) {
+	s.refused.Add(1)
+	s.noise.say(s.opt.Log, "connection refused: "+why, "endpoint", e.String(), "peer", peer)
+}
+
 // sayTooMany tells the stranger why. Inside TLS it would be noise.
-func (s *Server) sayTooMany(l listener, raw net.Conn) {
-	defer raw.Close()
-	if !l.endpoint.ImplicitTLS && raw.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
+func (s *Server) sayTooMany(e Endpoint, raw net.Conn) {
+	if !e.ImplicitTLS && raw.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
 		_, _ = raw.Write([]byte(s.opt.TooMany)) // fits the empty buffer of a new connection: does not block
 	}
 }
@@ -301,6 +332,9 @@ func (s *Server) serve(ctx context.Context, c *Conn) {
 			s.opt.Log.Error("connection ended by a bug", "conn", c.id, "peer", c.Peer(), "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
+	if c.endpoint.Proxy && !s.greetProxy(c) {
+		return
+	}
 	if c.endpoint.ImplicitTLS {
 		if err := c.StartTLS(ctx); err != nil {
 			s.failed.Add(1)
@@ -316,5 +350,5 @@ func (s *Server) leave(c *Conn) {
 	s.mu.Lock()
 	delete(s.open, c)
 	s.mu.Unlock()
-	s.crowd.leave(c.peer)
+	s.crowd.leave(c.counted)
 }

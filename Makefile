@@ -34,7 +34,7 @@ fuzz: ## every fuzz target for TIME (default 30s)
 	done
 
 crash: ## kill -9 at every step and at random, ROUNDS times (default 10000)
-	LETTERLOCK_CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 0 -v -run Crash ./storage ./cmd/letterlock
+	LETTERLOCK_CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 0 -v -run 'Crash|Kill' ./storage ./cmd/letterlock
 
 peers: build ## Debian's Postfix, curl, mbsync and mutt against ./letterlock (as root; installs what it needs)
 	.ci/peers

@@ -380,9 +380,12 @@ func (s *Store) queue(group []*segment.Record, skip func(*shard, uint64) bool) e
 // that replay need not start far back.
 func (sh *shard) follow(to segment.Mark) {
 	sh.mu.Lock()
-	tip := sh.tip.At
+	tip := sh.tip
 	sh.mu.Unlock()
-	if tip.Segment != to.At.Segment || to.At.Offset-tip.Offset > maxMarkLag {
+	if to.Serial <= tip.Serial { // replay starts at the mark of the slowest shard: ours never goes back
+		return
+	}
+	if tip.At.Segment != to.At.Segment || to.At.Offset-tip.At.Offset > maxMarkLag {
 		sh.push(item{after: to, writes: 1})
 	}
 }

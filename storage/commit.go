@@ -24,7 +24,7 @@ var errNotStated = errors.New("the demand of the message is not stated")
 //
 // A plan for an account that is not there is [ErrNotFound], one that has no
 // room [ErrOverQuota]; a full disk is [ErrUnavailable] and reply.DiskFull at
-// once.
+// once. A letter that [Store.Unanswered] knows is not filed a second time.
 func (s *Store) Commit(ctx context.Context, env *mail.Envelope, body mail.Body, sum *mail.Summary, plans []mail.Delivery) (errs []error) {
 	errs = make([]error, len(plans))
 	fail := func(err error) []error {
@@ -38,11 +38,15 @@ func (s *Store) Commit(ctx context.Context, env *mail.Envelope, body mail.Body, 
 	if !env.Demand.Stated() {
 		return fail(errNotStated)
 	}
+	again, err := s.repeated(env, body, plans)
+	if err != nil {
+		return fail(err)
+	}
 	r := &segment.Record{Kind: segment.Delivered, Envelope: *env, Summary: encodeSummary(sum)}
 	r.Envelope.Received = timeOr(env.Received, s.opt.Now())
 	for i := range plans {
-		if len(plans[i].Copies) == 0 {
-			continue // discarded
+		if len(plans[i].Copies) == 0 || again(i) {
+			continue // discarded, or taken before
 		}
 		rc, err := s.resolve(ctx, &plans[i], body.Size())
 		if err != nil {

@@ -311,6 +311,9 @@ func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 				tr.begun, tr.done = tr.settled, tr.settled
 				tr.check(t, s)
 			}
+			for _, f := range findings(t, s) {
+				t.Error(f)
+			}
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)

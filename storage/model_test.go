@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"slices"
 	"strings"
@@ -379,6 +380,12 @@ func (m *machine) checkText(t *rapid.T, b Mailbox, p plainMessage) {
 }
 
 func TestRandomOperationsAgainstAPlainModel(t *testing.T) {
+	// Twenty runs in a plain test; -rapid.checks says otherwise.
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		if err := f.Value.Set("20"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &machine{dir: t.TempDir(), model: plain{make(map[string]*plainBox)}}
 		m.open(rt)

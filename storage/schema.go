@@ -34,6 +34,7 @@ const (
 	keyAlias   = 'A' // 0000000000000000 41 "@example.org"      → alias; a catch-all starts with @
 	keyNext    = 'N' // 0000000000000000 4e                     → next account id
 	keyRemoval = 'r' // 0000000000000000 72 0000000000000007    → account 7 is being removed
+	keyRetry   = 'R' // 0000000000000000 52 and 32 octets of hash → until when a letter is remembered as taken
 
 	// The system's, in every shard.
 	keyMark      = 'w' // 0000000000000000 77                     → how far the log is applied in this shard

@@ -57,19 +57,20 @@ type Options struct {
 // Store is the vault of one data folder. All methods are for use by many
 // goroutines at once.
 type Store struct {
-	dir    string
-	opt    Options
-	lock   *os.File
-	index  kv.Engine
-	log    *segment.Log
-	shards []*shard
-	views  viewCache
-	watch  watchers
-	reaper *reaper
-	gc     *collector
-	turn   chan struct{} // room for one: who collects, checks or backs up
-	once   sync.Once
-	closed error
+	dir     string
+	opt     Options
+	lock    *os.File
+	index   kv.Engine
+	log     *segment.Log
+	shards  []*shard
+	views   viewCache
+	watch   watchers
+	retries retries
+	reaper  *reaper
+	gc      *collector
+	turn    chan struct{} // room for one: who collects, checks or backs up
+	once    sync.Once
+	closed  error
 }
 
 // The folders inside the data folder.
@@ -171,6 +172,9 @@ func (s *Store) start() (err error) {
 		}
 	}
 	if err := s.finishRemovals(context.Background()); err != nil {
+		return err
+	}
+	if err := s.loadRetries(context.Background()); err != nil {
 		return err
 	}
 	s.gc = startCollector(s)

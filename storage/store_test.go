@@ -550,6 +550,46 @@ func TestQuotaRefusesWhatDoesNotFit(t *testing.T) {
 	}
 }
 
+func TestRetryOfAnUnansweredLetterIsNoSecondLetter(t *testing.T) {
+	ctx, dir, now := context.Background(), t.TempDir(), time.Now()
+	clock := func() time.Time { return now }
+	s, err := Open(dir, Options{Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann := addPerson(t, s, "ann")
+	b, sum := letter("once")
+	env := &mail.Envelope{From: mail.Address{Local: "x", Domain: "y"}, Demand: requiretls.Required()}
+	plans := plansFor(inbox, ann.ID)
+	plans[0].Rcpt = ann.Address
+	offer := func(want int) {
+		t.Helper()
+		if errs := s.Commit(ctx, env, b, sum, plans); errs[0] != nil {
+			t.Fatal(errs[0])
+		}
+		if got := view(t, s.Account(ann.ID), inbox).Len(); got != want {
+			t.Errorf("%d copies, want %d", got, want)
+		}
+	}
+	offer(1)
+	if err := s.Unanswered(ctx, env, b, []mail.Address{ann.Address}); err != nil {
+		t.Fatal(err)
+	}
+	offer(1)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, dir, Options{Now: clock})
+	offer(1)
+	other := *env
+	other.From.Local = "z"
+	if errs := s.Commit(ctx, &other, b, sum, plans); errs[0] != nil {
+		t.Fatal(errs[0])
+	}
+	now = now.Add(2 * time.Hour)
+	offer(3)
+}
+
 func TestMailboxNames(t *testing.T) {
 	ctx := context.Background()
 	s := openStore(t, t.TempDir(), Options{})

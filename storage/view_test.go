@@ -102,17 +102,15 @@ func TestDiffAndKeepOfAnyTwoViews(t *testing.T) {
 			changes[c.Entry.UID] = c
 		}
 		for i, e := range old.All(0, old.Len()) {
-			switch c, ok := changes[e.UID]; {
-			case !ok:
+			c, differs := changes[e.UID]
+			if differs && c.Index != i {
+				return false
+			}
+			switch {
+			case !differs:
 				rebuilt = append(rebuilt, e)
 			case c.Kind == Changed:
 				rebuilt = append(rebuilt, c.Entry)
-				ok = c.Index == i
-				fallthrough
-			default:
-				if c.Index != i {
-					return false
-				}
 			}
 		}
 		for i, e := range now.All(0, now.Len()) {

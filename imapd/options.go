@@ -42,6 +42,9 @@ type Cleartext struct {
 
 // allows says whether a password may come over this connection.
 func (c Cleartext) allows(conn *serve.Conn) bool {
+	if conn.NeedsTLS() {
+		return false
+	}
 	r := conn.Reader()
 	if r.TLS || r.ProxiedTLS || c.Local && r.Local {
 		return true

@@ -149,7 +149,7 @@ type searching struct {
 	now   time.Time
 	test  test
 	text  []byte // the message being looked through, where it is small
-	found []int // indices of the messages that match, ascending
+	found []int  // indices of the messages that match, ascending
 
 	gone    int // messages that somebody else has expunged
 	damaged int // messages that could not be read

@@ -30,10 +30,19 @@ type Config struct {
 		Release       string // ReleaseTLS, ReleaseBound or ReleaseLocal
 		Notice        string // NoticeCount, NoticeGeneric or NoticeOff
 	}
+	Proxy struct {
+		Trusted   []netip.Prefix // whose PROXY header is believed
+		AssumeTLS []netip.Prefix // of these, the ones whose clients are said to use TLS though the header does not tell
+	}
 	Address struct {
 		Domain    string // for addresses without one; "" in the file is the hostname
 		Delimiter string // between user and detail; "": none
 		Case      string // CaseFold or CaseKeep
+	}
+	Quota struct {
+		Bytes    int64  // octets a new account may hold; 0: no limit
+		Messages int64  // and messages; 0: no limit
+		Answer   string // QuotaDefer or QuotaReject
 	}
 	ManageSieve struct {
 		Listen []string // reserved: nothing listens there yet
@@ -46,8 +55,9 @@ type Config struct {
 // Listener is one place a server listens at.
 type Listener struct {
 	Address               string         // "HOST:PORT", "tls:HOST:PORT" or "unix:PATH"
-	Allow                 []netip.Prefix // who may connect; empty: everybody
+	Allow                 []netip.Prefix // who may connect, behind a proxy which proxies may; empty: everybody
 	ClientCA              string         // PEM file; "": no client certificate is asked for
+	Proxy                 bool           // IMAP: every connection begins with a PROXY header
 	TrustRequireTLSHeader bool           // LMTP: "Require-TLS-ESMTP: yes" counts as the tag (RFC 8689)
 }
 
@@ -69,6 +79,9 @@ const (
 
 	CaseFold = "fold"
 	CaseKeep = "keep"
+
+	QuotaDefer  = "defer"
+	QuotaReject = "reject"
 )
 
 // Default is what holds where no file says otherwise.
@@ -88,6 +101,7 @@ func defaults() *Config {
 	c.IMAP.Notice = NoticeCount
 	c.Address.Delimiter = "+"
 	c.Address.Case = CaseFold
+	c.Quota.Answer = QuotaDefer
 	c.ManageSieve.Listen = []string{"127.0.0.1:4190"}
 	c.Admin.Listen = []string{"127.0.0.1:9090"}
 	return c

@@ -77,13 +77,18 @@ on_insecure    = "withhold"
 notice         = "generic"
 [[imap.listener]]
 address = "tls:[2001:db8::1]:993"
+proxy = true
 [proxy]
-trusted    = []
-assume_tls = []
+trusted    = ["192.0.2.0/24", "2001:db8::7"]
+assume_tls = ["192.0.2.128/25"]
 [address]
 domain     = "example.org"
 delimiter  = "+-"
 case       = "keep"
+[quota]
+bytes    = "5GB"
+messages = 100000
+answer   = "reject"
 [managesieve]
 listen = ["127.0.0.1:4190"]
 [relay]
@@ -103,13 +108,23 @@ func TestEverythingThatCanBeSaid(t *testing.T) {
 			Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::7/128")}},
 	}
 	want.LMTP.MaxSize = 48 << 20
-	want.IMAP.Listeners = append(want.IMAP.Listeners, config.Listener{Address: "tls:[2001:db8::1]:993"})
+	want.IMAP.Listeners = append(want.IMAP.Listeners, config.Listener{Address: "tls:[2001:db8::1]:993", Proxy: true})
+	want.Proxy.Trusted = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::7/128")}
+	want.Proxy.AssumeTLS = []netip.Prefix{netip.MustParsePrefix("192.0.2.128/25")}
 	want.IMAP.CleartextAuth.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	want.IMAP.Release, want.IMAP.Notice = "local", "generic"
 	want.Address.Domain, want.Address.Delimiter, want.Address.Case = "example.org", "+-", "keep"
+	want.Quota.Bytes, want.Quota.Messages, want.Quota.Answer = 5_000_000_000, 100_000, "reject"
 	want.Admin.Listen = []string{}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+func TestProxyAtAUnixSocketNeedsNobodyTrusted(t *testing.T) {
+	c := parse(t, "[[imap.listener]]\naddress = \"unix:/run/imap.sock\"\nproxy = true\n")
+	if got := c.IMAP.Listeners; len(got) != 1 || !got[0].Proxy {
+		t.Errorf("IMAP listens at %+v", got)
 	}
 }
 
@@ -132,48 +147,56 @@ func TestDefaultSocketFollowsTheDataFolder(t *testing.T) {
 
 func TestWhatIsWrongIsSaidWithLineKeyAndWayOut(t *testing.T) {
 	for name, c := range map[string]struct{ text, err, hint string }{
-		"misspelt key":       {"[imap]\n\nrelase = \"tls\"\n", "line 3: imap.relase: unknown key, the nearest is imap.release", "rename it"},
-		"wrong section":      {"release = \"tls\"\n", "line 1: release: unknown key, the nearest is imap.release", "rename it"},
-		"wrong case":         {"Hostname = \"a.example\"\n", "line 1: Hostname: unknown key, the nearest is hostname", "rename it"},
-		"misspelt section":   {"\n[lmpt]\nlisten = []\n", "line 2: lmpt: unknown key, the nearest is lmtp", "rename it"},
-		"in 2nd listener":    {"[[lmtp.listener]]\naddress = \"h:1\"\n[[lmtp.listener]]\naddress = \"h:2\"\nalow = []\n", "line 5: lmtp.listener.alow: unknown key, the nearest is lmtp.listener.allow", "rename it"},
-		"quoted dots":        {"\"imap.release\" = \"tls\"\n", "unknown key", "rename it"},
-		"syntax":             {"[imap]\nrelease = tls\n", "line 2: ", "the file is TOML"},
-		"wrong type":         {"[imap]\nrelease = 1\n", "line 2: imap.release: a number where a text belongs", "in quotes"},
-		"no choice":          {"[imap]\nrelease = \"TLS\"\n", `line 2: imap.release: "TLS" is not a choice`, `write "tls", or "bound", or "local"`},
-		"no section":         {"imap = 1\n", "line 1: imap: a number where a section belongs", "write [imap]"},
-		"no list":            {"[lmtp]\nlisten = \"127.0.0.1:24\"\n", "line 2: lmtp.listen: a text where a list belongs", "write a list"},
-		"no port":            {"[lmtp]\nlisten = [\"127.0.0.1\"]\n", `lmtp.listen: "127.0.0.1" is no place to listen at`, "HOST:PORT"},
-		"port too high":      {"[lmtp]\nlisten = [\"127.0.0.1:65536\"]\n", `lmtp.listen: "127.0.0.1:65536" has no port`, "65535"},
-		"no socket":          {"[lmtp]\nlisten = [\"unix:\"]\n", `"unix:" names no socket`, "unix:PATH"},
-		"admin over TLS":     {"[admin]\nlisten = [\"tls:127.0.0.1:1\"]\n", "is no place to listen at", "HOST:PORT"},
-		"size":               {"[lmtp]\nmax_size = \"50 apples\"\n", `"50 apples" is not a size`, "50MB"},
-		"size too small":     {"[lmtp]\nmax_size = 63999\n", "63999 octets are out of bounds", "64KB"},
-		"size too big":       {"[lmtp]\nmax_size = \"9223372036854775807GiB\"\n", "is not a size", "50MB"},
-		"host bits":          {"[imap]\ncleartext_auth = [\"10.1.0.0/8\"]\n", `"10.1.0.0/8" has bits set behind its 8`, `write "10.0.0.0/8"`},
-		"no network":         {"[imap]\ncleartext_auth = [\"lan\"]\n", `"lan" is not a network`, "192.0.2.0/24"},
-		"cleartext":          {"[imap]\ncleartext_auth = \"always\"\n", `"always" is not a choice`, `"never"`},
-		"hostname":           {"hostname = \"mail example\"\n", `"mail example" is not a hostname`, "mail.example.org"},
-		"empty data":         {"data = \"\"\n", "line 1: data: empty", "name a folder"},
-		"key without cert":   {"[tls]\nkey = \"k\"\n", "line 2: tls.key: set without tls.cert", "set both"},
-		"twice":              {"[imap]\nlisten = [\"127.0.0.1:2424\"]\n", "line 2: imap.listen: 127.0.0.1:2424 is listened at twice", "its own port"},
-		"no address":         {"[[imap.listener]]\nclient_ca = \"x\"\n", "line 1: imap.listener: a listener without address", "address ="},
-		"allow on socket":    {"[[lmtp.listener]]\naddress = \"unix:/s\"\nallow = [\"10.0.0.1\"]\n", "line 3: lmtp.listener.allow: allow does not go with a UNIX socket", "group"},
-		"allow nobody":       {"[[lmtp.listener]]\naddress = \"h:1\"\nallow = []\n", "line 3: lmtp.listener.allow: an empty list", "everybody"},
-		"allow as text":      {"[[lmtp.listener]]\naddress = \"h:1\"\nallow = \"10.0.0.0/8\"\n", "a text where a list belongs", "write a list"},
-		"trust as text":      {"[[lmtp.listener]]\naddress = \"h:1\"\ntrust_require_tls_header = \"yes\"\n", "a text where true or false belongs", "without quotes"},
-		"trust at IMAP":      {"[[imap.listener]]\naddress = \"h:1\"\ntrust_require_tls_header = true\n", "the nearest is lmtp.listener.trust_require_tls_header", "rename it"},
-		"listener no list":   {"[lmtp.listener]\naddress = \"h:1\"\n", "line 1: lmtp.listener: a section where a list of sections belongs", "[[lmtp.listener]]"},
-		"line break in text": {"hostname = \"a\\nb\"\n", "a line break or NUL in it", "one line"},
-		"delimiter":          {"[address]\ndelimiter = \"@\"\n", `"@" cannot separate user and detail`, `"+"`},
-		"date":               {"data = 2026-01-01\n", "a date or time where a text belongs", "in quotes"},
+		"misspelt key":        {"[imap]\n\nrelase = \"tls\"\n", "line 3: imap.relase: unknown key, the nearest is imap.release", "rename it"},
+		"wrong section":       {"release = \"tls\"\n", "line 1: release: unknown key, the nearest is imap.release", "rename it"},
+		"wrong case":          {"Hostname = \"a.example\"\n", "line 1: Hostname: unknown key, the nearest is hostname", "rename it"},
+		"misspelt section":    {"\n[lmpt]\nlisten = []\n", "line 2: lmpt: unknown key, the nearest is lmtp", "rename it"},
+		"in 2nd listener":     {"[[lmtp.listener]]\naddress = \"h:1\"\n[[lmtp.listener]]\naddress = \"h:2\"\nalow = []\n", "line 5: lmtp.listener.alow: unknown key, the nearest is lmtp.listener.allow", "rename it"},
+		"quoted dots":         {"\"imap.release\" = \"tls\"\n", "unknown key", "rename it"},
+		"syntax":              {"[imap]\nrelease = tls\n", "line 2: ", "the file is TOML"},
+		"wrong type":          {"[imap]\nrelease = 1\n", "line 2: imap.release: a number where a text belongs", "in quotes"},
+		"no choice":           {"[imap]\nrelease = \"TLS\"\n", `line 2: imap.release: "TLS" is not a choice`, `write "tls", or "bound", or "local"`},
+		"no section":          {"imap = 1\n", "line 1: imap: a number where a section belongs", "write [imap]"},
+		"no list":             {"[lmtp]\nlisten = \"127.0.0.1:24\"\n", "line 2: lmtp.listen: a text where a list belongs", "write a list"},
+		"no port":             {"[lmtp]\nlisten = [\"127.0.0.1\"]\n", `lmtp.listen: "127.0.0.1" is no place to listen at`, "HOST:PORT"},
+		"port too high":       {"[lmtp]\nlisten = [\"127.0.0.1:65536\"]\n", `lmtp.listen: "127.0.0.1:65536" has no port`, "65535"},
+		"no socket":           {"[lmtp]\nlisten = [\"unix:\"]\n", `"unix:" names no socket`, "unix:PATH"},
+		"admin over TLS":      {"[admin]\nlisten = [\"tls:127.0.0.1:1\"]\n", "is no place to listen at", "HOST:PORT"},
+		"size":                {"[lmtp]\nmax_size = \"50 apples\"\n", `"50 apples" is not a size`, "50MB"},
+		"size too small":      {"[lmtp]\nmax_size = 63999\n", "63999 octets are out of bounds", "64KB"},
+		"size too big":        {"[lmtp]\nmax_size = \"9223372036854775807GiB\"\n", "is not a size", "50MB"},
+		"quota as text":       {"[quota]\nmessages = \"many\"\n", "line 2: quota.messages: a text where a number belongs", "in digits"},
+		"quota below zero":    {"[quota]\nbytes = -1\n", "line 2: quota.bytes: -1 is below zero", "no limit"},
+		"quota answer":        {"[quota]\nanswer = \"bounce\"\n", `"bounce" is not a choice`, `"defer"`},
+		"host bits":           {"[imap]\ncleartext_auth = [\"10.1.0.0/8\"]\n", `"10.1.0.0/8" has bits set behind its 8`, `write "10.0.0.0/8"`},
+		"no network":          {"[imap]\ncleartext_auth = [\"lan\"]\n", `"lan" is not a network`, "192.0.2.0/24"},
+		"cleartext":           {"[imap]\ncleartext_auth = \"always\"\n", `"always" is not a choice`, `"never"`},
+		"hostname":            {"hostname = \"mail example\"\n", `"mail example" is not a hostname`, "mail.example.org"},
+		"empty data":          {"data = \"\"\n", "line 1: data: empty", "name a folder"},
+		"key without cert":    {"[tls]\nkey = \"k\"\n", "line 2: tls.key: set without tls.cert", "set both"},
+		"twice":               {"[imap]\nlisten = [\"127.0.0.1:2424\"]\n", "line 2: imap.listen: 127.0.0.1:2424 is listened at twice", "its own port"},
+		"no address":          {"[[imap.listener]]\nclient_ca = \"x\"\n", "line 1: imap.listener: a listener without address", "address ="},
+		"allow on socket":     {"[[lmtp.listener]]\naddress = \"unix:/s\"\nallow = [\"10.0.0.1\"]\n", "line 3: lmtp.listener.allow: allow does not go with a UNIX socket", "group"},
+		"allow nobody":        {"[[lmtp.listener]]\naddress = \"h:1\"\nallow = []\n", "line 3: lmtp.listener.allow: an empty list", "everybody"},
+		"allow as text":       {"[[lmtp.listener]]\naddress = \"h:1\"\nallow = \"10.0.0.0/8\"\n", "a text where a list belongs", "write a list"},
+		"trust as text":       {"[[lmtp.listener]]\naddress = \"h:1\"\ntrust_require_tls_header = \"yes\"\n", "a text where true or false belongs", "without quotes"},
+		"trust at IMAP":       {"[[imap.listener]]\naddress = \"h:1\"\ntrust_require_tls_header = true\n", "the nearest is lmtp.listener.trust_require_tls_header", "rename it"},
+		"listener no list":    {"[lmtp.listener]\naddress = \"h:1\"\n", "line 1: lmtp.listener: a section where a list of sections belongs", "[[lmtp.listener]]"},
+		"line break in text":  {"hostname = \"a\\nb\"\n", "a line break or NUL in it", "one line"},
+		"delimiter":           {"[address]\ndelimiter = \"@\"\n", `"@" cannot separate user and detail`, `"+"`},
+		"proxy without trust": {"[[imap.listener]]\naddress = \"h:1\"\nproxy = true\n", "line 3: imap.listener.proxy: proxy = true for h:1, and no proxy is trusted", "trusted = "},
+		"proxy as text":       {"[[imap.listener]]\naddress = \"h:1\"\nproxy = \"v2\"\n", "a text where true or false belongs", "without quotes"},
+		"proxy at LMTP":       {"[[lmtp.listener]]\naddress = \"h:1\"\nproxy = true\n", "lmtp.listener.proxy: unknown key, the nearest is imap.listener.proxy", "rename it"},
+		"whose certificate":   {"[proxy]\ntrusted = [\"10.0.0.0/8\"]\n[[imap.listener]]\naddress = \"h:1\"\nproxy = true\nclient_ca = \"x\"\n", "line 6: imap.listener.client_ca: client_ca does not go with proxy", "the one or the other"},
+		"promise for others":  {"[proxy]\ntrusted = [\"10.0.0.0/8\"]\nassume_tls = [\"10.1.0.0/16\", \"10.0.0.0/7\"]\n", "line 3: proxy.assume_tls: 10.0.0.0/7 is not trusted", "proxy.trusted"},
+		"trusted lan":         {"[proxy]\ntrusted = [\"lan\"]\n", `line 2: proxy.trusted: "lan" is not a network`, "192.0.2.0/24"},
+
+		"date": {"data = 2026-01-01\n", "a date or time where a text belongs", "in quotes"},
 
 		// what this version cannot keep is refused, not ignored
 		"refuse":     {"[imap]\non_insecure = \"refuse\"\n", `line 2: imap.on_insecure: "refuse" is not available in this version`, `"withhold"`},
 		"hide":       {"[imap]\non_insecure = \"hide\"\n", "not available in this version", `"withhold"`},
 		"view":       {"[[imap.listener]]\naddress = \"h:1\"\nview = \"clear\"\n", "line 3: imap.listener.view: a view in clear is not available in this version", "leave it out"},
-		"proxy":      {"[[imap.listener]]\naddress = \"h:1\"\nproxy = true\n", "imap.listener.proxy: PROXY protocol is not available in this version", "leave it out"},
-		"trusted":    {"[proxy]\ntrusted = [\"10.0.0.0/8\"]\n", "line 2: proxy.trusted: PROXY protocol is not available in this version", "leave it out"},
 		"smarthost":  {"[relay]\nmode = \"smarthost\"\n", `line 2: relay.mode: "smarthost" is not available in this version`, `"off"`},
 		"mx":         {"[relay]\nmode = \"mx\"\n", "not available in this version", `"off"`},
 		"smart host": {"[relay]\nsmarthost = \"h:587\"\n", "line 2: relay.smarthost: the relay is not available in this version", "leave it out"},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -94,6 +95,23 @@ func (r *reading) finish() {
 	r.cfg.placeSockets()
 	r.pair("tls.cert", r.cfg.TLS.Cert, "tls.key", r.cfg.TLS.Key)
 	r.twice()
+	r.proxies()
+}
+
+// proxies: a listener behind proxies needs one it can believe, and a promise is
+// made only for those that are believed. Whoever may open a UNIX socket is.
+func (r *reading) proxies() {
+	trusted := r.cfg.Proxy.Trusted
+	for _, l := range r.cfg.IMAP.Listeners {
+		if l.Proxy && len(trusted) == 0 && !strings.HasPrefix(l.Address, "unix:") {
+			r.blame(wrong(`name the proxies: [proxy], then trusted = ["192.0.2.7"]`, "proxy = true for %s, and no proxy is trusted", l.Address), "imap.listener.proxy", 0)
+		}
+	}
+	for _, n := range r.cfg.Proxy.AssumeTLS {
+		if !slices.ContainsFunc(trusted, func(t netip.Prefix) bool { return t.Bits() <= n.Bits() && t.Contains(n.Addr()) }) {
+			r.blame(wrong("add it to proxy.trusted, or take it out here", "%s is not trusted", n), "proxy.assume_tls", 0)
+		}
+	}
 }
 
 // pair: the one goes only with the other.

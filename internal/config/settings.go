@@ -1,5 +1,7 @@
 package config
 
+import "net/netip"
+
 // setting puts the value of one key where it belongs, or says what is wrong
 // with it. path is the key with a dot behind it, for tables.
 type setting func(r *reading, path string, value any) *Error
@@ -17,7 +19,7 @@ func settings() map[string]setting {
 
 		"lmtp":                                   table,
 		"lmtp.listen":                            places(func(r *reading, a []string) { r.cfg.LMTP.Listeners = append(listeners(a), r.cfg.LMTP.Listeners...) }, endpoint),
-		"lmtp.max_size":                          size(func(r *reading) *int64 { return &r.cfg.LMTP.MaxSize }),
+		"lmtp.max_size":                          size(func(r *reading) *int64 { return &r.cfg.LMTP.MaxSize }, messageSize),
 		"lmtp.listener":                          tables(func(r *reading) *[]Listener { return &r.cfg.LMTP.Listeners }),
 		"lmtp.listener.address":                  text(func(r *reading) *string { return &r.listener.Address }, endpoint),
 		"lmtp.listener.trust_require_tls_header": truth(func(r *reading) *bool { return &r.listener.TrustRequireTLSHeader }),
@@ -30,7 +32,7 @@ func settings() map[string]setting {
 		"imap.listener.address":   text(func(r *reading) *string { return &r.listener.Address }, endpoint),
 		"imap.listener.allow":     allow,
 		"imap.listener.client_ca": text(func(r *reading) *string { return &r.listener.ClientCA }, anything),
-		"imap.listener.proxy":     notYet(false, "PROXY protocol", "leave it out"),
+		"imap.listener.proxy":     truth(func(r *reading) *bool { return &r.listener.Proxy }),
 		"imap.listener.view":      notYet("", "a view in clear", "leave it out"),
 		"imap.cleartext_auth":     cleartextAuth,
 		"imap.release":            text(func(r *reading) *string { return &r.cfg.IMAP.Release }, oneOf(ReleaseTLS, ReleaseBound, ReleaseLocal)),
@@ -38,13 +40,18 @@ func settings() map[string]setting {
 		"imap.notice":             text(func(r *reading) *string { return &r.cfg.IMAP.Notice }, oneOf(NoticeCount, NoticeGeneric, NoticeOff)),
 
 		"proxy":            table,
-		"proxy.trusted":    noNetworksYet,
-		"proxy.assume_tls": noNetworksYet,
+		"proxy.trusted":    networks(func(r *reading) *[]netip.Prefix { return &r.cfg.Proxy.Trusted }),
+		"proxy.assume_tls": networks(func(r *reading) *[]netip.Prefix { return &r.cfg.Proxy.AssumeTLS }),
 
 		"address":           table,
 		"address.domain":    text(func(r *reading) *string { return &r.cfg.Address.Domain }, domain),
 		"address.delimiter": text(func(r *reading) *string { return &r.cfg.Address.Delimiter }, delimiter),
 		"address.case":      text(func(r *reading) *string { return &r.cfg.Address.Case }, oneOf(CaseFold, CaseKeep)),
+
+		"quota":          table,
+		"quota.bytes":    size(func(r *reading) *int64 { return &r.cfg.Quota.Bytes }, notNegative),
+		"quota.messages": number(func(r *reading) *int64 { return &r.cfg.Quota.Messages }, notNegative),
+		"quota.answer":   text(func(r *reading) *string { return &r.cfg.Quota.Answer }, oneOf(QuotaDefer, QuotaReject)),
 
 		"managesieve":        table,
 		"managesieve.listen": places(func(r *reading, a []string) { r.cfg.ManageSieve.Listen = a }, endpoint),

@@ -89,6 +89,8 @@ func (r *reading) checkListener(key string, nth int, given map[string]any) {
 		r.blame(wrong(`write address = "HOST:PORT"`, "a listener without address"), key, nth)
 	case strings.HasPrefix(l.Address, "unix:") && len(l.Allow) > 0:
 		r.blame(wrong("who may connect to a UNIX socket is decided by its group and folder", "allow does not go with a UNIX socket"), key+".allow", nth)
+	case l.Proxy && l.ClientCA != "":
+		r.blame(wrong("leave out the one or the other", "client_ca does not go with proxy: nobody could tell whether client or proxy shows the certificate"), key+".client_ca", nth)
 	}
 }
 
@@ -103,6 +105,17 @@ func allow(r *reading, _ string, value any) *Error {
 		r.listener.Allow = list
 	}
 	return e
+}
+
+// networks is a list of networks, which may be empty.
+func networks(at func(*reading) *[]netip.Prefix) setting {
+	return func(r *reading, _ string, value any) *Error {
+		list, e := asNetworks(value)
+		if e == nil {
+			*at(r) = list
+		}
+		return e
+	}
 }
 
 func cleartextAuth(r *reading, _ string, value any) *Error {
@@ -132,14 +145,6 @@ func notYet(fallback any, what, way string) setting {
 		}
 		return wrong(way, "%s is not available in this version", what)
 	}
-}
-
-func noNetworksYet(_ *reading, _ string, value any) *Error {
-	list, e := asNetworks(value)
-	if e == nil && len(list) > 0 {
-		e = wrong("leave it out, or let clients connect without a proxy", "PROXY protocol is not available in this version")
-	}
-	return e
 }
 
 func onInsecure(_ *reading, _ string, value any) *Error {
@@ -307,29 +312,52 @@ func network(s string) (netip.Prefix, *Error) {
 }
 
 // size is octets: 50000000, "50MB", "48 MiB".
-func size(at func(*reading) *int64) setting {
+func size(at func(*reading) *int64, fit func(int64) *Error) setting {
 	return func(r *reading, _ string, value any) *Error {
 		n, e := asOctets(value)
-		if e == nil && (n < minSize || n > maxSize) {
-			e = wrong("anything from 64KB to 2GB", "%d octets are out of bounds", n)
-		}
-		if e == nil {
-			*at(r) = n
-		}
-		return e
+		return putNumber(at(r), n, e, fit)
 	}
+}
+
+func number(at func(*reading) *int64, fit func(int64) *Error) setting {
+	return func(r *reading, _ string, value any) *Error {
+		n, ok := value.(int64)
+		if !ok {
+			return wrong("write it in digits, without quotes", "%s where a number belongs", kind(value))
+		}
+		return putNumber(at(r), n, nil, fit)
+	}
+}
+
+// putNumber keeps a number that could be read and fits.
+func putNumber(at *int64, n int64, e *Error, fit func(int64) *Error) *Error {
+	if e == nil {
+		e = fit(n)
+	}
+	if e == nil {
+		*at = n
+	}
+	return e
+}
+
+func messageSize(n int64) *Error {
+	if n < minSize || n > maxSize {
+		return wrong("anything from 64KB to 2GB", "%d octets are out of bounds", n)
+	}
+	return nil
+}
+
+func notNegative(n int64) *Error {
+	if n < 0 {
+		return wrong("0 is no limit", "%d is below zero", n)
+	}
+	return nil
 }
 
 const (
 	minSize = 64_000        // RFC 5321 §4.5.3.1.7: 64K octets must be taken
 	maxSize = 2_000_000_000 // RFC822.SIZE and literals are 32 bits wide for older clients
 )
-
-var units = map[string]int64{
-	"": 1, "B": 1,
-	"KB": 1e3, "MB": 1e6, "GB": 1e9,
-	"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30,
-}
 
 func asOctets(value any) (int64, *Error) {
 	if n, ok := value.(int64); ok {
@@ -339,13 +367,11 @@ func asOctets(value any) (int64, *Error) {
 	if e != nil {
 		return 0, e
 	}
-	digits := len(s) - len(strings.TrimLeft(s, "0123456789"))
-	n, err := strconv.ParseInt(s[:digits], 10, 64)
-	unit, ok := units[strings.ToUpper(strings.TrimSpace(s[digits:]))]
-	if err != nil || !ok || n > maxSize {
-		return 0, wrong(`write a number and a unit: "50MB" (50 000 000 octets) or "48MiB"`, "%s is not a size", quote(s))
+	n, err := ParseOctets(s)
+	if err != nil {
+		return 0, wrong(err.Error(), "%s is not a size", quote(s))
 	}
-	return n * unit, nil
+	return int64(n), nil
 }
 
 // kind is what a person would call the value.

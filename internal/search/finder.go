@@ -14,7 +14,8 @@ import (
 
 // Finder looks for one string. It may be used by several goroutines at once.
 type Finder struct {
-	needle []byte // folded
+	needle []byte   // folded
+	grams  []uint32 // of it, for filters; none: every filter lets it through
 }
 
 // NewFinder prepares to look for s, which is UTF-8. Text matches where s is a
@@ -24,7 +25,8 @@ type Finder struct {
 // found in everything (RFC 9051 §6.4.4).
 func NewFinder(s string) *Finder {
 	needle, rest := fold(nil, []byte(s))
-	return &Finder{needle: append(needle, rest...)}
+	needle = append(needle, rest...)
+	return &Finder{needle: needle, grams: gramsOf(needle)}
 }
 
 // readSize is how much text is folded at a time, in octets.
@@ -44,6 +46,18 @@ func (f *Finder) Reader(r io.Reader) (bool, error) {
 	if len(f.needle) == 0 {
 		return true, nil
 	}
+	found := false
+	err := eachWindow(r, len(f.needle)-1, func(text []byte) bool {
+		found = bytes.Contains(text, f.needle)
+		return !found
+	})
+	return found, err
+}
+
+// eachWindow folds r's text and gives it to visit in windows, each of which
+// begins with the last overlap octets of the one before, until visit says false.
+// The error is r's.
+func eachWindow(r io.Reader, overlap int, visit func(text []byte) bool) error {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	held := 0
@@ -56,18 +70,15 @@ func (f *Finder) Reader(r io.Reader) (bool, error) {
 			s.folded = append(s.folded, rest...)
 			rest = nil
 		}
-		if bytes.Contains(s.folded, f.needle) {
-			return true, nil
-		}
-		if errors.Is(err, io.EOF) {
-			return false, nil
+		if !visit(s.folded) || errors.Is(err, io.EOF) {
+			return nil
 		}
 		if err != nil {
-			return false, fmt.Errorf("search: %w", err)
+			return fmt.Errorf("search: %w", err)
 		}
 		held = copy(s.raw, rest)
-		overlap := min(len(s.folded), len(f.needle)-1)
-		s.folded = s.folded[:copy(s.folded, s.folded[len(s.folded)-overlap:])]
+		keep := min(len(s.folded), overlap)
+		s.folded = s.folded[:copy(s.folded, s.folded[len(s.folded)-keep:])]
 	}
 }
 

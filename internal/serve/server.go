@@ -270,8 +270,8 @@ func (s *Server) accept(ctx context.Context, l listener) error {
 	}
 }
 
-// admit starts serving a connection, or turns it away. A proxy is one of its
-// clients' connections, which are counted when it has named them.
+// admit starts serving a connection, or turns it away. One that comes through a
+// proxy counts for its client's address, once that is known.
 func (s *Server) admit(ctx context.Context, l listener, raw net.Conn) {
 	peer := peerOf(raw)
 	if why := s.uninvited(l.endpoint, peer); why != "" {

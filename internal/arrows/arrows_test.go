@@ -31,7 +31,7 @@ var may = map[string][]string{
 	"internal/search":     {"internal/mime"},
 	"internal/config":     {},
 	"internal/deliver":    {"internal/mail", "internal/mime", "sieve", "internal/reply", "internal/requiretls", "internal/maillog"},
-	"internal/admin":      {"internal/mail", "storage", "relay", "internal/deliver", "internal/serve"},
+	"internal/admin":      {"internal/mail", "internal/requiretls", "storage", "relay", "internal/deliver", "internal/serve"},
 	"lmtp":                {"internal/mail", "internal/requiretls", "internal/reply", "internal/wire", "internal/serve", "internal/maillog"},
 	"storage/segment":     {"internal/mail", "internal/requiretls"},
 	"storage/kv":          {},

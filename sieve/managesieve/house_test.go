@@ -1,0 +1,432 @@
+package managesieve_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"letterlock/internal/auth"
+	"letterlock/internal/maillog"
+	"letterlock/internal/serve"
+	"letterlock/sieve"
+	"letterlock/sieve/managesieve"
+)
+
+const secret = "secret"
+
+// credentials are made once: they cost what a password hash costs.
+var credentials = sync.OnceValues(func() ([]byte, error) { return auth.NewCredentials(secret) })
+
+// people are ann, bob, carl and dora; carl's scripts are kept elsewhere, dora's
+// disk is broken. The logins of some others cannot be decided.
+type people map[string]uint64
+
+var town = people{"ann@example.org": 1, "bob@example.org": 2, "carl@example.org": 3, "dora@example.org": 4}
+
+func (p people) Credentials(_ context.Context, login string) (uint64, []byte, error) {
+	switch login {
+	case "trouble@example.org":
+		return 0, nil, errors.New("disk on fire")
+	case "busy@example.org":
+		return 0, nil, auth.ErrBusy
+	case "slowed@example.org":
+		return 0, nil, auth.ErrSlowed
+	}
+	id, there := p[strings.ToLower(login)]
+	if !there {
+		return 0, nil, auth.ErrNoUser
+	}
+	keys, err := credentials()
+	return id, keys, err
+}
+
+// folder keeps scripts in files, a folder for each account: a script's file is
+// called by the hash of its name, which stands in another one beside it, and
+// the file ".active" holds the name of the active one.
+type folder struct {
+	mu  sync.Mutex // guards dir
+	dir string
+}
+
+func (f *folder) path(account uint64, name string) string {
+	hash := sha256.Sum256([]byte(name))
+	return filepath.Join(f.dir, string(rune('0'+account)), hex.EncodeToString(hash[:])+".sieve")
+}
+
+func (f *folder) activeFile(account uint64) string {
+	return filepath.Join(f.dir, string(rune('0'+account)), ".active")
+}
+
+func (f *folder) active(account uint64) string {
+	name, _ := os.ReadFile(f.activeFile(account))
+	return string(name)
+}
+
+func (f *folder) List(_ context.Context, account uint64) ([]managesieve.Script, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.list(account)
+}
+
+func (f *folder) list(account uint64) (list []managesieve.Script, err error) {
+	switch account {
+	case 3:
+		return nil, &managesieve.Elsewhere{URL: "sieve://other.example.org"}
+	case 4:
+		return nil, errors.New("disk on fire")
+	}
+	files, err := filepath.Glob(filepath.Join(f.dir, string(rune('0'+account)), "*.sieve"))
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file + ".name")
+		if err != nil {
+			return nil, err
+		}
+		name := string(text)
+		info, err := os.Stat(file)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, managesieve.Script{Name: name, Size: info.Size(), Active: name == f.active(account)})
+	}
+	return list, nil
+}
+
+func (f *folder) Get(_ context.Context, account uint64, name string) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	script, err := os.ReadFile(f.path(account, name))
+	return script, notFound(err)
+}
+
+func notFound(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return managesieve.ErrNotFound
+	}
+	return err
+}
+
+func (f *folder) Put(_ context.Context, account uint64, name string, script []byte, quota managesieve.Quota) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	there, err := f.list(account)
+	if err != nil {
+		return err
+	}
+	if err := quota.Allows(there, name, int64(len(script))); err != nil {
+		return err
+	}
+	file := f.path(account, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	if err := errors.Join(os.WriteFile(file+".name", []byte(name), 0o600), os.WriteFile(file+".new", script, 0o600)); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
+
+func (f *folder) Activate(_ context.Context, account uint64, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if name == "" {
+		err := os.Remove(f.activeFile(account))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	if _, err := os.Stat(f.path(account, name)); err != nil {
+		return notFound(err)
+	}
+	return os.WriteFile(f.activeFile(account), []byte(name), 0o600)
+}
+
+func (f *folder) Delete(_ context.Context, account uint64, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if name == f.active(account) {
+		return managesieve.ErrActive
+	}
+	return notFound(os.Remove(f.path(account, name)))
+}
+
+func (f *folder) Rename(_ context.Context, account uint64, from, to string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := os.Stat(f.path(account, from)); err != nil {
+		return notFound(err)
+	}
+	if _, err := os.Stat(f.path(account, to)); err == nil {
+		return managesieve.ErrExists
+	}
+	if err := os.WriteFile(f.path(account, to)+".name", []byte(to), 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(f.path(account, from), f.path(account, to)); err != nil {
+		return err
+	}
+	if from == f.active(account) {
+		return os.WriteFile(f.activeFile(account), []byte(to), 0o600)
+	}
+	return nil
+}
+
+// house is real scripts behind a real server on loopback, in clear with
+// STARTTLS and with TLS from the start.
+type house struct {
+	t          testing.TB
+	scripts    *folder
+	plain, tls string
+	checked    string          // TLS with a client certificate
+	own        tls.Certificate // ann's
+	certs      *serve.Certificates
+	pool       *x509.CertPool
+	ca         string // its file
+	stop       func()
+	log        *record // of our own trouble
+	mail       *record // who logged in
+}
+
+// record is a log to be looked at.
+type record struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}
+
+func openHouse(t testing.TB, change ...func(*managesieve.Options)) *house {
+	t.Helper()
+	if _, err := credentials(); err != nil {
+		t.Fatal(err)
+	}
+	engine, err := sieve.New(sieve.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &house{t: t, scripts: &folder{dir: t.TempDir()}, log: &record{}, mail: &record{}}
+	logins := auth.NewChecker(town, 2)
+	logins.Cache = &auth.Cache{}
+	opt := managesieve.Options{
+		Scripts: h.scripts, Logins: logins, Language: managesieve.Speak(engine), Version: "test",
+		Log:         slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		MailLog:     maillog.New(slog.New(slog.NewTextHandler(h.mail, nil))).Readers("managesieve"),
+		Certificate: func() *x509.Certificate { return h.shown() },
+	}
+	for _, f := range change {
+		f(&opt)
+	}
+	h.listen(managesieve.New(opt))
+	return h
+}
+
+// shown is the server's certificate.
+func (h *house) shown() *x509.Certificate {
+	pair, err := h.certs.Config().GetCertificate(&tls.ClientHelloInfo{})
+	if err != nil {
+		h.t.Error(err)
+		return nil
+	}
+	return pair.Leaf
+}
+
+func (h *house) listen(desk *managesieve.Server) {
+	h.t.Helper()
+	dir := h.t.TempDir()
+	certFile, keyFile, err := serve.PrivateCA(dir, []string{"localhost", "127.0.0.1"}, time.Now())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if h.certs, err = serve.LoadCertificates(certFile, keyFile, nil); err != nil {
+		h.t.Fatal(err)
+	}
+	h.ca = filepath.Join(dir, "ca.pem")
+	ca, err := os.ReadFile(h.ca)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.pool = x509.NewCertPool()
+	h.pool.AppendCertsFromPEM(ca)
+	srv, err := serve.Listen(serve.Options{
+		Name: "managesieve", TLS: h.certs, TooMany: managesieve.TooManyConnections, Grace: 5 * time.Second, Handle: desk.Handle,
+		Endpoints: []serve.Endpoint{
+			{Network: "tcp", Address: "127.0.0.1:0"},
+			{Network: "tcp", Address: "127.0.0.1:0", ImplicitTLS: true},
+			{Network: "tcp", Address: "127.0.0.1:0", ImplicitTLS: true, ClientCA: h.makeOwn(dir)},
+		},
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	addrs := srv.Addrs()
+	h.plain, h.tls, h.checked = addrs[0].String(), addrs[1].String(), addrs[2].String()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Run(ctx) }()
+	h.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			h.t.Errorf("server: %v", err)
+		}
+		if n := srv.Stats().Panics; n > 0 {
+			h.t.Errorf("%d connections ended by a bug", n)
+		}
+	})
+	h.t.Cleanup(func() {
+		h.stop()
+		if h.t.Failed() && h.log.String() != "" {
+			h.t.Logf("server's log:\n%s", h.log)
+		}
+	})
+}
+
+// makeOwn makes ann's certificate, signed by herself, and the file that says
+// that she is trusted to.
+func (h *house) makeOwn(dir string) (file string) {
+	h.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ann"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		EmailAddresses: []string{"ann@example.org"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.own = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	file = filepath.Join(dir, "clients.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	return file
+}
+
+// client is one connection.
+type client struct {
+	t    testing.TB
+	h    *house
+	conn net.Conn
+	r    *bufio.Reader
+}
+
+func (h *house) dial(how string) *client {
+	h.t.Helper()
+	addr := map[string]string{"plain": h.plain, "tls": h.tls, "certificate": h.checked}[how]
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	c := &client{t: h.t, h: h}
+	c.use(conn)
+	if how != "plain" {
+		c.startTLS()
+	}
+	h.t.Cleanup(func() { c.conn.Close() })
+	return c
+}
+
+func (c *client) use(conn net.Conn) {
+	c.conn, c.r = conn, bufio.NewReader(conn)
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+}
+
+func (c *client) startTLS() {
+	c.t.Helper()
+	secure := tls.Client(c.conn, &tls.Config{RootCAs: c.h.pool, ServerName: "localhost", Certificates: []tls.Certificate{c.h.own}})
+	if err := secure.Handshake(); err != nil {
+		c.t.Fatalf("handshake: %v", err)
+	}
+	c.use(secure)
+}
+
+func (c *client) send(octets string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c.conn, octets); err != nil {
+		c.t.Fatalf("send %q: %v", octets, err)
+	}
+}
+
+// line is the next line without CRLF. A bare LF does not end it.
+func (c *client) line() (string, error) {
+	var line []byte
+	for {
+		piece, err := c.r.ReadSlice('\n')
+		line = append(line, piece...)
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return string(line), err
+		}
+		if bytes.HasSuffix(line, []byte("\r\n")) {
+			return string(line[:len(line)-2]), nil
+		}
+	}
+}
+
+// answer reads to the line that ends an answer and gives it.
+func (c *client) answer() string {
+	c.t.Helper()
+	for {
+		line, err := c.line()
+		if err != nil {
+			c.t.Fatalf("read: %v after %q", err, line)
+		}
+		for _, word := range []string{"OK", "NO", "BYE"} {
+			if line == word || strings.HasPrefix(line, word+" ") {
+				return line
+			}
+		}
+	}
+}
+
+// do sends a command and gives the line that ends the answer.
+func (c *client) do(command string) string {
+	c.t.Helper()
+	c.send(command + "\r\n")
+	return c.answer()
+}
+
+func (c *client) ok(command string) string {
+	c.t.Helper()
+	got := c.do(command)
+	if !strings.HasPrefix(got, "OK") {
+		c.t.Fatalf("%s: got %s, want OK", command, got)
+	}
+	return got
+}

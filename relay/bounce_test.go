@@ -1,0 +1,105 @@
+package relay
+
+import (
+	"bytes"
+	"io"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/mime"
+	"letterlock/internal/testnet"
+)
+
+// structure is the types of a message's parts.
+func structure(p *mail.Part) string {
+	s := strings.ToLower(p.Type + "/" + p.Subtype)
+	if len(p.Parts) == 0 {
+		return s
+	}
+	var inner []string
+	for i := range p.Parts {
+		inner = append(inner, structure(&p.Parts[i]))
+	}
+	return s + "(" + strings.Join(inner, " ") + ")"
+}
+
+func TestReportsAreMultipartReport(t *testing.T) { // RFC 6522 §3, RFC 3464 §2, RFC 6533 §6
+	utf8 := mail.Address{Local: "jürgen", Domain: "to.test"}
+	for name, c := range map[string]struct {
+		demand   string
+		to       mail.Address
+		ret      mail.Return
+		full     string
+		redacted string
+	}{
+		"usual":      {"usual", carl, 0, "multipart/report(text/plain message/delivery-status text/rfc822-headers)", ""},
+		"whole":      {"usual", carl, mail.ReturnFull, "multipart/report(text/plain message/delivery-status message/rfc822)", ""},
+		"required":   {"required", carl, mail.ReturnFull, "multipart/report(text/plain message/delivery-status text/rfc822-headers)", "multipart/report(text/plain message/delivery-status)"},
+		"UTF-8":      {"usual", utf8, 0, "multipart/report(text/plain message/global-delivery-status message/global-headers)", ""},
+		"UTF-8 full": {"usual", utf8, mail.ReturnFull, "multipart/report(text/plain message/global-delivery-status message/global)", ""},
+	} {
+		w := newWorld(t)
+		w.start()
+		env := &mail.Envelope{ID: "k1", From: bob, Demand: demandWords[c.demand], Received: w.now}
+		o := env.Redirect(mail.Redirect{To: c.to, Prefix: []byte("Received: by us\r\n"), DSN: mail.DSN{Return: c.ret, EnvID: "e1", ORcptType: "rfc822", ORcpt: "old@to.test"}})
+		b := report(w.r.opt, &Letter{Outbound: o, Body: strings.NewReader(testBody)}, notice{action: actionFailed, status: "5.1.1", err: noHost, now: w.now})
+		if b == nil {
+			t.Fatalf("%s: no report", name)
+		}
+		for form, want := range map[mail.Form]string{mail.FullForm: c.full, mail.RedactedForm: c.redacted} {
+			if want == "" {
+				continue
+			}
+			r, _ := b.Reader(strings.NewReader(testBody), form)
+			text, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum, err := mime.Summarize(bytes.NewReader(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := structure(&sum.Root); got != want {
+				t.Errorf("%s: %s, want %s:\n%s", name, got, want, text)
+			}
+			for _, field := range []string{"Reporting-MTA: dns; mail.ours.test\r\n", "Original-Envelope-Id: e1\r\n", "Original-Recipient: rfc822;old@to.test\r\n", "Action: failed\r\n", "Status: 5.1.1\r\n", "Auto-Submitted: auto-replied\r\n"} {
+				if !bytes.Contains(text, []byte(field)) {
+					t.Errorf("%s: no %q in\n%s", name, field, text)
+				}
+			}
+			if leaks := bytes.Contains(text, []byte("secret")) || bytes.Contains(text, []byte("X-Private")); form == mail.RedactedForm && leaks {
+				t.Errorf("%s: the redacted form leaks:\n%s", name, text)
+			}
+		}
+	}
+}
+
+func TestSNIIsTheTLSABaseDomain(t *testing.T) { // RFC 7672 §8.1
+	w := newWorld(t)
+	w.zone([]string{"secure"})
+	w.host("a", "-", "- tlsa=right")
+	w.net.Record("to.test. MX 10 alias.mx.test.")
+	w.net.Record("alias.mx.test. CNAME a.mx.test.")
+	w.send([]string{"usual"})
+	if got := w.hosts["a"].Got(); len(got) != 1 || got[0].SNI != "a.mx.test" {
+		t.Errorf("arrived %+v; log:\n%s", got, w.log)
+	}
+}
+
+func TestStrangersDoNotLeadUsToThisMachine(t *testing.T) {
+	for ip, want := range map[string]bool{"127.0.0.1": true, "::1": true, "0.0.0.0": true, "169.254.1.1": true, "224.0.0.1": true, "192.0.2.1": false, "10.0.0.1": false, "2001:db8::1": false} {
+		if got := ofThisMachine(netip.MustParseAddr(ip)); got != want {
+			t.Errorf("%s: %v, want %v", ip, got, want)
+		}
+	}
+	n := testnet.New(t)
+	n.Record("to.test. MX 10 evil.test.")
+	n.Record("evil.test. A 127.0.0.1")
+	r := New(Options{Outbox: newBoltBox(t, nil), Resolver: resolver(n), Hostname: "mail.ours.test"})
+	way := r.Route(t.Context(), "to.test", demandWords["usual"])
+	if way.Err == nil || way.Err.Enhanced() != "5.4.4" {
+		t.Errorf("%s", way)
+	}
+}

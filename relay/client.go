@@ -1,0 +1,369 @@
+package relay
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-sasl"
+
+	"letterlock/internal/reply"
+	"letterlock/internal/requiretls"
+	"letterlock/internal/wire"
+)
+
+// client speaks SMTP over one connection. Its errors are [*reply.Error] where
+// the server said something, and anything else where the connection is over.
+type client struct {
+	conn  net.Conn
+	r     *wire.Reader
+	w     *wire.Writer
+	ext   map[string]string // EHLO keywords in upper case, and their parameters
+	esmtp bool              // EHLO was understood
+	state *tls.ConnectionState
+	name  string // what the server calls itself
+}
+
+// Patience of RFC 5321 §4.5.3.2.
+const (
+	waitGreeting = 5 * time.Minute
+	waitCommand  = 5 * time.Minute
+	waitData     = 2 * time.Minute
+	waitBlock    = 3 * time.Minute
+	waitEnd      = 10 * time.Minute
+	waitTLS      = time.Minute
+	waitQuit     = 5 * time.Second
+)
+
+// Bounds on what a server may say.
+const (
+	maxAnswerLine  = 4096 // octets; RFC 5321 §4.5.3.1.5 allows 512, some say more
+	maxAnswerLines = 100
+)
+
+func newClient(c net.Conn) *client {
+	return &client{conn: c, r: wire.NewReader(c, waitCommand), w: wire.NewWriter(c, waitBlock), ext: map[string]string{}}
+}
+
+// answer is one reply of the server (RFC 5321 §4.2).
+type answer struct {
+	code  int
+	lines []string // without code; the enhanced code stands in each
+}
+
+// errProtocol: what came is no SMTP.
+var errProtocol = errors.New("not an SMTP reply")
+
+func (c *client) answer(wait time.Duration) (a answer, err error) {
+	c.r.SetIdle(wait)
+	for {
+		line, err := c.r.Line(maxAnswerLine)
+		if err != nil {
+			return a, err
+		}
+		if len(line) < 3 || len(line) > 3 && line[3] != ' ' && line[3] != '-' {
+			return a, fmt.Errorf("%w: %.80q", errProtocol, line)
+		}
+		code, err := strconv.Atoi(string(line[:3]))
+		if err != nil || code < 200 || code > 599 || a.code != 0 && code != a.code || len(a.lines) == maxAnswerLines {
+			return a, fmt.Errorf("%w: %.80q", errProtocol, line)
+		}
+		a.code = code
+		if len(line) <= 4 {
+			a.lines = append(a.lines, "")
+		} else {
+			a.lines = append(a.lines, string(line[4:]))
+		}
+		if len(line) == 3 || line[3] == ' ' {
+			return a, nil
+		}
+	}
+}
+
+// refusal is an answer that is not the one hoped for, as an error. A code that
+// makes no sense here is temporary.
+func (a answer) refusal() *reply.Error {
+	text, detail := make([]string, len(a.lines)), ""
+	for i, line := range a.lines {
+		word, rest, _ := strings.Cut(line, " ")
+		if class, d, ok := strings.Cut(word, "."); ok && class == strconv.Itoa(a.code/100) && isDetail(d) {
+			detail, line = d, rest
+		}
+		text[i] = line
+	}
+	e := reply.Error{Class: reply.Temporary, Basic: uint8(a.code % 100), Detail: detail, Text: clip(strings.Join(text, " "), 600)}
+	switch {
+	case a.code >= 500:
+		e.Class = reply.Permanent
+	case a.code < 400:
+		e = *reply.Temp(51, "5.0", fmt.Sprintf("unexpected reply %d %s", a.code, e.Text))
+	}
+	return &e
+}
+
+// isDetail says whether s can be the last two numbers of an enhanced code (RFC
+// 3463 §2).
+func isDetail(s string) bool {
+	subject, detail, ok := strings.Cut(s, ".")
+	return ok && isShortNumber(subject) && isShortNumber(detail)
+}
+
+func isShortNumber(s string) bool {
+	return 0 < len(s) && len(s) <= 3 && strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) < 0
+}
+
+// say sends a command and expects a code that starts with want: "250", "25",
+// "3".
+func (c *client) say(want string, wait time.Duration, format string, args ...any) (answer, error) {
+	line := fmt.Sprintf(format, args...)
+	if strings.ContainsAny(line, "\r\n") {
+		panic("relay: a command with a line break: " + line)
+	}
+	if _, err := c.w.WriteString(line + "\r\n"); err != nil {
+		return answer{}, err
+	}
+	if err := c.w.Flush(); err != nil {
+		return answer{}, err
+	}
+	return c.expect(want, wait)
+}
+
+func (c *client) expect(want string, wait time.Duration) (answer, error) {
+	a, err := c.answer(wait)
+	if err != nil {
+		return a, err
+	}
+	if !strings.HasPrefix(strconv.Itoa(a.code), want) {
+		return a, a.refusal()
+	}
+	return a, nil
+}
+
+// hello greets with EHLO, and with HELO where EHLO is not known (RFC 5321
+// §3.2).
+func (c *client) hello(name string) error {
+	c.ext, c.esmtp = map[string]string{}, true
+	a, err := c.say("250", waitCommand, "EHLO %s", name)
+	if e := refused(err); e != nil && e.Class == reply.Permanent {
+		c.esmtp = false
+		a, err = c.say("250", waitCommand, "HELO %s", name)
+	}
+	if err != nil {
+		return err
+	}
+	c.name, _, _ = strings.Cut(a.lines[0], " ")
+	if !c.esmtp {
+		return nil
+	}
+	for _, line := range a.lines[1:] {
+		keyword, params, _ := strings.Cut(line, " ")
+		if before, after, ok := strings.Cut(keyword, "="); ok && strings.EqualFold(before, "AUTH") { // as servers wrote it before RFC 4954
+			keyword, params = before, after+" "+params
+		}
+		c.ext[strings.ToUpper(keyword)] = params
+	}
+	return nil
+}
+
+// refused is the server's own no, or nil where the trouble is another.
+func refused(err error) *reply.Error {
+	var e *reply.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return nil
+}
+
+func (c *client) offers(keyword string) bool {
+	_, ok := c.ext[keyword]
+	return ok
+}
+
+// startTLS asks for TLS and shakes hands. What was buffered in clear counts for
+// nothing afterwards (RFC 3207 §4.2); a server that spoke out of turn is not
+// trusted with a handshake.
+func (c *client) startTLS(ctx context.Context, cfg *tls.Config) error {
+	if _, err := c.say("220", waitCommand, "STARTTLS"); err != nil {
+		return err
+	}
+	if c.r.Buffered() > 0 {
+		return fmt.Errorf("%w: octets between STARTTLS and the handshake", errProtocol)
+	}
+	return c.handshake(ctx, cfg)
+}
+
+func (c *client) handshake(ctx context.Context, cfg *tls.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, waitTLS)
+	defer cancel()
+	t := tls.Client(c.conn, cfg)
+	if err := t.HandshakeContext(ctx); err != nil {
+		return &handshakeError{err}
+	}
+	state := t.ConnectionState()
+	c.conn, c.state = t, &state
+	c.r, c.w = wire.NewReader(t, waitCommand), wire.NewWriter(t, waitBlock)
+	c.ext = map[string]string{} // RFC 3207 §4.2: what was learnt in clear is forgotten
+	return nil
+}
+
+// handshakeError is a handshake that failed.
+type handshakeError struct{ err error }
+
+func (e *handshakeError) Error() string { return "TLS handshake: " + e.err.Error() }
+func (e *handshakeError) Unwrap() error { return e.err }
+
+// auth logs in (RFC 4954). Nobody calls it on a connection that is not proven.
+func (c *client) auth(user, password string) error {
+	offered := strings.Fields(strings.ToUpper(c.ext["AUTH"]))
+	var mech sasl.Client
+	for _, m := range offered {
+		switch m {
+		case "PLAIN":
+			mech = sasl.NewPlainClient("", user, password)
+		case "LOGIN":
+			if mech == nil {
+				mech = sasl.NewLoginClient(user, password)
+			}
+		}
+	}
+	if mech == nil {
+		return reply.Temp(54, "7.0", "the host offers no way to log in that we know")
+	}
+	name, first, err := mech.Start()
+	if err != nil {
+		return err
+	}
+	line := "AUTH " + name
+	if name == "PLAIN" {
+		line += " " + base64.StdEncoding.EncodeToString(first)
+	}
+	a, err := c.say("", waitCommand, "%s", line)
+	for err == nil && a.code == 334 {
+		var challenge, response []byte
+		if challenge, err = base64.StdEncoding.DecodeString(a.lines[0]); err != nil {
+			return fmt.Errorf("%w: %w", errProtocol, err)
+		}
+		if response, err = mech.Next(challenge); err != nil {
+			return err
+		}
+		a, err = c.say("", waitCommand, "%s", base64.StdEncoding.EncodeToString(response))
+	}
+	if err == nil && a.code != 235 {
+		e := a.refusal()
+		e.Class = reply.Temporary // the password is ours to mend: no letter bounces for it
+		return e
+	}
+	return err
+}
+
+// mail opens the transaction. It is the one place that writes MAIL FROM, and
+// wants the permit for the very hop that the connection is (RFC 8689 §4.2).
+func (c *client) mail(permit requiretls.Clearance, hop *requiretls.Hop, path string, params []string) error {
+	if !permit.For(hop) {
+		panic("relay: MAIL FROM without a clearance for " + hop.Name)
+	}
+	line := "MAIL FROM:" + path
+	for _, p := range params {
+		line += " " + p
+	}
+	if permit.RequireTLS() {
+		line += " REQUIRETLS"
+	}
+	_, err := c.say("250", waitCommand, "%s", line)
+	return err
+}
+
+func (c *client) rcpt(path string, params []string) error {
+	line := "RCPT TO:" + path
+	for _, p := range params {
+		line += " " + p
+	}
+	_, err := c.say("25", waitCommand, "%s", line)
+	return err
+}
+
+// data sends the message and returns what the server said at its end. Where
+// the connection is lost before that, nobody knows whether it was taken.
+func (c *client) data(message io.Reader) (answer, error) {
+	if _, err := c.say("354", waitData, "DATA"); err != nil {
+		return answer{}, err
+	}
+	d := &dotWriter{w: c.w, start: true}
+	if _, err := io.Copy(d, message); err != nil {
+		c.conn.Close() // never a message that looks complete and is not
+		return answer{}, err
+	}
+	if err := d.end(); err != nil {
+		return answer{}, err
+	}
+	return c.expect("250", waitEnd)
+}
+
+// quit says goodbye and does not care for the answer (RFC 8689 §4.2.1: QUIT
+// before the next host).
+func (c *client) quit() {
+	_, _ = c.say("221", waitQuit, "QUIT") // the connection ends either way
+	c.conn.Close()
+}
+
+// dotWriter adds the dots that transparency needs (RFC 5321 §4.5.2).
+type dotWriter struct {
+	w     *wire.Writer
+	start bool // at the start of a line
+	cr    bool // the octet before was CR
+}
+
+func (d *dotWriter) Write(p []byte) (n int, err error) {
+	from := 0
+	for i, b := range p {
+		if d.start && b == '.' {
+			if _, err := d.w.Write(p[from:i]); err != nil {
+				return from, err
+			}
+			if _, err := d.w.WriteString("."); err != nil {
+				return from, err
+			}
+			from = i
+		}
+		d.start = d.cr && b == '\n'
+		d.cr = b == '\r'
+	}
+	n, err = d.w.Write(p[from:])
+	return from + n, err
+}
+
+// end closes the last line where it is open, and the body.
+func (d *dotWriter) end() error {
+	last := "\r\n.\r\n"
+	if d.start {
+		last = ".\r\n"
+	}
+	if _, err := d.w.WriteString(last); err != nil {
+		return err
+	}
+	return d.w.Flush()
+}
+
+// clip bounds what a stranger can make us keep, and keeps it on one line.
+func clip(s string, most int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '�' {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && s[most]&0xc0 == 0x80 {
+		most--
+	}
+	return s[:most] + "…"
+}

@@ -1,0 +1,210 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/reply"
+	"letterlock/internal/requiretls"
+	"letterlock/internal/testnet"
+	"letterlock/internal/wire"
+)
+
+// scripted is a client whose server has said all it will ever say.
+func scripted(t testing.TB, said string) *client {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.WriteString(theirs, said) // a client that has enough leaves
+		theirs.Close()
+	}()
+	t.Cleanup(func() { ours.Close(); theirs.Close(); <-done })
+	return newClient(ours)
+}
+
+func TestAnswersAreRead(t *testing.T) { // RFC 5321 §4.2, RFC 2034
+	for said, want := range map[string]string{
+		"550 5.1.1 nobody\r\n":               "550 5.1.1 nobody",
+		"550-5.1.1 no\r\n550 5.1.1 body\r\n": "550 5.1.1 no body",
+		"451\r\n":                            "451 ",
+		"452 4.2.2\r\n":                      "452 4.2.2 ",
+		"550 5.1 x\r\n":                      "550 5.1 x",
+		"550 4.1.1 the class is another\r\n": "550 4.1.1 the class is another",
+		"354 go\r\n":                         "451 4.5.0 unexpected reply 354 go",
+		"550 a\x07b\r\n":                     "550 a b",
+		"550 5.1.1 " + strings.Repeat("x", 900) + "\r\n": "550 5.1.1 " + strings.Repeat("x", 600) + "…",
+	} {
+		_, err := scripted(t, said).expect("250", waitCommand)
+		e := refused(err)
+		if e == nil || e.Line() != want {
+			t.Errorf("%q: %v, want %q", said, err, want)
+		}
+	}
+	for _, nonsense := range []string{"hello\r\n", "25\r\n", "250x\r\n", "999 x\r\n", "250-a\r\n251 b\r\n", "250 a\n", "", strings.Repeat("250-x\r\n", 200), "250 " + strings.Repeat("x", 5000) + "\r\n"} {
+		if a, err := scripted(t, nonsense).expect("250", waitCommand); err == nil || refused(err) != nil {
+			t.Errorf("%.20q was read as %+v, %v", nonsense, a, err)
+		}
+	}
+}
+
+func TestNothingSaidBeforeTheHandshakeCounts(t *testing.T) { // RFC 3207 §4.2, §6
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	go func() {
+		buf := make([]byte, 100)
+		_, _ = theirs.Read(buf)                                                   // STARTTLS
+		_, _ = io.WriteString(theirs, "220 go\r\n250-evil\r\n250 REQUIRETLS\r\n") // one write: all of it is buffered
+		theirs.Close()
+	}()
+	if err := newClient(ours).startTLS(t.Context(), tlsConfig("x")); !errors.Is(err, errProtocol) {
+		t.Errorf("octets between STARTTLS and the handshake: %v", err)
+	}
+}
+
+func TestMailNeedsThePermitForThisHop(t *testing.T) { // RFC 8689 §4.2
+	hop, other := &requiretls.Hop{Name: "a"}, &requiretls.Hop{Name: "b"}
+	permit, err := requiretls.Usual().Clear(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("MAIL FROM was written with another hop's permit")
+		}
+	}()
+	_ = scripted(t, "250 ok\r\n").mail(permit, hop, "<>", nil)
+}
+
+func stuffed(t testing.TB, message string, one func(io.Reader) io.Reader) string {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	got := make(chan string, 1)
+	go func() {
+		b, _ := io.ReadAll(theirs)
+		got <- string(b)
+	}()
+	d := &dotWriter{w: wire.NewWriter(ours, waitBlock), start: true}
+	if _, err := io.Copy(d, one(strings.NewReader(message))); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.end(); err != nil {
+		t.Fatal(err)
+	}
+	ours.Close()
+	return <-got
+}
+
+func TestDotsAreAdded(t *testing.T) { // RFC 5321 §4.5.2
+	for message, want := range map[string]string{
+		"":                   ".\r\n",
+		"a\r\n":              "a\r\n.\r\n",
+		"a":                  "a\r\n.\r\n",
+		".\r\n":              "..\r\n.\r\n",
+		"a\r\n.\r\nb\r\n":    "a\r\n..\r\nb\r\n.\r\n",
+		"..a\r\n":            "...a\r\n.\r\n",
+		"a\n.\r\n":           "a\n.\r\n.\r\n", // a bare LF ends no line
+		"a\r.\r\n":           "a\r.\r\n.\r\n",
+		"a\r\n.b.\r\n.c\r\n": "a\r\n..b.\r\n..c\r\n.\r\n",
+	} {
+		for name, one := range map[string]func(io.Reader) io.Reader{"whole": func(r io.Reader) io.Reader { return r }, "by octets": iotest.OneByteReader} {
+			if got := stuffed(t, message, one); got != want {
+				t.Errorf("%q %s: %q, want %q", message, name, got, want)
+			}
+		}
+	}
+}
+
+func FuzzDotsComeOffAgain(f *testing.F) {
+	f.Add("a\r\n.\r\nb")
+	f.Add(".\r\r\n.")
+	f.Fuzz(func(t *testing.T, message string) {
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		go func() {
+			d := &dotWriter{w: wire.NewWriter(theirs, waitBlock), start: true}
+			_, _ = io.WriteString(d, message)
+			_ = d.end()
+			theirs.Close()
+		}()
+		got, err := io.ReadAll(wire.NewReader(ours, waitBlock).Dots())
+		want := message
+		if !strings.HasSuffix(want, "\r\n") && want != "" {
+			want += "\r\n"
+		}
+		if err != nil || string(got) != want {
+			t.Errorf("%q came back as %q, %v", message, got, err)
+		}
+	})
+}
+
+func FuzzAnswer(f *testing.F) {
+	f.Add("250-a\r\n250 b\r\n")
+	f.Add("550 5.1.1 x\r\n")
+	f.Fuzz(func(t *testing.T, said string) {
+		a, err := scripted(t, said).answer(waitCommand)
+		if err != nil {
+			return
+		}
+		e := a.refusal()
+		if e.Class != reply.Permanent && e.Class != reply.Temporary || strings.ContainsAny(e.Line(), "\r\n") || len(e.Line()) > 800 {
+			t.Errorf("%q became %q", said, e.Line())
+		}
+	})
+}
+
+func TestHeaderIsToldFromBody(t *testing.T) {
+	const header = "Subject: x\r\n\r\n"
+	for _, c := range []struct {
+		message            string
+		eightBit, inHeader bool
+	}{
+		{header + "body\r\n", false, false},
+		{header + "Grüße\r\n", true, false},
+		{"Subject: ü\r\n\r\nbody\r\n", true, true},
+		{"\r\nü\r\n", true, false},
+		{strings.Repeat("X: y\r\n", 20_000) + "\r\nü\r\n", true, false},
+		{strings.Repeat("X: y\r\n", 20_000) + "Y: ü\r\n\r\n", true, true},
+		{"", false, false},
+	} {
+		o := (&mail.Envelope{Demand: requiretls.Usual()}).Redirect(mail.Redirect{})
+		m, err := measure(&Letter{Outbound: o, Body: strings.NewReader(c.message)}, mail.FullForm)
+		if err != nil || m.eightBit != c.eightBit || m.utf8Header != c.inHeader || m.size != int64(len(c.message)) {
+			t.Errorf("%.40q: %+v, %v; want 8 bit %v, in the header %v", c.message, m, err, c.eightBit, c.inHeader)
+		}
+	}
+}
+
+func TestXtext(t *testing.T) { // RFC 3461 §4
+	if got := xtext("a+b=c d~"); got != "a+2Bb+3Dc+20d~" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestEachStepThatFailsKeepsTheLetter(t *testing.T) {
+	for _, step := range []string{"connect", "EHLO", "EHLO2", "STARTTLS", "MAIL", "RCPT", "DATA", "end"} {
+		for name, order := range map[string]func(*testnet.Host){
+			"4xx": func(h *testnet.Host) { h.Answers[step] = "451 4.3.0 later" },
+			"cut": func(h *testnet.Host) { h.Cut = step },
+		} {
+			w := newWorld(t)
+			w.host("a", "10", "10")
+			w.hosts["a"].Change(order)
+			id := w.send([]string{"usual"})
+			s, _ := w.box.fate(id)
+			want := Deferred
+			if step == "STARTTLS" { // opportunistic: once more in clear
+				want = Sent
+			}
+			if s.Fate != want || s.Fate == Deferred && !s.Due.After(w.now) {
+				t.Errorf("%s at %s: %v, due %s; log:\n%s", name, step, s.Fate, s.Due, w.log)
+			}
+		}
+	}
+}

@@ -1,0 +1,213 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/reply"
+	"letterlock/internal/requiretls"
+)
+
+// Way is every fact about the way to a domain, gathered without sending
+// anything: for the admin.
+type Way struct {
+	Domain    string
+	Demand    requiretls.Demand
+	Smarthost bool
+	MXSecure  bool         // DNSSEC proves the MX records, or that there are none
+	STS       string       // the policy in a line
+	Hosts     []WayHost    // in the order in which they would be tried
+	Err       *reply.Error // nil: a letter would go, over the first host that has no Err
+}
+
+// WayHost is what is known of one host.
+type WayHost struct {
+	Name     string
+	Addrs    []string
+	MXProven requiretls.Fact
+	Need     string   // "may", "encrypt" or "verify": what usual mail needs
+	TLSA     []string // as published; empty without DANE
+	Seen     *Seen    // from a connection; nil where there was none
+	Err      *reply.Error
+}
+
+// Route gathers what a letter of that demand to that domain would meet: DNS,
+// policies, and a connection to each host up to the EHLO after TLS. Nothing is
+// sent. The error in the result is what the letter's sender would hear.
+func (r *Runner) Route(ctx context.Context, domain string, d requiretls.Demand) *Way {
+	ctx, cancel := context.WithTimeout(ctx, maxTry)
+	defer cancel()
+	env := &mail.Envelope{ID: "route", From: r.opt.Postmaster, Demand: d, Received: r.opt.Now()}
+	l := &Letter{Outbound: env.Redirect(mail.Redirect{To: mail.Address{Local: "postmaster", Domain: domain}})}
+	l.Kind = mail.Reported // not counted
+	way := &Way{Domain: domain, Demand: d, Smarthost: r.opt.Smarthost != nil}
+	t := &trial{router: r.router, letter: l, want: Fresh}
+	if s := r.opt.Smarthost; s != nil {
+		t.level = s.levelFor(domain)
+	}
+	found, err := t.find(ctx, domain, Fresh)
+	if err != nil {
+		way.Err = err
+		return way
+	}
+	t.way = found
+	way.MXSecure, way.STS = found.mx.Secure, found.sts.String()
+	for _, host := range found.targets {
+		w := t.look(ctx, host)
+		way.Hosts = append(way.Hosts, w)
+		if w.Err == nil {
+			t.result.err = nil
+			break
+		}
+		t.note(outcome{err: w.Err, judged: true, seen: w.Seen})
+	}
+	way.Err = t.result.err
+	r.known.learn(l, r.destination(domain), t.result)
+	return way
+}
+
+// look is one host of a dry run.
+func (t *trial) look(ctx context.Context, host *target) WayHost {
+	t.resolve(ctx, t.way, host)
+	w := WayHost{Name: host.host, MXProven: host.mxProven, Need: host.needs(t.level).String()}
+	for _, a := range host.addrs {
+		w.Addrs = append(w.Addrs, a.String())
+	}
+	if host.dane != nil {
+		for _, record := range host.dane.All {
+			w.TLSA = append(w.TLSA, record.String())
+		}
+	}
+	if w.Err = host.usableBy(t.letter.Demand()); w.Err != nil {
+		return w
+	}
+	for _, ip := range host.addrs {
+		s, permit, err := t.cleared(ctx, host, ip)
+		w.Err = err
+		if s == nil {
+			continue
+		}
+		w.Seen = s.snapshot(permit, err)
+		if err == nil {
+			s.quit()
+		}
+		return w
+	}
+	return w
+}
+
+// String is the way for people, one fact a line.
+func (w *Way) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "to %s, demand %s\n", w.Domain, w.Demand)
+	if w.Smarthost {
+		b.WriteString("  through the smarthost\n")
+	} else {
+		fmt.Fprintf(&b, "  MX records proven by DNSSEC: %s\n", yesNo(w.MXSecure))
+	}
+	if w.STS != "" {
+		fmt.Fprintf(&b, "  MTA-STS policy: %s\n", w.STS)
+	}
+	for _, h := range w.Hosts {
+		fmt.Fprintf(&b, "  host %s %v\n    MX proven: %s, usual mail needs: %s, TLSA: %v\n", h.Name, h.Addrs, h.MXProven, h.Need, h.TLSA)
+		if s := h.Seen; s != nil {
+			fmt.Fprintf(&b, "    TLS: %s, certificate proven: %s %s, REQUIRETLS offered inside TLS: %s\n    judgement: %s\n", s.TLS, s.Hop.CertProven, s.Proof, s.Hop.Offered, s.Judgement)
+			if s.Trouble != "" {
+				fmt.Fprintf(&b, "    because: %s\n", s.Trouble)
+			}
+		}
+		if h.Err != nil {
+			fmt.Fprintf(&b, "    %s\n", h.Err)
+		}
+	}
+	if w.Err != nil {
+		fmt.Fprintf(&b, "it would not go: %s\n", w.Err.Line())
+	} else {
+		b.WriteString("it would go\n")
+	}
+	return b.String()
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// knowledge is what recent letters that demanded TLS have met.
+type knowledge struct {
+	now func() time.Time
+
+	mu    sync.Mutex // guards known
+	known map[string]known
+}
+
+type known struct {
+	err   *reply.Error // nil: one went through
+	until time.Time
+}
+
+const (
+	knownFor = 10 * time.Minute
+	maxKnown = 4096
+)
+
+func newKnowledge(now func() time.Time) *knowledge {
+	return &knowledge{now: now, known: map[string]known{}}
+}
+
+// learn keeps what a letter met. Only facts about a host count: a timeout
+// teaches nothing.
+func (k *knowledge) learn(l *Letter, destination string, o outcome) {
+	if !l.Demand().IsRequired() || l.Kind == mail.Bounced {
+		return
+	}
+	if o.err != nil && !(isFinal(o.err) && o.judged && o.seen != nil) {
+		return
+	}
+	k.keep(destination, o.err)
+}
+
+func (k *knowledge) keep(destination string, err *reply.Error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.now()
+	if len(k.known) >= maxKnown {
+		for at, old := range k.known {
+			if old.until.Before(now) || len(k.known) >= maxKnown {
+				delete(k.known, at)
+			}
+		}
+	}
+	k.known[destination] = known{err, now.Add(knownFor)}
+}
+
+// Preflight says what is known already of a next hop, without asking anybody:
+// nil where a letter of that demand would go, or where nothing is known; else
+// the refusal that its upstream may hear, [reply.NoRequireTLS] or
+// [reply.NoVerifiedTLS] (RFC 8689 §4.2.1).
+func (r *Runner) Preflight(domain string, d requiretls.Demand) error {
+	if !d.IsRequired() {
+		return nil
+	}
+	r.known.mu.Lock()
+	defer r.known.mu.Unlock()
+	k, ok := r.known.known[r.destination(domain)]
+	if !ok || k.err == nil || !k.until.After(r.opt.Now()) {
+		return nil
+	}
+	return k.err
+}
+
+// levelFor is the level of a recipient's domain.
+func (s *Smarthost) levelFor(domain string) Level {
+	if level, ok := s.Levels[domain]; ok {
+		return level
+	}
+	return s.Level
+}

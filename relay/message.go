@@ -1,0 +1,208 @@
+package relay
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/idna"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/reply"
+	"letterlock/internal/requiretls"
+)
+
+// shape is what a host must be able to take.
+type shape struct {
+	size       int64
+	eightBit   bool // octets above 127 anywhere
+	utf8Header bool // octets above 127 in the header
+}
+
+// measure reads the message once. What is said of it in MAIL is then true (RFC
+// 6152 §3), whatever was said of it on its way to us.
+func measure(l *Letter, form mail.Form) (shape, error) {
+	r, size := l.Reader(l.Body, form)
+	s := shape{size: size}
+	buf := make([]byte, 32<<10)
+	tail := [3]byte{0, '\r', '\n'} // the end of the block before; a message may start with its empty line
+	header := true
+	for !s.eightBit || header {
+		n, err := r.Read(buf)
+		b := buf[:n]
+		if header {
+			end := headerEnd(tail, b)
+			head := b
+			if end >= 0 {
+				head, header = b[:end], false
+			}
+			s.utf8Header = s.utf8Header || hasEightBit(head)
+		}
+		s.eightBit = s.eightBit || hasEightBit(b)
+		for _, c := range b[max(0, n-3):] {
+			tail = [3]byte{tail[1], tail[2], c}
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return s, fmt.Errorf("read the message: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// headerEnd is where in b the empty line ends, or -1.
+func headerEnd(tail [3]byte, b []byte) int {
+	joined := append(tail[:], b[:min(3, len(b))]...)
+	if i := bytes.Index(joined, []byte("\r\n\r\n")); i >= 0 {
+		return max(0, i+4-3)
+	}
+	if i := bytes.Index(b, []byte("\r\n\r\n")); i >= 0 {
+		return i + 4
+	}
+	return -1
+}
+
+func hasEightBit(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 {
+			return true
+		}
+	}
+	return false
+}
+
+// command is a transaction as this host understands it.
+type command struct {
+	from, to     string // paths
+	mail, rcpt   []string
+	reportsLater bool // the host was told what to report (RFC 3461 §5.2.1)
+}
+
+// transaction says MAIL and RCPT in the host's words, or why it cannot take
+// the message.
+func (s *session) transaction(l *Letter, m shape) (command, *reply.Error) {
+	var c command
+	utf8 := l.SMTPUTF8 && m.utf8Header
+	var ok1, ok2 bool
+	if c.from, ok1 = path(l.From); !ok1 {
+		utf8, c.from = true, l.From.Path()
+	}
+	if c.to, ok2 = path(l.To); !ok2 {
+		utf8, c.to = true, l.To.Path()
+	}
+	switch {
+	case utf8 && !s.offers("SMTPUTF8"):
+		return c, needsUTF8
+	case m.eightBit && !s.offers("8BITMIME"):
+		return c, needs8Bit
+	}
+	if limit, err := strconv.ParseInt(strings.TrimSpace(s.ext["SIZE"]), 10, 64); err == nil && limit > 0 && m.size > limit {
+		return c, tooBig
+	}
+	if s.offers("SIZE") {
+		c.mail = append(c.mail, "SIZE="+strconv.FormatInt(m.size, 10))
+	}
+	if m.eightBit {
+		c.mail = append(c.mail, "BODY=8BITMIME")
+	}
+	if utf8 {
+		c.mail = append(c.mail, "SMTPUTF8")
+	}
+	if s.offers("DSN") {
+		c.notify(l, utf8)
+	}
+	return c, nil
+}
+
+// path is an address without SMTPUTF8, its domain as A-labels where it needs
+// them; not ok where the local part does.
+func path(a mail.Address) (string, bool) {
+	if a.ASCII() {
+		return a.Path(), true
+	}
+	domain, err := idna.Lookup.ToASCII(a.Domain)
+	if err != nil {
+		return "", false
+	}
+	a.Domain = domain
+	return a.Path(), a.ASCII()
+}
+
+// notify passes on what the sender asked to be told (RFC 3461 §5.2.1). Mail
+// that demands TLS is returned without its body, whatever was asked (RFC 8689
+// §5).
+func (c *command) notify(l *Letter, utf8 bool) {
+	c.reportsLater = true
+	switch {
+	case l.Demand().IsRequired() && l.Kind == mail.Redirected, l.DSN.Return == mail.ReturnHeaders:
+		c.mail = append(c.mail, "RET=HDRS")
+	case l.DSN.Return == mail.ReturnFull:
+		c.mail = append(c.mail, "RET=FULL")
+	}
+	if l.DSN.EnvID != "" {
+		c.mail = append(c.mail, "ENVID="+xtext(l.DSN.EnvID))
+	}
+	if n := notifyWord(l.DSN.Notify); n != "" {
+		c.rcpt = append(c.rcpt, "NOTIFY="+n)
+	}
+	if kind := l.DSN.ORcptType; kind != "" && (utf8 || !strings.EqualFold(kind, "utf-8")) {
+		c.rcpt = append(c.rcpt, "ORCPT="+kind+";"+xtext(l.DSN.ORcpt))
+	}
+}
+
+func notifyWord(n mail.Notify) string {
+	if n&mail.NotifyNever != 0 {
+		return "NEVER"
+	}
+	var words []string
+	for _, w := range []struct {
+		event mail.Notify
+		word  string
+	}{{mail.NotifySuccess, "SUCCESS"}, {mail.NotifyFailure, "FAILURE"}, {mail.NotifyDelay, "DELAY"}} {
+		if n&w.event != 0 {
+			words = append(words, w.word)
+		}
+	}
+	return strings.Join(words, ",")
+}
+
+// xtext is RFC 3461 §4; octets beyond ASCII are the unitext of RFC 6533 §3.
+func xtext(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < '!' || c == '+' || c == '=' || c == 0x7f {
+			fmt.Fprintf(&b, "+%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// send offers the message on this connection: the words, the permit, the
+// octets. after says that the message was on its way when the connection was
+// lost: the host may have taken it.
+func (s *session) send(l *Letter, c command, permit requiretls.Clearance) (said string, after bool, err error) {
+	form := mail.FullForm
+	if permit.Redacted() {
+		form = mail.RedactedForm
+	}
+	if err := s.mail(permit, &s.hop, c.from, c.mail); err != nil {
+		return "", false, err
+	}
+	if err := s.rcpt(c.to, c.rcpt); err != nil {
+		return "", false, err
+	}
+	r, _ := l.Reader(l.Body, form)
+	a, err := s.data(r)
+	if err != nil {
+		return "", refused(err) == nil, err
+	}
+	s.letters++
+	return clip(strings.Join(a.lines, " "), 300), false, nil
+}

@@ -1,0 +1,340 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/reply"
+)
+
+// Runner empties an outbox. Make it with [New].
+type Runner struct {
+	*router
+	opt   Options
+	known *knowledge
+
+	done  chan landing  // from workers that have ended
+	again chan struct{} // from Retry
+	live  sync.WaitGroup
+
+	flying map[RowID]string // rows on their way and their destinations; the loop's own
+	places map[string]*place
+}
+
+// landing is a row whose worker has ended, and whether anybody answered.
+type landing struct {
+	id  RowID
+	met met
+}
+
+type met uint8
+
+const (
+	metNobody met = iota // the destination did not answer
+	metHost
+	notTried
+)
+
+// place is what the loop remembers of a destination while it is busy or left
+// alone.
+type place struct {
+	active int
+	quiet  time.Duration // how long it is left alone after the next failure
+	until  time.Time     // left alone until then
+	failed bool          // the last word was no answer: one letter at a time
+}
+
+const (
+	firstQuiet = time.Minute
+	mostQuiet  = 10 * time.Minute
+	maxPlaces  = 4096             // destinations remembered
+	stopGrace  = 20 * time.Second // for letters on their way when the relay stops
+	houseEvery = 10 * time.Minute
+)
+
+// New makes the way out.
+func New(opt Options) *Runner {
+	public := opt.Dial == nil
+	opt = opt.filled()
+	r := &router{
+		opt: opt, public: public, pool: newPool(),
+		book:  &stsBook{resolver: opt.Resolver, policies: opt.Policies, dial: opt.Dial, roots: opt.Roots, now: opt.Now, log: opt.Log},
+		tally: &tally{policies: opt.Policies, now: opt.Now, log: opt.Log},
+	}
+	return &Runner{router: r, opt: opt, known: newKnowledge(opt.Now), done: make(chan landing), again: make(chan struct{}, 1), flying: map[RowID]string{}, places: map[string]*place{}}
+}
+
+// Run sends what is due until ctx ends. Letters on their way then have 20
+// seconds to end; what is cut stays in the outbox. It returns nil at the end of
+// ctx.
+func (r *Runner) Run(ctx context.Context) error {
+	working, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	defer r.pool.close()
+	var house sync.WaitGroup
+	house.Go(func() { r.keepHouse(ctx) })
+	defer house.Wait()
+	for ctx.Err() == nil {
+		next := r.start(ctx, working)
+		r.wait(ctx, next)
+	}
+	r.stop(cut)
+	return nil
+}
+
+// start gives workers to rows that are due, and says when to look again.
+func (r *Runner) start(ctx, working context.Context) (next time.Time) {
+	now := r.opt.Now()
+	free := r.opt.Concurrency - len(r.flying)
+	if free <= 0 {
+		return time.Time{}
+	}
+	r.forget(now)
+	wake := time.Time{}
+	var chosen []RowID
+	rows, next, err := r.opt.Outbox.Due(ctx, now, free, func(row Row) bool {
+		at := r.destination(row.Domain)
+		_, twice := r.flying[row.ID]
+		p := r.places[at]
+		switch {
+		case twice:
+			return true
+		case p == nil:
+			p = &place{}
+			r.places[at] = p
+		case p.until.After(now):
+			wake = earliest(wake, p.until)
+			return true
+		case p.active >= r.opt.PerDomain, p.failed && p.active > 0:
+			return true
+		}
+		p.active++
+		r.flying[row.ID] = at
+		chosen = append(chosen, row.ID)
+		return false
+	})
+	if err != nil {
+		if ctx.Err() == nil {
+			r.opt.Log.LogAttrs(ctx, slog.LevelError, "outbox cannot be read", slog.String("err", err.Error()))
+		}
+		next = now.Add(10 * time.Second)
+	}
+	started := map[RowID]bool{}
+	for _, row := range rows {
+		started[row.ID] = true
+		r.live.Go(func() { r.work(ctx, working, row) })
+	}
+	for _, id := range chosen { // chosen, but not handed out
+		if !started[id] {
+			r.landed(landing{id, notTried})
+		}
+	}
+	return earliest(next, wake)
+}
+
+// destination is what rows share connections and limits by.
+func (r *Runner) destination(domain string) string {
+	if r.opt.Smarthost != nil {
+		return ""
+	}
+	return domain
+}
+
+// forget drops what is no longer worth remembering.
+func (r *Runner) forget(now time.Time) {
+	for at, p := range r.places {
+		if p.active == 0 && !p.until.After(now) && (!p.failed || now.Sub(p.until) > mostQuiet || len(r.places) > maxPlaces) {
+			delete(r.places, at)
+		}
+	}
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// wait until there may be something to do.
+func (r *Runner) wait(ctx context.Context, next time.Time) {
+	var timer <-chan time.Time
+	if !next.IsZero() {
+		t := time.NewTimer(max(time.Millisecond, min(time.Hour, next.Sub(r.opt.Now()))))
+		defer t.Stop()
+		timer = t.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-timer:
+	case <-r.opt.Outbox.Changed():
+	case <-r.again:
+		for _, p := range r.places {
+			p.until = time.Time{}
+		}
+	case l := <-r.done:
+		r.landed(l)
+	}
+}
+
+// Retry forgets which destinations are left alone for not answering: for an
+// admin who has mended something and made rows due.
+func (r *Runner) Retry() {
+	select {
+	case r.again <- struct{}{}:
+	default: // it is on its way already
+	}
+}
+
+// landed frees the row's place. A destination where nobody answered is left
+// alone for a while, twice as long each time.
+func (r *Runner) landed(l landing) {
+	p := r.places[r.flying[l.id]]
+	delete(r.flying, l.id)
+	if p == nil {
+		return
+	}
+	p.active--
+	switch l.met {
+	case metHost:
+		p.failed, p.quiet, p.until = false, 0, time.Time{}
+	case metNobody:
+		now := r.opt.Now()
+		if len(r.places) > maxPlaces || p.until.After(now) {
+			return // the rows' own times spread them; or several failed together
+		}
+		p.failed = true
+		p.quiet = min(mostQuiet, max(firstQuiet, 2*p.quiet))
+		p.until = now.Add(jitter(p.quiet))
+	}
+}
+
+// stop waits for the workers, and cuts those that take too long.
+func (r *Runner) stop(cut context.CancelFunc) {
+	grace := time.AfterFunc(stopGrace, cut)
+	defer grace.Stop()
+	for len(r.flying) > 0 {
+		r.landed(<-r.done)
+	}
+	r.live.Wait()
+}
+
+// work carries one row to its next state.
+func (r *Runner) work(ctx, working context.Context, row Row) {
+	l := landing{row.ID, notTried}
+	defer func() { r.done <- l }()
+	var err error
+	l.met, err = r.carry(working, row.ID)
+	if err != nil && !errors.Is(err, ErrGone) {
+		r.opt.Log.LogAttrs(working, slog.LevelError, "letter in the outbox cannot be handled", slog.Uint64("row", uint64(row.ID)), slog.String("err", err.Error()))
+		r.pause(ctx, time.Minute) // whatever it is, it is not tried in a circle
+	}
+}
+
+func (r *Runner) carry(ctx context.Context, id RowID) (met, error) {
+	l, err := r.opt.Outbox.Open(ctx, id)
+	if l != nil && l.Close != nil {
+		defer l.Close()
+	}
+	switch {
+	case errors.Is(err, mail.ErrParked):
+		return notTried, r.settle(ctx, id, Settlement{Fate: Parked, History: History{Last: r.opt.Now(), Error: clip(err.Error(), 1000)}})
+	case err != nil:
+		return notTried, fmt.Errorf("open: %w", err)
+	}
+	if !l.Demand().Stated() {
+		return notTried, r.settle(ctx, id, Settlement{Fate: Parked, History: History{Last: r.opt.Now(), Error: mail.ErrParked.Error()}})
+	}
+	if l.Kind == mail.Redirected && l.From.IsNull() && l.Demand().IsRequired() {
+		l.Redacted = standIn(r.opt, l)
+	}
+	last := r.opt.Now().Add(r.opt.FirstRetry).After(r.giveUp(l))
+	o := r.try(ctx, l, last)
+	r.known.learn(l, r.destination(l.To.Domain), o)
+	if ctx.Err() != nil && o.err != nil {
+		return notTried, nil // cut short by our own end: as if it had not been tried
+	}
+	at := metNobody
+	if o.err == nil || o.reached || isFinal(o.err) {
+		at = metHost
+	}
+	s := r.judge(l, o, last)
+	if err := r.settle(ctx, id, s); err != nil {
+		return at, err
+	}
+	r.tell(ctx, l, o, s)
+	return at, nil
+}
+
+// settle writes until it is written: what a host has taken is not sent twice
+// for a store that is busy. Nobody else touches the row meanwhile.
+func (r *Runner) settle(ctx context.Context, id RowID, s Settlement) error {
+	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+		err := r.opt.Outbox.Settle(ctx, id, s)
+		if err == nil || errors.Is(err, ErrGone) || ctx.Err() != nil {
+			return err
+		}
+		r.opt.Log.LogAttrs(ctx, slog.LevelError, "the fate of a letter cannot be written", slog.Uint64("row", uint64(id)), slog.String("fate", s.Fate.String()), slog.String("err", err.Error()))
+		r.pause(ctx, wait)
+	}
+}
+
+func (r *Runner) pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+func (r *Runner) giveUp(l *Letter) time.Time { return l.Created.Add(r.opt.Lifetime) }
+
+// Bounce gives a letter up on the admin's word: its sender is told. [ErrGone]
+// says that it has ended.
+func (r *Runner) Bounce(ctx context.Context, id RowID) error {
+	l, err := r.opt.Outbox.Open(ctx, id)
+	if err != nil {
+		return err
+	}
+	if l.Close != nil {
+		defer l.Close()
+	}
+	o := outcome{err: byAdmin}
+	s := r.judge(l, o, true)
+	if err := r.opt.Outbox.Settle(ctx, id, s); err != nil {
+		return err
+	}
+	r.tell(ctx, l, o, s)
+	return nil
+}
+
+// keepHouse refreshes policies, and sends the TLS reports of days that are over.
+func (r *Runner) keepHouse(ctx context.Context) {
+	delay := reportDelay()
+	refreshed := time.Time{}
+	for ctx.Err() == nil {
+		now := r.opt.Now()
+		if now.Sub(refreshed) > time.Hour {
+			r.book.refresh(ctx)
+			refreshed = now
+		}
+		r.tally.flush(ctx)
+		if now.Sub(now.UTC().Truncate(24*time.Hour)) > delay {
+			r.reportDays(ctx)
+		}
+		r.pause(ctx, houseEvery)
+	}
+	r.tally.flush(context.WithoutCancel(ctx))
+}
+
+// reportDelay spreads the reports of many senders (RFC 8460 §4.1).
+func reportDelay() time.Duration { return jitter(2*time.Hour) * 9 / 10 }
+
+// isFinal says whether another try cannot help.
+func isFinal(e *reply.Error) bool { return e != nil && e.Class == reply.Permanent }

@@ -1,0 +1,412 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/reply"
+	"letterlock/internal/requiretls"
+	"letterlock/internal/testnet"
+)
+
+// run runs the relay until the test has what it waits for.
+func (w *world) run() (stop func()) {
+	w.t.Helper()
+	if w.r == nil {
+		w.start()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- w.r.Run(ctx) }()
+	return func() {
+		w.t.Helper()
+		cancel()
+		if err := <-ended; err != nil {
+			w.t.Errorf("the relay ended: %v", err)
+		}
+	}
+}
+
+// await takes settlements until there were n of one fate.
+func (w *world) await(f Fate, n int) {
+	w.t.Helper()
+	for n > 0 {
+		if <-w.box.fates == f {
+			n--
+		}
+	}
+}
+
+func (w *world) letter(d requiretls.Demand, to mail.Address) *mail.Outbound {
+	env := &mail.Envelope{ID: "k1", From: bob, Demand: d, Received: w.now}
+	return env.Redirect(mail.Redirect{To: to, Prefix: []byte("Received: by us\r\n")})
+}
+
+func TestLettersOfOneLevelShareAConnection(t *testing.T) {
+	w := newWorld(t)
+	w.opt.PerDomain = 1
+	w.zone([]string{"secure"})
+	w.host("a", "10", "10 requiretls")
+	for range 5 {
+		w.box.add(t, w.letter(requiretls.Usual(), carl), testBody, w.now)
+	}
+	for range 2 {
+		w.box.add(t, w.letter(requiretls.Required(), carl), testBody, w.now)
+	}
+	stop := w.run()
+	w.await(Sent, 7)
+	stop()
+	a := w.hosts["a"]
+	if n := a.Connections(); n != 2 {
+		t.Errorf("%d connections for two levels, want 2; heard %v", n, a.Words())
+	}
+	tagged := 0
+	for _, m := range a.Got() {
+		if m.Has("REQUIRETLS") {
+			tagged++
+		}
+	}
+	if tagged != 2 || len(a.Got()) != 7 {
+		t.Errorf("%d letters, %d of them with REQUIRETLS; want 7 and 2", len(a.Got()), tagged)
+	}
+}
+
+func TestAConnectionThatDiedIdleIsReplaced(t *testing.T) {
+	w := newWorld(t)
+	w.host("a", "10", "10 cut=RSET")
+	w.send([]string{"usual"})
+	w.send([]string{"usual"})
+	if got := w.hosts["a"].Got(); len(got) != 2 {
+		t.Errorf("%d letters arrived, want 2", len(got))
+	}
+}
+
+func TestUnreadableDemandIsParkedAndNeverSent(t *testing.T) {
+	w := newWorld(t)
+	w.host("a", "10", "10")
+	id := w.box.add(t, &mail.Outbound{Slip: mail.Slip{From: bob, To: carl, Created: w.now}}, testBody, w.now)
+	stop := w.run()
+	w.await(Parked, 1)
+	stop()
+	if n := w.hosts["a"].Connections(); n != 0 {
+		t.Errorf("a host was visited %d times", n)
+	}
+	if r := w.box.rows(t)[id]; r == nil || !r.Parked || !strings.Contains(r.History.Error, "parked") {
+		t.Errorf("the row is %+v", r)
+	}
+}
+
+func TestBounceIsSentToTheSender(t *testing.T) {
+	w := newWorld(t)
+	w.host("a", "10", "10 answer=RCPT!:550_5.1.1_nobody")
+	w.net.Record("from.test. MX 10 a.mx.test.")
+	w.box.add(t, w.letter(requiretls.Usual(), carl), testBody, w.now)
+	stop := w.run()
+	w.await(Sent, 1)
+	stop()
+	got := w.hosts["a"].Got()
+	if len(got) != 1 || got[0].From != "<>" || got[0].To != "<bob@from.test>" || !strings.Contains(got[0].Data, "Status: 5.1.1") {
+		t.Errorf("arrived: %+v", got)
+	}
+	if left := w.box.rows(t); len(left) != 0 {
+		t.Errorf("%d rows are left", len(left))
+	}
+}
+
+func TestRetriesDoubleAndSpread(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	for tries, want := range map[int]time.Duration{1: 5 * time.Minute, 2: 10 * time.Minute, 4: 40 * time.Minute, 8: 4 * time.Hour, 1000: 4 * time.Hour} {
+		if got := w.r.backoff(tries); got != want {
+			t.Errorf("after %d tries: %s, want %s", tries, got, want)
+		}
+	}
+	seen := map[time.Duration]bool{}
+	for range 100 {
+		d := jitter(time.Hour)
+		if seen[d] = true; d < 54*time.Minute || d > 66*time.Minute {
+			t.Errorf("an hour became %s", d)
+		}
+	}
+	if len(seen) < 2 {
+		t.Error("what failed together comes back together")
+	}
+}
+
+func TestADestinationThatIsDownIsLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	w.opt.PerDomain = 1
+	w.host("down", "10", "10 down")
+	w.net.Record("up.test. MX 10 a.mx.test.")
+	w.host("a", "-", "-")
+	for range 20 {
+		w.box.add(t, w.letter(requiretls.Usual(), carl), testBody, w.now.Add(-time.Second))
+	}
+	w.box.add(t, w.letter(requiretls.Usual(), mail.Address{Local: "x", Domain: "up.test"}), testBody, w.now)
+	stop := w.run()
+	w.await(Sent, 1)
+	stop()
+	tried := 0
+	for _, r := range w.box.rows(t) {
+		tried += r.History.Tries
+	}
+	if tried > 1 {
+		t.Errorf("%d letters were tried at a host that is down", tried)
+	}
+}
+
+func TestRetryWakesADestinationThatWasLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	w.host("a", "10", "10 cut=connect")
+	w.box.add(t, w.letter(requiretls.Usual(), carl), testBody, w.now)
+	stop := w.run()
+	defer stop()
+	w.await(Deferred, 1)
+	w.hosts["a"].Change(func(h *testnet.Host) { h.Cut = "" })
+	w.box.add(t, w.letter(requiretls.Usual(), carl), testBody, w.now) // the clock stands: without Retry it would wait for ever
+	w.r.Retry()
+	w.await(Sent, 1)
+}
+
+// Half of the domains are broken, each in its own way; every letter to the
+// others arrives once and none is lost. LETTERLOCK_SOAK="500 40" makes it 500 domains
+// and 20,000 letters.
+func TestManyDomainsHalfOfThemBroken(t *testing.T) {
+	domains, each := 20, 5
+	if os.Getenv("LETTERLOCK_SOAK") != "" {
+		fmt.Sscan(os.Getenv("LETTERLOCK_SOAK"), &domains, &each)
+	}
+	w := newWorld(t)
+	w.opt.Now, w.opt.FirstRetry, w.opt.LastRetry = time.Now, time.Second, 10*time.Second // a lookup that times out under load is tried again
+	w.net.Zone("mx.test", testnet.Secure)
+	w.net.Zone("many.test", testnet.Secure)
+	broken := []string{"clear", "cert=unknown", "requiretls cert=expired", "down", "answer=RCPT:550_5.1.1_nobody", "answer=MAIL:451_4.3.0_later", "cut=EHLO", "cut=STARTTLS", "cut=DATA", "requiretls tlsa=wrong"}
+	good := 0
+	for i := range domains {
+		how := "requiretls"
+		if i%2 == 1 {
+			how = broken[i/2%len(broken)]
+		}
+		name := fmt.Sprintf("h%d", i)
+		w.host(name, "-", "- "+how)
+		w.net.Record(fmt.Sprintf("d%d.many.test. MX 10 %s.mx.test.", i, name))
+		for range each {
+			w.box.add(t, w.letter(requiretls.Required(), mail.Address{Local: "x", Domain: fmt.Sprintf("d%d.many.test", i)}), testBody, w.now)
+		}
+		if i%2 == 0 {
+			good += each
+		}
+	}
+	stop := w.run()
+	w.await(Sent, good)
+	stop()
+	for i := range domains {
+		name := fmt.Sprintf("h%d", i)
+		got := w.hosts[name].Got()
+		if want := each * (1 - i%2); len(got) != want {
+			t.Errorf("%s took %d letters, want %d", name, len(got), want)
+		}
+		for _, m := range got {
+			if !m.TLS || !m.Has("REQUIRETLS") {
+				t.Errorf("%s took a letter without its protection: %+v", name, m)
+			}
+		}
+	}
+	waiting, bounced := 0, 0
+	for _, r := range w.box.rows(t) {
+		if r.Slip.Kind == mail.Redirected {
+			waiting++
+		}
+	}
+	for id := range RowID(domains * each) {
+		if s, ok := w.box.fate(id + 1); ok && s.Fate == Failed {
+			bounced++
+		}
+	}
+	if good+waiting+bounced != domains*each {
+		t.Errorf("%d arrived, %d wait, %d bounced: not %d", good, waiting, bounced, domains*each)
+	}
+}
+
+func TestStoppingKeepsWhatWasNotSent(t *testing.T) {
+	w := newWorld(t)
+	w.host("a", "10", "10")
+	a := w.hosts["a"]
+	a.Change(func(h *testnet.Host) { h.Hang = "DATA" })
+	w.box.add(t, w.letter(requiretls.Usual(), carl), testBody, w.now)
+	w.start()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	worked := make(chan error, 1)
+	go func() { _, err := w.r.carry(ctx, 1); worked <- err }()
+	for len(a.Words()) < 5 { // EHLO STARTTLS EHLO MAIL RCPT
+		runtime.Gosched()
+	}
+	cancel()
+	if err := <-worked; err != nil {
+		t.Errorf("carry: %v", err)
+	}
+	if r := w.box.rows(t)[1]; r == nil || r.History.Tries != 0 {
+		t.Errorf("the row is %+v", r)
+	}
+}
+
+// sickBox fails to write a few times.
+type sickBox struct {
+	*boltBox
+	failures atomic.Int32
+}
+
+func (b *sickBox) Settle(ctx context.Context, id RowID, s Settlement) error {
+	if b.failures.Add(-1) >= 0 {
+		return errors.New("disk on fire")
+	}
+	return b.boltBox.Settle(ctx, id, s)
+}
+
+func TestALetterIsNotSentTwiceForABusyStore(t *testing.T) {
+	w := newWorld(t)
+	w.host("a", "10", "10")
+	sick := &sickBox{boltBox: w.box}
+	sick.failures.Store(1)
+	w.opt.Outbox = sick
+	w.box.add(t, w.letter(requiretls.Usual(), carl), testBody, w.now)
+	stop := w.run()
+	w.await(Sent, 1)
+	stop()
+	if got := w.hosts["a"].Got(); len(got) != 1 {
+		t.Errorf("the letter arrived %d times", len(got))
+	}
+}
+
+func TestAdminBouncesALetter(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	id := w.box.add(t, w.letter(requiretls.Required(), carl), testBody, w.now.Add(time.Hour))
+	if err := w.r.Bounce(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := w.box.fate(id)
+	w.fate(s, id, []string{"failed", "5.7.1"})
+	if err := w.r.Bounce(t.Context(), id); !errors.Is(err, ErrGone) {
+		t.Errorf("the second time: %v", err)
+	}
+}
+
+// A long queue costs time, not memory: the runner holds what is on its way.
+func TestLongQueueOfDeadDestinationsIsBounded(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	box := &endlessBox{rows: 100_000}
+	w.r.opt.Outbox = box
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for range 50 {
+		w.r.start(ctx, ctx)
+		for len(w.r.flying) > 0 {
+			w.r.landed(landing{id: (<-w.r.done).id, met: metNobody})
+		}
+	}
+	if n := len(w.r.places); n > maxPlaces+w.r.opt.Concurrency {
+		t.Errorf("%d destinations are remembered", n)
+	}
+	if box.opened.Load() != 50*int64(w.r.opt.Concurrency) {
+		t.Errorf("%d letters were opened, want %d", box.opened.Load(), 50*w.r.opt.Concurrency)
+	}
+}
+
+// endlessBox has rows to as many domains, all due, none of which can be opened.
+type endlessBox struct {
+	rows   int
+	opened atomic.Int64
+}
+
+func (b *endlessBox) Due(_ context.Context, now time.Time, limit int, skip func(Row) bool) (rows []Row, next time.Time, err error) {
+	for i := 0; i < b.rows && len(rows) < limit; i++ {
+		if row := (Row{ID: RowID(i), Domain: fmt.Sprintf("d%d.test", i), Due: now}); !skip(row) {
+			rows = append(rows, row)
+		}
+	}
+	return rows, time.Time{}, nil
+}
+
+func (b *endlessBox) Open(context.Context, RowID) (*Letter, error) {
+	b.opened.Add(1)
+	return nil, ErrGone
+}
+func (b *endlessBox) Settle(context.Context, RowID, Settlement) error { return nil }
+func (b *endlessBox) Changed() <-chan struct{}                        { return nil }
+
+func TestPreflightKnowsWhatWasMet(t *testing.T) {
+	w := newWorld(t)
+	w.zone([]string{"secure"})
+	w.host("a", "10", "10")
+	w.start()
+	if err := w.r.Preflight("to.test", requiretls.Required()); err != nil {
+		t.Errorf("before anything is known: %v", err)
+	}
+	w.send([]string{"required"})
+	if err := w.r.Preflight("to.test", requiretls.Required()); !errors.Is(err, reply.NoRequireTLS) {
+		t.Errorf("afterwards: %v, want %v", err, reply.NoRequireTLS)
+	}
+	if err := w.r.Preflight("to.test", requiretls.Usual()); err != nil {
+		t.Errorf("for usual mail: %v", err)
+	}
+	w.now = w.now.Add(knownFor)
+	if err := w.r.Preflight("to.test", requiretls.Required()); err != nil {
+		t.Errorf("after ten minutes: %v", err)
+	}
+}
+
+func TestRouteSaysWhatALetterWouldMeet(t *testing.T) {
+	w := newWorld(t)
+	w.zone([]string{"secure"})
+	w.host("a", "10", "10")
+	w.host("b", "20", "20 requiretls tlsa=right")
+	w.start()
+	way := w.r.Route(t.Context(), "to.test", requiretls.Required())
+	if way.Err != nil || !way.MXSecure || len(way.Hosts) != 2 {
+		t.Fatalf("%+v", way)
+	}
+	if e := way.Hosts[0].Err; !errors.Is(e, reply.NoRequireTLS) || way.Hosts[0].Seen.Judgement != "refused" {
+		t.Errorf("the first host: %v, %+v", e, way.Hosts[0].Seen)
+	}
+	if s := way.Hosts[1].Seen; s.Judgement != "cleared, REQUIRETLS" || s.Proof != "dane" || len(way.Hosts[1].TLSA) != 1 {
+		t.Errorf("the second host: %+v", way.Hosts[1])
+	}
+	for _, words := range []string{"to to.test, demand required", "MX records proven by DNSSEC: yes", "cleared, REQUIRETLS", "it would go"} {
+		if !strings.Contains(way.String(), words) {
+			t.Errorf("no %q in\n%s", words, way)
+		}
+	}
+	if heard := strings.Join(append(w.hosts["a"].Words(), w.hosts["b"].Words()...), " "); strings.Contains(heard, "MAIL") {
+		t.Errorf("a dry run said %s", heard)
+	}
+	if way := w.r.Route(t.Context(), "nowhere.test", requiretls.Required()); !errors.Is(way.Err, noDomain) || !strings.Contains(way.String(), "would not go") {
+		t.Errorf("to nowhere: %v", way)
+	}
+}
+
+func TestEachTryIsOneLineWithTheFacts(t *testing.T) {
+	w := newWorld(t)
+	w.zone([]string{"secure"})
+	w.host("a", "10", "10")
+	w.send([]string{"required"})
+	lines := strings.Split(strings.TrimSpace(w.log.String()), "\n")
+	if len(lines) != 1 {
+		t.Fatalf("%d lines:\n%s", len(lines), w.log)
+	}
+	for _, fact := range []string{"msg=bounced", "demand=required", "host=a.mx.test", "encrypted=yes", "cert_proven=yes", "mx_proven=yes", "offered=no", "judgement=refused", `reply="550 5.7.30`} {
+		if !strings.Contains(lines[0], fact) {
+			t.Errorf("no %s in %s", fact, lines[0])
+		}
+	}
+}

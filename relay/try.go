@@ -1,0 +1,327 @@
+package relay
+
+import (
+	"context"
+	"net/netip"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/reply"
+	"letterlock/internal/requiretls"
+)
+
+// trial is one try of one letter: all hosts of its domain, in order.
+type trial struct {
+	*router
+	letter *Letter
+	level  Level
+	last   bool // there will be no other try
+	want   Freshness
+
+	way    *route
+	result outcome
+}
+
+// outcome is how a try ended. A nil err is a host that has taken the letter.
+type outcome struct {
+	err     *reply.Error
+	host    string     // that said so; empty where none was asked
+	addr    netip.Addr // of that host
+	seen    *Seen      // the facts of the last connection; nil where there was none
+	permit  requiretls.Clearance
+	said    string // the host's own words on success
+	reports bool   // the host was told what to report (RFC 3461 §5.2.1)
+	judged  bool   // the error is our own judgement, not a host's word on the message
+	reached bool   // somebody answered: the domain is not to be left alone
+}
+
+// try offers the letter to each host in turn (RFC 8689 §4.2.1: steps 2 to 5
+// with each host).
+func (r *router) try(ctx context.Context, l *Letter, last bool) outcome {
+	ctx, cancel := context.WithTimeout(ctx, maxTry)
+	defer cancel()
+	t := &trial{router: r, letter: l, last: last}
+	if s := r.opt.Smarthost; s != nil {
+		t.level = s.levelFor(l.To.Domain)
+	}
+	if last {
+		t.want = Fresh
+	}
+	t.run(ctx)
+	if t.finalByPolicy() {
+		t.want = Fresh // RFC 8461 §5: not for good before the newest policy was looked for
+		t.run(ctx)
+	}
+	return t.result
+}
+
+// finalByPolicy says that we would give the letter up for facts that an older
+// policy has a part in.
+func (t *trial) finalByPolicy() bool {
+	e := t.result.err
+	return e != nil && e.Class == reply.Permanent && t.result.judged &&
+		t.way != nil && t.way.sts.Policy != nil && !t.way.sts.Checked && t.want == Cached
+}
+
+func (t *trial) run(ctx context.Context) {
+	t.result = outcome{}
+	way, err := t.find(ctx, t.letter.To.Domain, t.want)
+	if t.way = way; err != nil {
+		t.result = outcome{err: err, judged: true}
+		return
+	}
+	if t.opt.Smarthost == nil {
+		t.tally.fetched(t.letter, way.domain, way.sts)
+	}
+	for _, host := range way.targets {
+		if t.offer(ctx, host) {
+			return
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if t.result.err == nil { // no host had the time to say anything
+		t.result.err = noAnswer.Because(ctx.Err())
+	}
+}
+
+// offer tries the addresses of one host. done says that the fate is sealed.
+func (t *trial) offer(ctx context.Context, host *target) (done bool) {
+	t.resolve(ctx, t.way, host)
+	if host.daneErr != nil {
+		t.tally.failed(t.letter, t.way, host, nil, "dnssec-invalid", host.daneErr)
+	}
+	if host.outside != nil {
+		t.tally.failed(t.letter, t.way, host, nil, "validation-failure", host.outside)
+	}
+	if err := host.usableBy(t.letter.Demand()); err != nil {
+		t.note(outcome{err: err, host: host.host, judged: true})
+		return false
+	}
+	for _, ip := range host.addrs {
+		o, next := t.at(ctx, host, ip)
+		if o.err == nil || next == noNext {
+			t.result = o
+			return true
+		}
+		t.note(o)
+		if next == nextHost || ctx.Err() != nil {
+			return false
+		}
+	}
+	return false
+}
+
+// note keeps the outcome that says most: what may change beats what is for
+// good, since another try may help; of two of a kind the later one.
+func (t *trial) note(o outcome) {
+	old := t.result
+	o.reached = o.reached || old.reached
+	if old.err != nil && old.err.Class == reply.Temporary && o.err.Class == reply.Permanent {
+		t.result.reached = o.reached
+		return
+	}
+	t.result = o
+}
+
+// next is where to go after a no.
+type next uint8
+
+const (
+	nextAddr next = iota
+	nextHost
+	noNext
+)
+
+// at tries one address: connect, gather, judge, send.
+func (t *trial) at(ctx context.Context, host *target, ip netip.Addr) (outcome, next) {
+	o := outcome{host: host.host, addr: ip}
+	s, permit, err := t.cleared(ctx, host, ip)
+	if s != nil {
+		o.seen, o.reached = s.snapshot(permit, err), true
+	}
+	switch {
+	case err != nil && s == nil:
+		o.err = err
+		return o, nextAddr
+	case err != nil:
+		o.err, o.judged = err, true
+		return o, nextHost
+	}
+	o.permit = permit
+	stop := context.AfterFunc(ctx, func() { s.conn.Close() })
+	defer stop()
+	form := mail.FullForm
+	if permit.Redacted() {
+		form = mail.RedactedForm
+	}
+	m, readErr := measure(t.letter, form)
+	if readErr != nil {
+		s.quit()
+		o.err = reply.LocalError.Because(readErr)
+		return o, noNext
+	}
+	c, err := s.transaction(t.letter, m)
+	if err != nil {
+		t.keep(s)
+		o.err, o.judged = err, true
+		return o, nextHost
+	}
+	return t.transfer(s, c, o)
+}
+
+// transfer sends, and reads what the host's answer means: a refusal of the
+// message for good is the end, one for now is asked of the next host.
+func (t *trial) transfer(s *session, c command, o outcome) (outcome, next) {
+	said, after, err := s.send(t.letter, c, o.permit)
+	if err == nil {
+		o.said, o.reports = said, c.reportsLater
+		t.keep(s)
+		return o, noNext
+	}
+	e := refused(err)
+	o.err, o.judged = hostError(err), e == nil
+	switch {
+	case e == nil:
+		s.conn.Close()
+	case e.Code() == 421:
+		s.quit()
+	default:
+		t.keep(s)
+	}
+	if after || e != nil && e.Class == reply.Permanent {
+		return o, noNext // a host that may have the message, or does not want it
+	}
+	return o, nextHost
+}
+
+// keep leaves a connection to the next letter of its kind. One that went
+// without TLS is nobody's: the next letter tries TLS first.
+func (t *trial) keep(s *session) {
+	if s.key == "" {
+		s.quit()
+		return
+	}
+	t.pool.put(s.key, s)
+}
+
+// cleared opens a connection and has it judged. The session comes back also
+// where it was refused, for its facts.
+func (t *trial) cleared(ctx context.Context, host *target, ip netip.Addr) (*session, requiretls.Clearance, *reply.Error) {
+	d := t.letter.Demand()
+	key := host.sessionKey(ip, t.level, d, t.letter.Kind)
+	s := t.pool.take(ctx, key)
+	if s == nil {
+		var err error
+		if s, err = t.open(ctx, t.way, host, ip, withTLS); err != nil {
+			return nil, requiretls.Clearance{}, hostError(err)
+		}
+		t.tally.seen(t.letter, t.way, host, s)
+		s.key = key
+	}
+	s.hop.MXProven = host.mxProven
+	permit, refusal := t.permit(s, host)
+	if refusal != nil {
+		s.leave()
+		return s, permit, refusal
+	}
+	if !s.dead {
+		return s, permit, nil
+	}
+	return t.inClear(ctx, host, ip, s)
+}
+
+// inClear tries once more without TLS, where the facts and the policies let
+// the letter go like that (RFC 7672 §2.2, RFC 8689 §4.2.2).
+func (t *trial) inClear(ctx context.Context, host *target, ip netip.Addr, failed *session) (*session, requiretls.Clearance, *reply.Error) {
+	s, err := t.open(ctx, t.way, host, ip, inClear)
+	if err != nil {
+		return nil, requiretls.Clearance{}, hostError(err)
+	}
+	s.tlsErr = failed.tlsErr
+	permit, refusal := t.permit(s, host)
+	if refusal != nil {
+		s.leave()
+		return s, permit, refusal
+	}
+	return s, permit, nil
+}
+
+// permit asks the judge (RFC 8689 §4.2, §5) and then the published policies.
+func (t *trial) permit(s *session, host *target) (requiretls.Clearance, *reply.Error) {
+	l := t.letter
+	judge := l.Demand().Clear
+	if t.bounces() {
+		judge = l.Demand().ClearBounce
+		s.asBounce(host, t.last)
+	}
+	permit, err := judge(&s.hop)
+	if err != nil {
+		return permit, reply.From(err)
+	}
+	if err := s.allowed(host, t.level, l.Demand()); err != nil {
+		return permit, err
+	}
+	return permit, nil
+}
+
+// bounces says whether the letter is a report that must not be lost for want
+// of REQUIRETLS (RFC 8689 §5). Answers are not: they are skipped instead.
+func (t *trial) bounces() bool { return t.letter.From.IsNull() && len(t.letter.Redacted) > 0 }
+
+// asBounce states the facts as they count for a report about a required
+// message. A smarthost's offer counts for nothing: Postfix takes a tagged
+// message from <> and drops it without a word where it cannot go on, so that
+// one goes redacted. And what could not be found out in days of trying is not
+// there.
+func (s *session) asBounce(host *target, last bool) {
+	if host.smarthost != nil {
+		s.hop.Offered = requiretls.No
+	}
+	if last {
+		for _, f := range []*requiretls.Fact{&s.hop.Encrypted, &s.hop.CertProven, &s.hop.MXProven, &s.hop.Offered} {
+			if *f == requiretls.Unknown {
+				*f = requiretls.No
+			}
+		}
+	}
+}
+
+// leave ends a connection that no letter came over.
+func (s *session) leave() {
+	if !s.dead {
+		s.quit()
+	}
+}
+
+// Seen is what was learnt of a host on a connection, and what it was judged to
+// be.
+type Seen struct {
+	Hop       requiretls.Hop
+	TLS       string // "TLS1.3", or "none"
+	Proof     string // "pin", "dane", "chain", or "": not proven
+	Trouble   string // why there is no TLS, or why it proves nothing
+	Judgement string // "cleared", "cleared, REQUIRETLS", "cleared, redacted", "refused"
+}
+
+// snapshot copies the facts: the connection itself may serve the next letter
+// already.
+func (s *session) snapshot(permit requiretls.Clearance, refusal *reply.Error) *Seen {
+	seen := &Seen{Hop: s.hop, TLS: s.protection(), Proof: s.proof}
+	for _, err := range []error{s.tlsErr, s.proofErr} {
+		if err != nil && seen.Trouble == "" {
+			seen.Trouble = clip(err.Error(), 400)
+		}
+	}
+	switch {
+	case refusal != nil || !permit.For(&s.hop):
+		seen.Judgement = "refused"
+	case permit.Redacted():
+		seen.Judgement = "cleared, redacted"
+	case permit.RequireTLS():
+		seen.Judgement = "cleared, REQUIRETLS"
+	default:
+		seen.Judgement = "cleared"
+	}
+	return seen
+}

@@ -159,7 +159,11 @@ func (l *Log) flush(groups []*group) {
 		}
 		if err := l.write(groups[:n]); err != nil {
 			l.abandon(err)
-			discard(l, groups[:n])
+			// A crash may still find the records whole behind the good offset, until a
+			// successor says where this segment ends: as long, their big files stay.
+			if err := l.makeRoom(groups[0].size); err == nil {
+				discard(l, groups[:n])
+			}
 			answer(groups[:n], fmt.Errorf("%w: %w", ErrUnwritten, err))
 		} else {
 			for _, g := range groups[:n] {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -327,21 +328,25 @@ func TestBigBodyIsRenamedIntoTheLog(t *testing.T) {
 type faulty struct {
 	OS
 	sync, write, allocate atomic.Pointer[error]
+	failSegments          atomic.Pointer[error] // fdatasync of segments alone
 }
 
-func (f *faulty) Create(name string) (File, error) { return f.wrap(f.OS.Create(name)) }
-func (f *faulty) Open(name string) (File, error)   { return f.wrap(f.OS.Open(name)) }
+func (f *faulty) Create(name string) (File, error) { return f.wrap(name)(f.OS.Create(name)) }
+func (f *faulty) Open(name string) (File, error)   { return f.wrap(name)(f.OS.Open(name)) }
 
-func (f *faulty) wrap(file File, err error) (File, error) {
-	if err != nil {
-		return nil, err
+func (f *faulty) wrap(name string) func(File, error) (File, error) {
+	return func(file File, err error) (File, error) {
+		if err != nil {
+			return nil, err
+		}
+		return &faultyFile{file, f, strings.HasSuffix(name, ".seg")}, nil
 	}
-	return &faultyFile{file, f}, nil
 }
 
 type faultyFile struct {
 	File
-	disk *faulty
+	disk    *faulty
+	segment bool
 }
 
 func fault(p *atomic.Pointer[error]) error {
@@ -353,6 +358,9 @@ func fault(p *atomic.Pointer[error]) error {
 
 func (f *faultyFile) Datasync() error {
 	if err := fault(&f.disk.sync); err != nil {
+		return err
+	}
+	if err := fault(&f.disk.failSegments); err != nil && f.segment {
 		return err
 	}
 	return f.File.Datasync()
@@ -405,6 +413,37 @@ func TestFailedFlushGivesTheSegmentUp(t *testing.T) {
 				t.Errorf("%d records after the next open, damage %v: a refused one must not come back", len(got), damage)
 			}
 		})
+	}
+}
+
+// A record whose flush failed may lie whole on the disk, and as long as no
+// successor says where its segment ends, a crash reads it: its body has to be
+// there then.
+func TestRefusedBigRecordIsNeverReadWithoutItsBody(t *testing.T) {
+	disk, dir := &faulty{}, t.TempDir()
+	l, _, _ := openLog(t, dir, Options{Files: disk, SegmentSize: 1 << 20})
+	defer closeLog(t, l)
+	add(t, l, bodyOf(3000, 1))
+	text := bodyOf(BigBody+1000, 2)
+	eio := error(syscall.EIO)
+	disk.failSegments.Store(&eio)
+	if err := l.Append(context.Background(), Letter{record(1, ""), body(text)}); !errors.Is(err, ErrUnwritten) {
+		t.Fatalf("append on a broken disk: %v", err)
+	}
+	crashed := filepath.Join(t.TempDir(), "crashed")
+	if err := os.CopyFS(crashed, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	disk.failSegments.Store(nil)
+	after, got, damage := openLog(t, crashed, Options{})
+	defer closeLog(t, after)
+	if len(damage) != 0 {
+		t.Errorf("damage %v", damage)
+	}
+	for _, r := range got {
+		if n := len(readBack(t, after, r)); n != 3000 && n != len(text) {
+			t.Errorf("a record of %d octets", n)
+		}
 	}
 }
 

@@ -20,11 +20,14 @@
 //	the parameter beats the header                         §4.1      internal/requiretls/demand.go
 //	the tag is kept with the message and with every copy   §4.1      storage/schema.go
 //	the tag is written into the segment with the body      §4.1      storage/segment/record.go
-//	sending a required message: every host fact is proven  §4.2.1    internal/requiretls/hop.go
-//	sending a waived message: TLS is tried, never demanded §4.2.2    internal/requiretls/hop.go
+//	judging a hop for a required message: all facts proven §4.2.1    internal/requiretls/hop.go
+//	QUIT and the next host where a step fails              §4.2.1    relay/try.go
+//	the option is said only where it was offered in TLS    §4.2.1    relay/client.go
+//	sending a waived message: TLS is tried, never demanded §4.2.2    relay/try.go
 //	reading a required message                             §4.4      internal/requiretls/reader.go
 //	withholding in every command that shows content        §4.4      imapd/release.go
 //	a bounce carries the option or is redacted             §5        internal/requiretls/hop.go
+//	a bounce of a required message returns headers at most §5        relay/bounce.go
 //
 // Start reading at [Demand].
 package requiretls

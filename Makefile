@@ -3,9 +3,10 @@
 GO      ?= go
 TIME    ?= 30s
 ROUNDS  ?= 10000
+CUTS    ?= 200
 RACE    := $(shell CGO_ENABLED=1 sh -c 'command -v $$($(GO) env CC)' >/dev/null 2>&1 && echo -race)
 
-.PHONY: run build test check bench fuzz crash peers
+.PHONY: run build test check bench bench-peer power fuzz crash peers
 
 run: build ## start the server: loopback ports, data in ./data
 	./letterlock serve
@@ -22,14 +23,21 @@ check: ## formatting, vet, staticcheck
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-bench: ## every benchmark, five times each, for benchstat
+bench: build ## the whole house beside the disk's ceiling, then every benchmark five times, for benchstat
+	$(GO) run ./internal/bench
 	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./...
+
+bench-peer: build ## the same clients against ./letterlock and a private Dovecot, in turn (as root; installs it)
+	.ci/bench-peer
+
+power: ## cut the power CUTS times (default 200) on ext4 and xfs (as root: FUSE, loop devices)
+	LETTERLOCK_POWER_CUTS=$(CUTS) $(GO) test -count=1 -timeout 0 -v -run PowerCut ./storage/powercut
 
 fuzz: ## every fuzz target for TIME (default 30s)
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
 			echo "== $$target in $$(dirname "$$file")"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(TIME) "$$(dirname "$$file")" </dev/null || exit 1; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(TIME) -fuzzminimizetime 1x "$$(dirname "$$file")" </dev/null || exit 1; \
 		done || exit 1; \
 	done
 

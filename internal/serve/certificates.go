@@ -50,7 +50,10 @@ func (c *Certificates) Reload() error {
 }
 
 // Expires is when the certificate in use ends.
-func (c *Certificates) Expires() time.Time { return c.current.Load().Leaf.NotAfter }
+func (c *Certificates) Expires() time.Time { return c.Leaf().NotAfter }
+
+// Leaf is the certificate in use, for logins bound to it (RFC 5929 §4).
+func (c *Certificates) Leaf() *x509.Certificate { return c.current.Load().Leaf }
 
 // Config is a TLS configuration of the caller's own with the certificate as it
 // is at each handshake: TLS 1.2 at least, and of its suites those with forward

@@ -39,8 +39,8 @@ func (a *Account) Append(ctx context.Context, mailbox string, letters []Letter) 
 	}
 	result := make(chan applied, 1)
 	group[0].Record.Tag = func(r applied) { result <- r }
-	if err := a.store.log.Append(ctx, group...); err != nil {
-		return 0, nil, unavailable(fmt.Errorf("append: %w", err))
+	if err := a.store.append(ctx, group...); err != nil {
+		return 0, nil, fmt.Errorf("append: %w", err)
 	}
 	if err := sh.seen(ctx, a.id); err != nil {
 		return 0, nil, err

@@ -21,8 +21,8 @@ const (
 func recipientItem(r *segment.Record, i int, after segment.Mark) item {
 	return item{
 		records: []*segment.Record{r}, recip: i, after: after,
-		writes: writesPerRecipient + writesPerCopy*len(r.Recipients[i].Copies),
-		bytes:  len(r.Summary) + rowSize + 1024 + blockSize*24*len(r.Recipients[i].Copies)/4,
+		writes: writesPerRecipient + writesPerCopy*len(r.Recipients[i].Copies) + writesOfMore(r.Recipients[i].More),
+		bytes:  len(r.Summary) + rowSize + 1024 + blockSize*24*len(r.Recipients[i].Copies)/4 + 2*len(r.Recipients[i].More),
 	}
 }
 
@@ -40,8 +40,10 @@ func appendItem(group []*segment.Record, after segment.Mark) item {
 
 // apply brings a batch into the index, together with the mark.
 func (sh *shard) apply(batch []item) (results []applied, err error) {
+	sends := false
 	err = sh.store.index.Update(context.Background(), sh.number, func(tx kv.Tx) error {
 		t := newTxn(tx, sh.store.opt.Now())
+		t.shard = sh.number
 		results = make([]applied, len(batch))
 		for i := range batch {
 			if err := t.apply(&batch[i], &results[i]); err != nil {
@@ -50,8 +52,12 @@ func (sh *shard) apply(batch []item) (results []applied, err error) {
 		}
 		t.finish()
 		putMark(tx, batch[len(batch)-1].after)
+		sends = t.sends
 		return nil
 	})
+	if err == nil && sends {
+		poke(sh.store.sends)
+	}
 	return results, err
 }
 
@@ -79,11 +85,20 @@ func (t *txn) apply(it *item, result *applied) error {
 		if err != nil {
 			return err
 		}
-		if len(boxes) == 0 {
+		if len(boxes) == 0 && len(rc.Copies) > 0 {
 			result.err = fmt.Errorf("mailbox %s: %w", rc.Copies[0].Name, ErrNotFound)
 			return nil
 		}
-		if err := t.file(a, c, r, it.recip, boxes, result); err != nil {
+		needed, err := t.more(a, r, it.recip, it.hold)
+		if err != nil {
+			return err
+		}
+		if len(boxes) == 0 && !needed {
+			err = addDeadBytes(t.tx, map[uint64]uint64{r.At.Segment: uint64(shareOf(r))})
+		} else {
+			err = t.file(a, c, r, it.recip, boxes, result)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -157,7 +157,8 @@ func readSealed(dest string) (map[string]bool, error) {
 }
 
 // Restore makes a store in dir, which holds none, out of a backup. FORMAT comes
-// last, so a restore that was cut short is not taken for a store.
+// last, so a restore that was cut short is not taken for a store. What waits in
+// the outbox is held until [Store.RetryOut]: it may have left since the backup.
 func Restore(ctx context.Context, backup, dir string) error {
 	if _, err := os.Stat(filepath.Join(backup, formatName)); err != nil {
 		return fmt.Errorf("%s is not a finished backup: %w", backup, err)
@@ -171,6 +172,9 @@ func Restore(ctx context.Context, backup, dir string) error {
 		if err := copyFolder(ctx, filepath.Join(backup, name), filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("restore to %s: %w", dir, err)
 		}
+	}
+	if err := writeFile(filepath.Join(dir, indexDir, holdName), nil); err != nil {
+		return fmt.Errorf("restore to %s: %w", dir, err)
 	}
 	return copyFile(filepath.Join(backup, formatName), filepath.Join(dir, formatName))
 }

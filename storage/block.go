@@ -156,20 +156,21 @@ func (b *block) find(uid UID) (int, bool) {
 
 // blockAt finds the block that would hold uid: the last whose key is not
 // greater. first is its key's UID.
-func blockAt(r kv.Reader, a AccountID, m MailboxID, uid UID) (first UID, b *block, err error) {
+func blockAt(r kv.Reader, a AccountID, m MailboxID, uid UID, unpack unpacker) (first UID, b *block, err error) {
 	hi := append(blockKey(a, m, uid), 0) // the key itself included
 	for k, v := range r.Range(blocksKey(a, m), hi, kv.Options{Limit: 1, Reverse: kv.Backward}) {
-		b, err = decodeBlock(v)
-		return UID(tailUint32(k)), b, err
+		first = UID(tailUint32(k))
+		b, err = unpack(first, v)
+		return first, b, err
 	}
 	return 0, nil, nil
 }
 
 // pick hands the entries of uids (ascending) to fn, block by block; those that
 // are gone are passed over. first is the block's key.
-func pick(r kv.Reader, a AccountID, m MailboxID, uids []UID, fn func(first UID, b *block, at []int) error) error {
+func pick(r kv.Reader, a AccountID, m MailboxID, uids []UID, unpack unpacker, fn func(first UID, b *block, at []int) error) error {
 	for len(uids) > 0 {
-		first, b, err := blockAt(r, a, m, uids[0])
+		first, b, err := blockAt(r, a, m, uids[0], unpack)
 		if err != nil {
 			return err
 		}

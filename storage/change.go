@@ -25,7 +25,7 @@ var errStepFull = errors.New("step full")
 func (t *txn) edit(b *openBox, uids []UID, fn func(blk *block, at []int) bool) (rest []UID, err error) {
 	t.settleTail(b)
 	steps := 0
-	err = pick(t.tx, b.id.account, b.ID, uids, func(first UID, blk *block, at []int) error {
+	err = pick(t.tx, b.id.account, b.ID, uids, anew, func(first UID, blk *block, at []int) error {
 		if len(at) == 0 {
 			return nil
 		}
@@ -179,7 +179,7 @@ func (a *Account) Expunge(ctx context.Context, id MailboxID, uids []UID) error {
 			for i := range taken {
 				dead.numbers = append(dead.numbers, taken[i].number)
 			}
-			dead.put(t, b, b.bump())
+			dead.put(t.tx, a.id, b.ID, b.bump())
 			return nil
 		})
 		if err != nil {
@@ -211,7 +211,7 @@ func (a *Account) Copy(ctx context.Context, id MailboxID, uids []UID, to string)
 		}
 		var found []entry
 		var need Usage
-		err = pick(t.tx, a.id, id, uids, func(_ UID, blk *block, at []int) error {
+		err = pick(t.tx, a.id, id, uids, anew, func(_ UID, blk *block, at []int) error {
 			for _, i := range at {
 				found = append(found, blk.entries[i])
 				need.Bytes += blk.entries[i].size
@@ -316,15 +316,8 @@ func (b *box) wordsOf(bits Flags) (names []string) {
 func (a *Account) Rows(ctx context.Context, id MailboxID, uids []UID) (rows []Row, err error) {
 	err = a.read(ctx, func(r kv.Reader) error {
 		rows = make([]Row, 0, len(uids))
-		return pick(r, a.id, id, uids, func(_ UID, blk *block, at []int) error {
-			for _, i := range at {
-				e := &blk.entries[i]
-				w, err := mustRow(r, a.id, e.number)
-				if err != nil {
-					return err
-				}
-				rows = append(rows, w.public(e))
-			}
+		return a.each(r, id, uids, func(l *located) error {
+			rows = append(rows, l.row.public(&l.entry))
 			return nil
 		})
 	})

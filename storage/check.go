@@ -204,6 +204,12 @@ func (c *checker) orphans(r kv.Reader) error {
 			}
 		}
 	}
+	for n := range c.store.Account(c.account).sending(r) {
+		c.known[n] = true
+		if _, err := mustRow(r, c.account, n); err != nil {
+			c.say("", 0, "the outbox wants it: %v", err)
+		}
+	}
 	lo = key(c.account, keyRow)
 	for k := range r.Range(lo, kv.After(lo), kv.Options{}) {
 		if n := tailUint64(k); !c.known[n] {

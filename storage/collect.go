@@ -279,7 +279,12 @@ func (s *Store) moveRecord(ctx context.Context, r *segment.Record, alive []int) 
 	for _, i := range alive {
 		rc := r.Recipients[i]
 		rc.Number = r.Number(i)
+		if wanted, err := s.wantedOutside(ctx, AccountID(rc.Account), rc.Number); err != nil {
+			return err
+		} else if !wanted {
+			rc.More = nil // it was done: a repair must not do it again
+		}
 		next.Recipients = append(next.Recipients, rc)
 	}
-	return s.log.Append(ctx, segment.Letter{Record: next, Body: stored})
+	return s.append(ctx, segment.Letter{Record: next, Body: stored})
 }

@@ -18,14 +18,23 @@ var errNotStated = errors.New("the demand of the message is not stated")
 
 // Commit makes one message durable for all its recipients with one record and
 // one flush, shared with whoever else is waiting. errs[i] is the fate of
-// plans[i]; a failed one leaves no trace. sum describes body alone (offsets
-// without any prefix). It returns only when a power cut can no longer lose what
-// it accepted. env.Demand must be stated.
+// plans[i]; a failed one leaves no trace, and plans of one Rcpt (an alias) share
+// theirs. sum describes body alone (offsets without any prefix). It returns only
+// when a power cut can no longer lose what it accepted. env.Demand must be
+// stated.
 //
 // A plan for an account that is not there is [ErrNotFound], one that has no
 // room [ErrOverQuota]; a full disk is [ErrUnavailable] and reply.DiskFull at
 // once. A letter that [Store.Unanswered] knows is not filed a second time.
 func (s *Store) Commit(ctx context.Context, env *mail.Envelope, body mail.Body, sum *mail.Summary, plans []mail.Delivery) (errs []error) {
+	return s.CommitSending(ctx, env, body, sum, plans, nil)
+}
+
+// CommitSending is [Store.Commit] where mail leaves, too: out[i] is what leaves
+// because of plans[i], and becomes rows of the outbox with its copies, or
+// without any: all of it or nothing. Each must demand what the envelope does, or
+// more (RFC 8689 §4.1, §6).
+func (s *Store) CommitSending(ctx context.Context, env *mail.Envelope, body mail.Body, sum *mail.Summary, plans []mail.Delivery, out [][]*mail.Outbound) (errs []error) {
 	errs = make([]error, len(plans))
 	fail := func(err error) []error {
 		for i := range errs {
@@ -44,25 +53,66 @@ func (s *Store) Commit(ctx context.Context, env *mail.Envelope, body mail.Body, 
 	}
 	r := &segment.Record{Kind: segment.Delivered, Envelope: *env, Summary: encodeSummary(sum)}
 	r.Envelope.Received = timeOr(env.Received, s.opt.Now())
+	resolved, octets := make([]*segment.Recipient, len(plans)), 0
 	for i := range plans {
-		if len(plans[i].Copies) == 0 || again(i) {
+		var leaving []*mail.Outbound
+		if i < len(out) {
+			leaving = out[i]
+		}
+		more, err := encodeMore(env.Demand, plans[i].Remember, leaving)
+		if err == nil && (len(plans[i].Copies)+len(more) == 0 || again(i)) {
 			continue // discarded, or taken before
 		}
-		rc, err := s.resolve(ctx, &plans[i], body.Size())
+		if octets += len(more); octets > maxMoreOfRecord && err == nil {
+			err = fmt.Errorf("%d octets beside the message: %w", octets, ErrLimit)
+		}
+		var rc segment.Recipient
+		if err == nil {
+			rc, err = s.resolve(ctx, &plans[i], body.Size())
+		}
 		if err != nil {
 			errs[i] = fmt.Errorf("commit: %w", err)
 			continue
 		}
-		rc.Date = r.Envelope.Received
-		r.Recipients = append(r.Recipients, rc)
+		rc.Date, rc.More = r.Envelope.Received, more
+		resolved[i] = &rc
+	}
+	shareFates(plans, errs)
+	for i, rc := range resolved {
+		if rc != nil && errs[i] == nil {
+			r.Recipients = append(r.Recipients, *rc)
+		}
 	}
 	if len(r.Recipients) == 0 {
 		return errs
 	}
-	if err := s.log.Append(ctx, segment.Letter{Record: r, Body: body}); err != nil {
-		return fail(unavailable(err))
+	if err := s.append(ctx, segment.Letter{Record: r, Body: body}); err != nil {
+		return fail(err)
 	}
 	return errs
+}
+
+// shareFates fails all plans of a recipient where one of them fails: it has one
+// answer, and whoever hears no offers the message again to all of them.
+func shareFates(plans []mail.Delivery, errs []error) {
+	failed := make(map[mail.Address]error)
+	for i := range plans {
+		if errs[i] != nil && !plans[i].Rcpt.IsNull() {
+			failed[plans[i].Rcpt] = errs[i]
+		}
+	}
+	for i := range plans {
+		if err := failed[plans[i].Rcpt]; err != nil && errs[i] == nil {
+			errs[i] = err
+		}
+	}
+}
+
+// append writes letters to the log: all or none, durably.
+func (s *Store) append(ctx context.Context, letters ...segment.Letter) error {
+	err := s.log.Append(ctx, letters...)
+	s.trouble.log(err)
+	return unavailable(err)
 }
 
 // resolve turns a plan into what the record says of its recipient.

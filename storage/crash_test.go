@@ -35,12 +35,20 @@ type crashModel struct {
 	rnd   *rand.Rand
 	seed  uint64
 	boxes [2]map[string]*plainBox
+
+	leaving []crashLeaving
+	scripts [2]map[string]string
+	active  [2]string
 }
+
+// crashLeaving is a row of the outbox: its domain says which.
+type crashLeaving struct{ domain, text string }
 
 func newCrashModel(seed uint64) *crashModel {
 	m := &crashModel{rnd: rand.New(rand.NewPCG(seed, 7)), seed: seed}
 	for i := range m.boxes {
 		m.boxes[i] = make(map[string]*plainBox)
+		m.scripts[i] = make(map[string]string)
 		for _, name := range crashBoxes {
 			m.boxes[i][name] = &plainBox{uidnext: 1}
 		}
@@ -90,7 +98,7 @@ func (m *crashModel) next(n int) crashOp {
 		}
 		return box.ID
 	}
-	switch m.rnd.IntN(10) {
+	switch m.rnd.IntN(14) {
 	case 0:
 		return crashOp{
 			func() { _, source.messages = source.split(some) },
@@ -138,6 +146,14 @@ func (m *crashModel) next(n int) crashOp {
 			}}
 	case 4:
 		return m.appendOp(n, who, to)
+	case 5, 6:
+		return m.sendOp(n, who, to)
+	case 7:
+		if len(m.leaving) > 0 {
+			return m.settleOp()
+		}
+	case 8:
+		return m.scriptOp(n, who)
 	}
 	return m.deliverOp(n, to)
 }
@@ -157,6 +173,64 @@ func (m *crashModel) appendOp(n, who int, to string) crashOp {
 			}
 			_, _, err := a[who].Append(ctx, to, letters)
 			return err
+		}}
+}
+
+// sendOp is a delivery of which something leaves, with a copy or without.
+func (m *crashModel) sendOp(n, who int, to string) crashOp {
+	text, filed := m.crashText(2*n), m.rnd.IntN(2) == 0
+	domain := fmt.Sprintf("s%d-%d.test", m.seed, n)
+	return crashOp{
+		func() {
+			m.leaving = append(m.leaving, crashLeaving{domain, text})
+			if filed {
+				m.boxes[who][to].add(plainMessage{text: text, demand: requiretls.Required()})
+			}
+		},
+		func(ctx context.Context, s *Store, a [2]*Account) error {
+			env := &mail.Envelope{ID: domain, From: elsewhere("sender"), Demand: requiretls.Required()}
+			plan := mail.Delivery{Account: uint64(a[who].id)}
+			if filed {
+				plan.Copies = []mail.Copy{{Mailbox: to}}
+			}
+			out := env.Redirect(mail.Redirect{To: mail.Address{Local: "x", Domain: domain}})
+			return s.CommitSending(ctx, env, newBody(text), crashSummary(text), []mail.Delivery{plan}, [][]*mail.Outbound{{out}})[0]
+		}}
+}
+
+// settleOp ends the oldest row.
+func (m *crashModel) settleOp() crashOp {
+	domain := m.leaving[0].domain
+	return crashOp{
+		func() { m.leaving = m.leaving[1:] },
+		func(ctx context.Context, s *Store, a [2]*Account) error {
+			for i := range a {
+				if _, err := a[i].Usage(ctx); err != nil { // waits for the index
+					return err
+				}
+			}
+			rows, _, err := s.DueOut(ctx, far, 1, func(r OutRow) bool { return r.Domain != domain })
+			if err != nil || len(rows) != 1 {
+				return fmt.Errorf("%s is not due: %v, %v", domain, rows, err)
+			}
+			return s.SettleOut(ctx, rows[0].ID, OutSettlement{End: Ended})
+		}}
+}
+
+// scriptOp puts a script, or makes another one active.
+func (m *crashModel) scriptOp(n, who int) crashOp {
+	name := []string{"one", "two"}[m.rnd.IntN(2)]
+	if _, there := m.scripts[who][name]; there && m.rnd.IntN(2) == 0 {
+		return crashOp{
+			func() { m.active[who] = name },
+			func(ctx context.Context, _ *Store, a [2]*Account) error { return a[who].ActivateScript(ctx, name) },
+		}
+	}
+	text := strings.Repeat(fmt.Sprintf("# %d\n", n), 1+m.rnd.IntN(30000))
+	return crashOp{
+		func() { m.scripts[who][name] = text },
+		func(ctx context.Context, _ *Store, a [2]*Account) error {
+			return a[who].PutScript(ctx, name, []byte(text), nil)
 		}}
 }
 
@@ -350,8 +424,14 @@ func (tr *crashTrace) check(t *testing.T, s *Store) {
 // compare says how the store differs from the model.
 func (tr *crashTrace) compare(t *testing.T, s *Store, m *crashModel) string {
 	t.Helper()
+	if diff := compareLeaving(t, s, m); diff != "" {
+		return diff
+	}
 	for i, id := range tr.accounts {
 		a := s.Account(id)
+		if diff := compareScripts(t, a, m.scripts[i], m.active[i]); diff != "" {
+			return fmt.Sprintf("account %d: %s", id, diff)
+		}
 		var total Usage
 		boxes, err := a.Mailboxes(context.Background())
 		if err != nil {
@@ -367,6 +447,47 @@ func (tr *crashTrace) compare(t *testing.T, s *Store, m *crashModel) string {
 		}
 		if u, err := a.Usage(context.Background()); err != nil || u != total {
 			return fmt.Sprintf("account %d: usage %+v, %v, a recount says %+v", id, u, err, total)
+		}
+	}
+	return ""
+}
+
+// compareLeaving looks for the worker's rows, whose octets must be there too.
+func compareLeaving(t *testing.T, s *Store, m *crashModel) string {
+	t.Helper()
+	found := make(map[string]bool)
+	rows, _, err := s.DueOut(context.Background(), far, 1<<20, func(r OutRow) bool { return !strings.HasPrefix(r.Domain, fmt.Sprintf("s%d-", m.seed)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range rows {
+		l, err := s.OpenOut(context.Background(), row.ID)
+		if err != nil {
+			return fmt.Sprintf("row of %s: %v", row.Domain, err)
+		}
+		text, err := io.ReadAll(io.NewSectionReader(l.Body, 0, l.Body.Size()))
+		l.Close()
+		if err != nil || found[row.Domain] || !l.Outbound.Demand().IsRequired() || !slices.Contains(m.leaving, crashLeaving{row.Domain, string(text)}) {
+			return fmt.Sprintf("row of %s is there twice, %v, or as another: %v, %d octets, %v", row.Domain, found[row.Domain], l.Outbound.Demand(), len(text), err)
+		}
+		found[row.Domain] = true
+	}
+	if len(found) != len(m.leaving) {
+		return fmt.Sprintf("%d letters leave, want %d", len(found), len(m.leaving))
+	}
+	return ""
+}
+
+func compareScripts(t *testing.T, a *Account, want map[string]string, active string) string {
+	t.Helper()
+	list, err := a.Scripts(context.Background())
+	if err != nil || len(list) != len(want) {
+		return fmt.Sprintf("scripts %+v, %v, want %d", list, err, len(want))
+	}
+	for _, s := range list {
+		_, text, err := a.Script(context.Background(), s.Name, nil)
+		if err != nil || string(text) != want[s.Name] || s.Active != (s.Name == active) {
+			return fmt.Sprintf("script %+v with %d octets, %v, want %d; %q is active", s, len(text), err, len(want[s.Name]), active)
 		}
 	}
 	return ""

@@ -16,7 +16,12 @@
 //
 // It does not know how to parse a message: it is handed a summary. Nobody
 // reads a stored body except through [Account.Message], which needs the
-// [requiretls.Release] made for its demand.
+// [requiretls.Release] made for its demand, and through [Store.OpenOut], which
+// hands it to the relay together with that demand.
+//
+// What leaves ([Store.CommitSending]) and what is remembered of a delivery
+// stand in its record and come into the index with its copies: more.go and
+// outbox.go. Sieve scripts are kept in script.go.
 //
 // RFC 9051 (mailboxes, UIDs), 7162 (modseq, vanished), 8474 (object ids), 8514
 // (save date), 4315 (UIDPLUS), 6851 (MOVE). Start reading at [Open], then

@@ -47,7 +47,7 @@ func (a *Account) change(ctx context.Context, fn func(*txn, *account) error) err
 	if err := sh.seen(ctx, a.id); err != nil {
 		return err
 	}
-	return unavailable(a.store.index.Update(ctx, sh.number, func(tx kv.Tx) error {
+	return a.store.update(ctx, sh, func(tx kv.Tx) error {
 		t := newTxn(tx, a.store.opt.Now())
 		c, err := t.account(a.id)
 		if err != nil {
@@ -58,7 +58,7 @@ func (a *Account) change(ctx context.Context, fn func(*txn, *account) error) err
 		}
 		t.finish()
 		return nil
-	}))
+	})
 }
 
 // read runs fn on a snapshot that shows whatever was acknowledged before.
@@ -153,29 +153,41 @@ func (a *Account) Subscriptions(ctx context.Context) (names []string, err error)
 	if _, err := a.Mailbox(ctx, inbox); err != nil { // the default folders are subscribed
 		return nil, err
 	}
-	lo := key(a.id, keySubscribe)
 	err = a.read(ctx, func(r kv.Reader) error {
-		for k, v := range r.Range(lo, kv.After(lo), kv.Options{}) {
-			name, err := open(v)
-			if err != nil {
-				return fmt.Errorf("key %x: %w", k, err)
-			}
-			names = append(names, string(name))
-		}
-		return nil
+		names, err = subscriptions(r, a.id)
+		return err
 	})
 	slices.Sort(names)
 	return names, err
 }
 
+func subscriptions(r kv.Reader, a AccountID) (names []string, err error) {
+	lo := key(a, keySubscribe)
+	for k, v := range r.Range(lo, kv.After(lo), kv.Options{}) {
+		name, err := open(v)
+		if err != nil {
+			return nil, fmt.Errorf("key %x: %w", k, err)
+		}
+		names = append(names, string(name))
+	}
+	return names, nil
+}
+
 // Subscribe adds a name to the subscriptions; no mailbox need have it
-// (RFC 9051 §6.3.7).
+// (RFC 9051 §6.3.7). There can be twice as many as mailboxes: [ErrLimit].
 func (a *Account) Subscribe(ctx context.Context, name string) error {
 	name, err := cleanName(name)
 	if err != nil {
 		return err
 	}
 	return a.change(ctx, func(t *txn, _ *account) error {
+		names, err := subscriptions(t.tx, a.id)
+		if err != nil {
+			return err
+		}
+		if len(names) >= 2*maxMailboxes && !slices.Contains(names, name) {
+			return fmt.Errorf("more than %d subscriptions: %w", 2*maxMailboxes, ErrLimit)
+		}
 		t.subscribe(a.id, name)
 		return nil
 	})
@@ -254,6 +266,13 @@ func (t *txn) countBoxes(a AccountID) (n int) {
 // Delete removes a mailbox and its messages. Children stay: the name then lists
 // as \NonExistent (RFC 9051 §6.3.5). INBOX cannot go: [ErrBadName].
 func (a *Account) Delete(ctx context.Context, name string) error {
+	return a.DeleteUnless(ctx, name, func(Mailbox) error { return nil })
+}
+
+// DeleteUnless is [Account.Delete] for those who may object: refuse is shown
+// the mailbox as it is when it would go, within the transaction, and what it
+// answers is the answer; the mailbox stays. It may be called more than once.
+func (a *Account) DeleteUnless(ctx context.Context, name string, refuse func(Mailbox) error) error {
 	name, err := cleanName(name)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
@@ -268,6 +287,9 @@ func (a *Account) Delete(ctx context.Context, name string) error {
 		}
 		if b == nil {
 			return a.absent(t, name)
+		}
+		if err := refuse(b.public(t.tx, a.id)); err != nil {
+			return err
 		}
 		return t.drop(c, b)
 	})
@@ -299,7 +321,7 @@ func (t *txn) drop(c *account, b *openBox) error {
 		}
 		p.column(3, func(_ int, n uint64) { dead.numbers = append(dead.numbers, n) })
 	}
-	dead.put(t, b, b.bump())
+	dead.put(t.tx, b.id.account, b.ID, b.bump())
 	c.bytes -= b.Size
 	c.messages -= uint64(b.Messages)
 	t.tx.DeleteRange(lo, kv.After(lo))

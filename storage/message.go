@@ -48,22 +48,20 @@ func (l *located) demand() requiretls.Demand {
 func mustRow(r kv.Reader, a AccountID, number uint64) (*row, error) {
 	w, err := getRow(r, a, number)
 	if w == nil && err == nil {
-		err = fmt.Errorf("account %d: the row of message %d is missing: %w", a, number, segment.ErrDamaged)
+		err = missingRow(a, number)
 	}
 	return w, err
+}
+
+func missingRow(a AccountID, number uint64) error {
+	return fmt.Errorf("account %d: the row of message %d is missing: %w", a, number, segment.ErrDamaged)
 }
 
 // locate finds a message by UID: [ErrNotFound].
 func (a *Account) locate(r kv.Reader, id MailboxID, uid UID) (l located, err error) {
 	found := false
-	err = pick(r, a.id, id, []UID{uid}, func(_ UID, blk *block, at []int) error {
-		for _, i := range at {
-			w, err := mustRow(r, a.id, blk.entries[i].number)
-			if err != nil {
-				return err
-			}
-			l, found = located{blk.entries[i], *w}, true
-		}
+	err = a.each(r, id, []UID{uid}, func(it *located) error {
+		l, found = *it, true
 		return nil
 	})
 	if err == nil && !found {
@@ -84,25 +82,18 @@ func (a *Account) Summary(ctx context.Context, id MailboxID, uid UID, rel requir
 		if !rel.Covers(l.demand()) {
 			return requiretls.ErrWithheld
 		}
-		v, err := get(r, summaryKey(a.id, l.entry.number))
-		if v == nil || err != nil {
-			return nil // the record has it too
-		}
-		sum, err = decodeSummary(v)
-		return err
+		sum, _ = cachedSummary(r, a.id, &l)
+		return nil
 	})
-	if err == nil && sum == nil {
-		sum, err = a.storedSummary(ctx, id, uid, rel)
+	if err == nil && sum == nil { // the record has it too
+		return a.storedSummary(ctx, id, uid, rel)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return sum.Shift(int64(l.row.prefixLen)), nil
+	return sum, err
 }
 
 // storedSummary reads the summary from the segment.
 func (a *Account) storedSummary(ctx context.Context, id MailboxID, uid UID, rel requiretls.Release) (*mail.Summary, error) {
-	_, stored, err := a.openStored(ctx, id, uid, rel)
+	l, stored, err := a.openStored(ctx, id, uid, rel)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +102,11 @@ func (a *Account) storedSummary(ctx context.Context, id MailboxID, uid UID, rel 
 	if err != nil {
 		return nil, err
 	}
-	return decodeSummary(r.Summary)
+	sum, err := decodeSummary(r.Summary)
+	if err != nil {
+		return nil, fmt.Errorf("mailbox %d, UID %d: %w", id, uid, err)
+	}
+	return sum.Shift(int64(l.row.prefixLen)), nil
 }
 
 // Message opens the octets of one message, prefix and body. It is the one

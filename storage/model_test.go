@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -22,7 +23,7 @@ func strictly(e kv.Engine) kv.Engine {
 	return kv.Strict(e, func(key []byte) int {
 		if keyAccountOf(key) == systemAccount {
 			switch key[8] {
-			case keyMark, keyDeadBytes, keyReap:
+			case keyMark, keyDeadBytes, keyReap, keyOut, keyOutText, keyDue, keyNextOut:
 				return -1
 			}
 		}
@@ -66,6 +67,11 @@ type machine struct {
 	person Person
 	model  plain
 	n      int // letters made
+
+	scripts  map[string]string
+	active   string
+	leaving  map[string]bool // as outbox shows it
+	memories map[byte]bool
 }
 
 func (m *machine) open(t *rapid.T) {
@@ -140,6 +146,153 @@ func (m *machine) Deliver(t *rapid.T) {
 		t.Fatal(errs[0])
 	}
 	box.add(plainMessage{text: string(plans[0].Prefix) + text, demand: d, flags: flags})
+}
+
+// Send is a delivery of which something leaves, with a copy or without.
+func (m *machine) Send(t *rapid.T) {
+	name, box := m.pickBox(t, "into")
+	d, filed := m.demand(t), rapid.Bool().Draw(t, "filed")
+	b, sum, text := m.letter()
+	env := &mail.Envelope{ID: "x", From: elsewhere("sender"), Demand: d}
+	to := fmt.Sprint("to", m.n)
+	o := env.Redirect(mail.Redirect{To: elsewhere(to), Prefix: []byte("X: y\r\n")})
+	if rapid.Bool().Draw(t, "raised") {
+		o.Raise()
+	}
+	plans := plansFor(name, m.person.ID)
+	plans[0].Remember = []mail.Memory{{Key: [32]byte{byte(m.n)}, Until: far}}
+	if !filed {
+		plans[0].Copies = nil
+	}
+	if errs := m.store.CommitSending(context.Background(), env, b, sum, plans, [][]*mail.Outbound{{o}}); errs[0] != nil {
+		t.Fatal(errs[0])
+	}
+	m.memories[byte(m.n)] = true
+	m.leaving[fmt.Sprintf("%s %s X: y\r\n%s", to, o.Demand(), text)] = true
+	if filed {
+		box.add(plainMessage{text: string(plans[0].Prefix) + text, demand: d})
+	}
+}
+
+// Settle ends a row.
+func (m *machine) Settle(t *rapid.T) {
+	rows := m.due(t)
+	if len(rows) == 0 {
+		return
+	}
+	row := rapid.SampledFrom(rows).Draw(t, "row")
+	what := m.leaves(t, row.ID)
+	if err := m.store.SettleOut(context.Background(), row.ID, OutSettlement{End: Ended}); err != nil {
+		t.Fatal(err)
+	}
+	if !m.leaving[what] {
+		t.Fatalf("%q left and is not in the model", what)
+	}
+	delete(m.leaving, what)
+}
+
+func (m *machine) due(t *rapid.T) []OutRow {
+	for _, sh := range m.store.shards {
+		if err := sh.drain(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, _, err := m.store.DueOut(context.Background(), far, 1<<20, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+func (m *machine) leaves(t *rapid.T, id OutID) string {
+	l, err := m.store.OpenOut(context.Background(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	r, _ := l.Reader(l.Body, mail.FullForm)
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%s %s %s", l.To.Local, l.Outbound.Demand(), text)
+}
+
+// Script changes a script in one of four ways.
+func (m *machine) Script(t *rapid.T) {
+	ctx, a := context.Background(), m.account()
+	names := rapid.SampledFrom([]string{"one", "two", "three"})
+	name, other := names.Draw(t, "name"), names.Draw(t, "other")
+	_, there := m.scripts[name]
+	_, taken := m.scripts[other]
+	want := error(nil)
+	if !there {
+		want = ErrNotFound
+	}
+	var err error
+	switch rapid.SampledFrom([]string{"put", "activate", "delete", "rename", "none"}).Draw(t, "how") {
+	case "put":
+		m.n++
+		text := strings.Repeat(fmt.Sprint(m.n, "\n"), 1+m.n%3*15000)
+		err, want = a.PutScript(ctx, name, []byte(text), nil), nil
+		m.scripts[name] = text
+	case "activate":
+		if err = a.ActivateScript(ctx, name); there {
+			m.active = name
+		}
+	case "delete":
+		if err = a.DeleteScript(ctx, name); there && name == m.active {
+			want = ErrActive
+		} else {
+			delete(m.scripts, name)
+		}
+	case "rename":
+		err = a.RenameScript(ctx, name, other)
+		switch {
+		case !there || name == other:
+		case taken:
+			want = ErrExists
+		default:
+			m.scripts[other] = m.scripts[name]
+			delete(m.scripts, name)
+			if m.active == name {
+				m.active = other
+			}
+		}
+	case "none":
+		err, want, m.active = a.ActivateScript(ctx, ""), nil, ""
+	}
+	if !errors.Is(err, want) {
+		t.Fatalf("script %s: %v, want %v", name, err, want)
+	}
+}
+
+func (m *machine) checkRest(t *rapid.T) {
+	ctx, a := context.Background(), m.account()
+	list, err := a.Scripts(ctx)
+	if err != nil || len(list) != len(m.scripts) {
+		t.Fatalf("scripts %+v, %v, want %d", list, err, len(m.scripts))
+	}
+	for _, s := range list {
+		_, text, err := a.Script(ctx, s.Name, nil)
+		if want, there := m.scripts[s.Name]; err != nil || !there || string(text) != want || s.Active != (s.Name == m.active) {
+			t.Fatalf("script %+v with %d octets, %v; %q is active", s, len(text), err, m.active)
+		}
+	}
+	rows := m.due(t)
+	for _, row := range rows {
+		if what := m.leaves(t, row.ID); !m.leaving[what] {
+			t.Fatalf("%q leaves and is not in the model", what)
+		}
+	}
+	if len(rows) != len(m.leaving) {
+		t.Fatalf("%d rows, want %d", len(rows), len(m.leaving))
+	}
+	for n := range m.memories {
+		if _, ok, err := a.Remembered(ctx, [32]byte{n}); !ok || err != nil {
+			t.Fatalf("memory %d: %v, %v", n, ok, err)
+		}
+	}
 }
 
 func (m *machine) Append(t *rapid.T) {
@@ -287,7 +440,7 @@ func (m *machine) Reopen(t *rapid.T) {
 }
 
 func (m *machine) Reap(t *rapid.T) {
-	if err := m.store.reap(context.Background()); err != nil {
+	if err := errors.Join(m.store.reap(context.Background()), m.store.collect(context.Background(), 1, 1<<30)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -310,6 +463,7 @@ func (m *machine) Check(t *rapid.T) {
 	if !slices.Equal(names, m.model.names()) {
 		t.Fatalf("mailboxes %q, want %q", names, m.model.names())
 	}
+	m.checkRest(t)
 	if u, err := a.Usage(ctx); err != nil || u != total {
 		t.Fatalf("usage %+v, %v, the mailboxes hold %+v", u, err, total)
 	}
@@ -387,7 +541,10 @@ func TestRandomOperationsAgainstAPlainModel(t *testing.T) {
 		}
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		m := &machine{dir: t.TempDir(), model: plain{make(map[string]*plainBox)}}
+		m := &machine{
+			dir: t.TempDir(), model: plain{make(map[string]*plainBox)},
+			scripts: make(map[string]string), leaving: make(map[string]bool), memories: make(map[byte]bool),
+		}
 		m.open(rt)
 		defer func() {
 			if err := m.store.Close(); err != nil {
@@ -402,7 +559,7 @@ func TestRandomOperationsAgainstAPlainModel(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"deliver": m.Deliver, "append": m.Append, "store": m.Store, "expunge": m.Expunge, "copy": m.Copy,
 			"move": m.Move, "create": m.Create, "delete": m.Delete, "rename": m.Rename, "reopen": m.Reopen,
-			"reap": m.Reap, "": m.Check,
+			"reap": m.Reap, "send": m.Send, "settle": m.Settle, "script": m.Script, "": m.Check,
 		})
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"sync"
 	"time"
 
 	"letterlock/internal/mail"
@@ -19,7 +20,18 @@ type Person struct {
 	Address     mail.Address // its login, folded as the admin configured
 	Credentials []byte       // opaque to the vault (internal/auth writes and reads it); empty: no login
 	Created     time.Time
-	Release     requiretls.Policy // the account's own policy: may only tighten
+	Release     requiretls.Policy // the account's own policy: may only tighten; see [Person.Policy]
+	HasRelease  bool              // false: the account has none of its own
+}
+
+// Policy is the server's policy for readers, tightened by the account's own
+// where it has one: an account can ask for TLS on a server that is content with
+// a local connection.
+func (p *Person) Policy(server requiretls.Policy) requiretls.Policy {
+	if !p.HasRelease {
+		return server
+	}
+	return server.Tighten(p.Release)
 }
 
 func addressKey(letter byte, a mail.Address) []byte {
@@ -37,13 +49,17 @@ func readAddress(f *segment.Fields) mail.Address {
 func (p *Person) encode() []byte {
 	b := segment.AppendUint(newValue(), uint64(p.ID))
 	b = segment.AppendString(appendAddress(b, p.Address), p.Credentials)
-	return seal(append(segment.AppendTime(b, p.Created), byte(p.Release)))
+	return seal(append(segment.AppendTime(b, p.Created), byte(p.Release), flagByte(p.HasRelease)))
 }
 
 func readPerson(f *segment.Fields) (Person, error) {
 	p := Person{ID: AccountID(f.Uint()), Address: readAddress(f)}
 	p.Credentials = append([]byte(nil), f.Bytes()...)
 	p.Created, p.Release = f.Time(), requiretls.Policy(f.Byte())
+	p.HasRelease = p.Release != 0
+	if f.Left() > 0 { // older values end here
+		p.HasRelease = f.Byte() != 0
+	}
 	return p, f.Err()
 }
 
@@ -60,7 +76,14 @@ func getPerson(r kv.Reader, addr mail.Address) (Person, error) {
 
 // system reads and writes what belongs to no account.
 func (s *Store) system(ctx context.Context, fn func(kv.Tx) error) error {
-	return unavailable(s.index.Update(ctx, s.shardOf(systemAccount).number, fn))
+	return s.update(ctx, s.shardOf(systemAccount), fn)
+}
+
+// update runs fn as one durable change of a shard.
+func (s *Store) update(ctx context.Context, sh *shard, fn func(kv.Tx) error) error {
+	err := s.index.Update(ctx, sh.number, fn)
+	s.trouble.index(sh, err)
+	return unavailable(err)
 }
 
 func (s *Store) readSystem(ctx context.Context, fn func(kv.Reader) error) error {
@@ -134,6 +157,65 @@ func (s *Store) Person(ctx context.Context, addr mail.Address) (p Person, err er
 	return p, err
 }
 
+// PersonByID finds whom an account belongs to: [ErrNotFound].
+func (s *Store) PersonByID(ctx context.Context, id AccountID) (Person, error) {
+	var c *account
+	err := s.index.View(ctx, s.shardOf(id).number, func(r kv.Reader) (err error) {
+		c, err = getAccount(r, id)
+		return err
+	})
+	if err == nil && (c == nil || c.removed) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Person{}, fmt.Errorf("account %d: %w", id, err)
+	}
+	if p, err := s.Person(ctx, c.address); err == nil && p.ID == id {
+		return p, nil
+	}
+	for p, err := range s.People(ctx) { // its record knows another name: it was repaired
+		if err != nil || p.ID == id {
+			return p, err
+		}
+	}
+	return Person{}, fmt.Errorf("account %d: %w", id, ErrNotFound)
+}
+
+// eldest is the last answer of [Store.Eldest].
+type eldest struct {
+	mu     sync.Mutex // guards person
+	person Person
+}
+
+// Eldest is the person whose account was made first: [ErrNotFound] where there
+// is nobody. Only the first call, and one after a removal, looks at them all.
+func (s *Store) Eldest(ctx context.Context) (Person, error) {
+	s.eldest.mu.Lock()
+	known := s.eldest.person
+	s.eldest.mu.Unlock()
+	if known.ID != 0 {
+		if p, err := s.Person(ctx, known.Address); err == nil && p.ID == known.ID || err != nil && !isNotFound(err) {
+			return p, err
+		}
+	}
+	var first Person
+	for p, err := range s.People(ctx) {
+		if err != nil {
+			return Person{}, err
+		}
+		if first.ID == 0 || p.ID < first.ID {
+			first = p
+		}
+	}
+	if first.ID == 0 {
+		return Person{}, fmt.Errorf("no account: %w", ErrNotFound)
+	}
+	s.eldest.mu.Lock()
+	s.eldest.person = first
+	s.eldest.mu.Unlock()
+	return first, nil
+}
+
 // People walks all accounts by address.
 func (s *Store) People(ctx context.Context) iter.Seq2[Person, error] {
 	return walkSystem(ctx, s, keyPerson, readPerson)
@@ -185,9 +267,14 @@ func (s *Store) SetCredentials(ctx context.Context, addr mail.Address, credentia
 	return s.changePerson(ctx, addr, func(p *Person) { p.Credentials = credentials })
 }
 
-// SetRelease replaces an account's own policy: [ErrNotFound].
+// SetRelease gives an account a policy of its own: [ErrNotFound].
 func (s *Store) SetRelease(ctx context.Context, addr mail.Address, policy requiretls.Policy) error {
-	return s.changePerson(ctx, addr, func(p *Person) { p.Release = policy })
+	return s.changePerson(ctx, addr, func(p *Person) { p.Release, p.HasRelease = policy, true })
+}
+
+// ClearRelease takes an account's own policy away: [ErrNotFound].
+func (s *Store) ClearRelease(ctx context.Context, addr mail.Address) error {
+	return s.changePerson(ctx, addr, func(p *Person) { p.Release, p.HasRelease = 0, false })
 }
 
 func (s *Store) changePerson(ctx context.Context, addr mail.Address, change func(*Person)) error {
@@ -231,15 +318,15 @@ func (s *Store) remove(ctx context.Context, a AccountID) error {
 	if err := sh.seen(ctx, a); err != nil {
 		return err
 	}
-	err := unavailable(s.index.Update(ctx, sh.number, func(tx kv.Tx) error {
+	err := s.update(ctx, sh, func(tx kv.Tx) error {
 		tx.Put(accountKey(a), (&account{removed: true}).encode())
 		return nil
-	}))
+	})
 	for more := err == nil; more && err == nil; {
-		err = unavailable(s.index.Update(ctx, sh.number, func(tx kv.Tx) error {
+		err = s.update(ctx, sh, func(tx kv.Tx) error {
 			more = false
 			return removeSome(tx, a, &more)
-		}))
+		})
 	}
 	if err != nil {
 		return err
@@ -253,8 +340,15 @@ func (s *Store) remove(ctx context.Context, a AccountID) error {
 func removeSome(tx kv.Tx, a AccountID, more *bool) error {
 	var keys [][]byte
 	dead := make(map[uint64]uint64)
-	for k, v := range tx.Range(accountPrefix(a), kv.After(accountPrefix(a)), kv.Options{Limit: removeStep + 1}) {
-		if k[8] == keyAccount {
+	leaving := make(map[uint64]bool) // what is on its way out goes when it is out
+	for n := range (&Account{id: a}).sending(tx) {
+		leaving[n] = true
+	}
+	for k, v := range tx.Range(accountPrefix(a), kv.After(accountPrefix(a)), kv.Options{}) {
+		if len(keys) == removeStep {
+			break
+		}
+		if k[8] == keyAccount || k[8] == keySending || k[8] == keyRow && leaving[tailUint64(k)] {
 			continue
 		}
 		if k[8] == keyRow {
@@ -267,7 +361,7 @@ func removeSome(tx kv.Tx, a AccountID, more *bool) error {
 	for _, k := range keys {
 		tx.Delete(k)
 	}
-	*more = len(keys) >= removeStep
+	*more = len(keys) == removeStep
 	return addDeadBytes(tx, dead)
 }
 

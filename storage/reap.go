@@ -24,8 +24,9 @@ type deadList struct{ numbers []uint64 }
 // deadPerPart keeps a value under its bound: a number takes at most ten octets.
 const deadPerPart = 5000
 
-// put writes the list beside the change that made it.
-func (d *deadList) put(t *txn, b *openBox, at ModSeq) {
+// put writes the list beside the change that made it: what left mailbox m at a
+// modseq, or what a row of the outbox wanted, which is mailbox 0.
+func (d *deadList) put(tx kv.Tx, a AccountID, m MailboxID, at ModSeq) {
 	if len(d.numbers) == 0 {
 		return
 	}
@@ -37,10 +38,10 @@ func (d *deadList) put(t *txn, b *openBox, at ModSeq) {
 			v = binary.AppendUvarint(v, n-last)
 			last = n
 		}
-		t.tx.Put(partKey(b.id.account, keyDead, b.ID, at, part), seal(v))
+		tx.Put(partKey(a, keyDead, m, at, part), seal(v))
 		part++
 	}
-	t.tx.Put(reapKey(b.id.account), seal(newValue()))
+	tx.Put(reapKey(a), seal(newValue()))
 }
 
 // addDeadBytes adds to what each segment holds for nobody.
@@ -193,8 +194,11 @@ func (a *Account) look(r kv.Reader) (g graves, err error) {
 	return g, nil
 }
 
-// spare takes those out that a mailbox has.
+// spare takes those out that a mailbox has, or the outbox.
 func (a *Account) spare(r kv.Reader, dead map[uint64]bool) error {
+	for number := range a.sending(r) {
+		delete(dead, number)
+	}
 	lo := key(a.id, keyBlock)
 	for k, v := range r.Range(lo, kv.After(lo), kv.Options{}) {
 		p, err := openBlock(v)

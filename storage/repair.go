@@ -37,8 +37,11 @@ func (sh *shard) recover(it *item) {
 	if sh.restored != fromNothing {
 		return
 	}
+	it.hold = true
 	for _, r := range it.records {
-		r.Recipients[it.recip].Copies = []segment.Copy{{Name: recoveredName, Create: true}}
+		if rc := &r.Recipients[it.recip]; len(rc.Copies) > 0 {
+			rc.Copies = []segment.Copy{{Name: recoveredName, Create: true}}
+		}
 	}
 	if it.records[0].Kind == segment.Appended {
 		for _, r := range it.records {

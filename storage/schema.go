@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"letterlock/storage/kv"
 	"letterlock/storage/segment"
@@ -22,10 +23,16 @@ const (
 	keyBox       = 'b' // 0000000000000007 62 00000003            → mailbox: name, counters, keywords
 	keyBlock     = 'c' // 0000000000000007 63 00000003 00000101   → columns of up to 256 messages, from UID 257 on
 	keySummary   = 'e' // 0000000000000007 65 000000000000002a    → summary of message number 42
-	keyDead      = 'g' // 0000000000000007 67 00000003 0000000000000009 0000 → message numbers that left mailbox 3 at modseq 9
+	keyDead      = 'g' // 0000000000000007 67 00000003 0000000000000009 0000 → message numbers that left mailbox 3 at modseq 9; mailbox 0: row 9 of the outbox
 	keyRow       = 'm' // 0000000000000007 6d 000000000000002a    → row of message number 42
+	keyMemory    = 'q' // 0000000000000007 71 and 32 octets of hash → until when something is remembered
+	keyForget    = 'y' // 0000000000000007 79 0000000065920080 and 32 octets of hash → to be forgotten at that second
 	keyName      = 'n' // 0000000000000007 6e "Lists/Go"          → mailbox id; 00 and a hash for a long name
 	keySubscribe = 's' // 0000000000000007 73 "Lists/Go"          → the name; 00 and a hash for a long one
+	keyActive    = 'p' // 0000000000000007 70                     → id of the active script
+	keySending   = 'o' // 0000000000000007 6f 000000000000002a 0000000000000104 → row 260 of the outbox wants the octets of message 42
+	keyScript    = 'f' // 0000000000000007 66 0000000000000002    → script 2: name, size, SHA-256
+	keyText      = 'x' // 0000000000000007 78 0000000000000002 0000 → the first 60 KiB of script 2
 	keyThread    = 't' // 0000000000000007 74 9f86d081884c7d65    → thread id, by hash of a Message-ID
 	keyVanished  = 'v' // 0000000000000007 76 00000003 0000000000000009 0000 → UID ranges that vanished at modseq 9
 
@@ -40,6 +47,10 @@ const (
 	keyMark      = 'w' // 0000000000000000 77                     → how far the log is applied in this shard
 	keyDeadBytes = 'd' // 0000000000000000 64 0000000000000002    → octets of segment 2 that this shard's accounts gave up
 	keyReap      = 'G' // 0000000000000000 47 0000000000000007    → account 7 has dead messages
+	keyOut       = 'O' // 0000000000000000 4f 0000000000000104    → row 260 of the outbox
+	keyOutText   = 'P' // 0000000000000000 50 0000000000000104 0000 → the first 60 KiB of what we wrote for it
+	keyDue       = 'D' // 0000000000000000 44 0005e0f3b1c2a000 0000000000000104 → row 260 is due at that microsecond: its domain
+	keyNextOut   = 'Q' // 0000000000000000 51                     → next row of the outbox in this shard
 )
 
 // systemAccount owns what belongs to nobody.
@@ -74,6 +85,34 @@ func removalKey(a AccountID) []byte                { return keyUint64(systemAcco
 
 func blockKey(a AccountID, m MailboxID, first UID) []byte {
 	return binary.BigEndian.AppendUint32(blocksKey(a, m), uint32(first))
+}
+
+func scriptKey(a AccountID, id uint64) []byte     { return keyUint64(a, keyScript, id) }
+func scriptTextKey(a AccountID, id uint64) []byte { return keyUint64(a, keyText, id) }
+
+func scriptPartKey(a AccountID, id uint64, part int) []byte {
+	return binary.BigEndian.AppendUint16(scriptTextKey(a, id), uint16(part))
+}
+
+func memoryKey(a AccountID, hash [32]byte) []byte { return append(key(a, keyMemory), hash[:]...) }
+
+func forgetKey(a AccountID, at time.Time, hash [32]byte) []byte {
+	return append(keyUint64(a, keyForget, uint64(max(0, at.Unix()))), hash[:]...)
+}
+
+func sendingKey(a AccountID, number uint64, id OutID) []byte {
+	return binary.BigEndian.AppendUint64(keyUint64(a, keySending, number), uint64(id))
+}
+
+func outKey(id OutID) []byte     { return keyUint64(systemAccount, keyOut, uint64(id)) }
+func outTextKey(id OutID) []byte { return keyUint64(systemAccount, keyOutText, uint64(id)) }
+
+func outPartKey(id OutID, part int) []byte {
+	return binary.BigEndian.AppendUint16(outTextKey(id), uint16(part))
+}
+
+func dueKey(at time.Time, id OutID) []byte {
+	return binary.BigEndian.AppendUint64(keyUint64(systemAccount, keyDue, uint64(max(0, at.UnixMicro()))), uint64(id))
 }
 
 // partKey is one part of what happened in a mailbox at a modseq.

@@ -51,6 +51,7 @@ type item struct {
 	// unmarked: the index was put back to before this message came, so a moved
 	// record may be the first it hears of it.
 	unmarked bool
+	hold     bool // the index was lost: what leaves may have left
 }
 
 // applied is what became of an item.

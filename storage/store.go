@@ -64,8 +64,12 @@ type Store struct {
 	log     *segment.Log
 	shards  []*shard
 	views   viewCache
+	blocks  blockCache
 	watch   watchers
 	retries retries
+	eldest  eldest
+	trouble trouble
+	sends   chan struct{} // room for one: the outbox has news
 	reaper  *reaper
 	gc      *collector
 	turn    chan struct{} // room for one: who collects, checks or backs up
@@ -90,7 +94,7 @@ func Open(dir string, opt Options) (*Store, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{dir: dir, opt: opt, turn: make(chan struct{}, 1)}
+	s := &Store{dir: dir, opt: opt, turn: make(chan struct{}, 1), sends: make(chan struct{}, 1)}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", dir, err), s.Close())
 	}
@@ -172,6 +176,9 @@ func (s *Store) start() (err error) {
 		}
 	}
 	if err := s.finishRemovals(context.Background()); err != nil {
+		return err
+	}
+	if err := s.holdRestored(context.Background()); err != nil {
 		return err
 	}
 	if err := s.loadRetries(context.Background()); err != nil {

@@ -17,6 +17,9 @@ type txn struct {
 	now      time.Time
 	accounts map[AccountID]*account
 	boxes    map[boxID]*openBox
+	shard    int    // of the account, for rows of the outbox
+	nextOut  uint64 // 0: not read
+	sends    bool   // rows of the outbox were added
 }
 
 // boxID names a mailbox in the store.
@@ -161,7 +164,7 @@ func (t *txn) add(c *account, b *openBox, e entry) (UID, error) {
 }
 
 func (t *txn) loadTail(b *openBox) error {
-	first, tail, err := blockAt(t.tx, b.id.account, b.id.mailbox, ^UID(0))
+	first, tail, err := blockAt(t.tx, b.id.account, b.id.mailbox, ^UID(0), anew)
 	if err != nil {
 		return err
 	}

@@ -286,9 +286,15 @@ func TestFullDiskRefusesAndTheStoreRecovers(t *testing.T) {
 	if _, _, err := s.Account(p.ID).Append(ctx, inbox, []Letter{{Body: b, Summary: sum, Demand: requiretls.Usual()}}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("append on a full disk: %v", err)
 	}
+	if err := s.Trouble(); !errors.Is(err, ErrUnavailable) || !errors.Is(err, reply.DiskFull) {
+		t.Errorf("trouble on a full disk: %v", err)
+	}
 	disk.full.Store(false)
 	if err := commit(); err != nil {
 		t.Errorf("commit when there is room again: %v", err)
+	}
+	if err := s.Trouble(); err != nil {
+		t.Errorf("trouble when there is room again: %v", err)
 	}
 	if got := view(t, s.Account(p.ID), inbox).Len(); got != 1 {
 		t.Errorf("%d messages, want the one that was acknowledged", got)
@@ -322,5 +328,7 @@ func FuzzStoredValues(f *testing.F) {
 			}
 		}
 		_, _ = decodeBox(1, b)
+		_, _, _ = decodeMore(b)
+		_, _ = decodeOut(b)
 	})
 }

@@ -37,6 +37,14 @@ type Delivery struct {
 	Rcpt    Address // as the MTA named it
 	Prefix  []byte  // the recipient's own first header fields: Return-Path, Delivered-To, Received; CRLF lines
 	Copies  []Copy  // where it goes; empty discards it
+
+	Remember []Memory // what not to do again for a while: answers sent (RFC 5230 §4.2), duplicates seen (RFC 7352)
+}
+
+// Memory is something remembered for an account until a time.
+type Memory struct {
+	Key   [32]byte // a digest of whatever it is
+	Until time.Time
 }
 
 // Copy files one message into one mailbox.

@@ -135,7 +135,10 @@ func (s *Stored) ReadAt(p []byte, off int64) (n int, err error) {
 func (s *Stored) readBlock(p []byte, i, skip int) (int, error) {
 	size := s.table.blockSize(i)
 	if skip == 0 && len(p) >= size {
-		return size, s.fetch(p[:size], i)
+		if err := s.fetch(p[:size], i); err != nil {
+			return 0, err // not size: io.ReadFull forgets an error that comes with all it wanted
+		}
+		return size, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

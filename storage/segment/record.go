@@ -56,6 +56,7 @@ type Recipient struct {
 	Date    time.Time    // internal date
 	Prefix  []byte       // the recipient's own first header fields
 	Copies  []Copy
+	More    []byte // what else comes of it, encoded by the caller
 
 	PrefixAt uint32 // where Prefix lies, from the start of the record
 }
@@ -217,6 +218,22 @@ func (r *Record) appendMeta(b []byte, at int) []byte {
 		rc.PrefixAt = uint32(at + len(b) - start)
 		b = append(b, rc.Prefix...)
 	}
+	return r.appendMore(b)
+}
+
+// appendMore writes what not every record has: a record that ends before it has
+// none.
+func (r *Record) appendMore(b []byte) []byte {
+	any := false
+	for i := range r.Recipients {
+		any = any || len(r.Recipients[i].More) > 0
+	}
+	if !any {
+		return b
+	}
+	for i := range r.Recipients {
+		b = AppendString(b, r.Recipients[i].More)
+	}
 	return b
 }
 
@@ -266,6 +283,11 @@ func (r *Record) readMeta(b []byte) error {
 		rc := &r.Recipients[i]
 		rc.Prefix = f.Bytes()
 		rc.PrefixAt = uint32(headerSize + len(b) - f.Left() - len(rc.Prefix))
+	}
+	if f.Left() > 0 && f.Err() == nil {
+		for i := range r.Recipients {
+			r.Recipients[i].More = f.Bytes()
+		}
 	}
 	return f.Err()
 }

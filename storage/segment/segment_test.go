@@ -265,8 +265,8 @@ func TestBitFlipIsNeverServed(t *testing.T) {
 		t.Errorf("a block that is whole: %v", err)
 	}
 	for _, size := range []int{100, BlockSize} {
-		if _, err := s.ReadAt(make([]byte, size), BlockSize); !errors.Is(err, ErrDamaged) {
-			t.Errorf("%d octets of a damaged block: %v", size, err)
+		if n, err := s.ReadAt(make([]byte, size), BlockSize); !errors.Is(err, ErrDamaged) || n != 0 {
+			t.Errorf("%d octets of a damaged block: %d of them, %v", size, n, err)
 		}
 	}
 	patch(t, activeFile(t, l), int64(r.At.Offset), func(b []byte) { b[7] = 1 })

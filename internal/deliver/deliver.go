@@ -2,9 +2,7 @@ package deliver
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"letterlock/internal/mail"
@@ -22,6 +20,9 @@ type Store interface {
 	Alias(ctx context.Context, from mail.Address) (to []mail.Address, found bool, err error)
 	// Eldest is the first account ever made: postmaster's, where nobody else is.
 	Eldest(ctx context.Context) (id uint64, found bool, err error)
+	// Room says whether an account can take another letter, however short: nil,
+	// or a *reply.Error where it is full.
+	Room(ctx context.Context, id uint64) error
 	// Commit makes the plans durable, each with a fate of its own. A *reply.Error
 	// among the fates is said to the sender as it is.
 	Commit(ctx context.Context, env *mail.Envelope, body mail.Body, sum *mail.Summary, plans []mail.Delivery) []error
@@ -32,6 +33,8 @@ type Options struct {
 	Store     Store
 	Hostname  string // after "by" in Received
 	Addresses Addresses
+	Rules     Rules        // nil: nobody has rules, everything is kept
+	Outbox    Outbox       // nil: nothing leaves; what was to leave is kept and noted
 	Log       *maillog.Log // nil: silent
 }
 
@@ -39,87 +42,110 @@ type Options struct {
 // taken for one that loops (RFC 5321 §6.3: at least 100).
 const maxReceived = 100
 
-// maxHeader is how many octets of header are looked at for Received fields.
-const maxHeader = 1 << 20
+// maxHeader is how many octets of header are looked at for Received fields, and
+// kept in memory; at least those of atOnce are, which scripts read at once.
+const (
+	maxHeader = 1 << 20
+	atOnce    = 8 << 10
+)
 
 // Sorter is the sorting room. It is safe for concurrent use.
-type Sorter struct{ opt Options }
+type Sorter struct {
+	opt   Options
+	shelf *shelf
+}
 
 // New makes a sorting room.
-func New(opt Options) *Sorter { return &Sorter{opt} }
+func New(opt Options) *Sorter {
+	return &Sorter{opt, newShelf(NewEngine(Language{
+		Hostname: opt.Hostname, Domain: opt.Addresses.Domain, Delimiter: opt.Addresses.Delimiter,
+	}))}
+}
 
 // Recipient says whether mail for addr can be delivered: nil, or a
-// [*reply.Error].
+// [*reply.Error]. One full mailbox behind an alias is enough for a no: at the
+// end of DATA the others would have their copy, and get it again at each retry.
 func (s *Sorter) Recipient(ctx context.Context, addr mail.Address) error {
-	_, err := s.resolve(ctx, addr)
+	ids, err := s.resolve(ctx, addr)
+	for _, id := range ids {
+		if err == nil {
+			err = s.opt.Store.Room(ctx, id)
+		}
+	}
 	return err
 }
 
 // Deliver files one message for its accepted recipients; errs[i] is the fate of
 // rcpts[i]. A recipient named twice gets one copy and the same answer twice.
 func (s *Sorter) Deliver(ctx context.Context, env *mail.Envelope, body mail.Body, rcpts []mail.Address) []error {
-	sum, err := s.read(body)
+	l, err := s.newLetter(env, body)
 	if err != nil {
 		return same(err, len(rcpts))
 	}
 	errs := make([]error, len(rcpts))
-	var plans []mail.Delivery
-	planned := map[mail.Address][]int{} // a recipient's plans
+	var fates []*fate
+	planned := map[mail.Address][]*fate{} // a recipient's
 	for i, rcpt := range rcpts {
 		if _, twice := planned[rcpt]; twice {
 			continue
 		}
-		ids, err := s.resolve(ctx, rcpt)
-		errs[i] = err
-		mine := make([]int, 0, len(ids))
-		for _, id := range ids {
-			mine = append(mine, len(plans))
-			plans = append(plans, s.plan(env, id, rcpt))
-		}
-		planned[rcpt] = mine
+		planned[rcpt], errs[i] = l.plan(ctx, rcpt)
+		fates = append(fates, planned[rcpt]...)
 	}
-	if len(plans) == 0 {
-		return errs
-	}
-	fates := s.opt.Store.Commit(ctx, env, body, sum, plans)
-	for i, fate := range fates {
-		if fate == nil {
-			s.opt.Log.Filed(ctx, env, &plans[i])
-		}
-	}
+	l.commit(ctx, fates)
 	for i, rcpt := range rcpts {
-		if err := worst(fates, planned[rcpt]); err != nil {
+		if err := worst(planned[rcpt]); err != nil {
 			errs[i] = fmt.Errorf("deliver to %s: %w", rcpt, err)
 		}
 	}
+	l.report(ctx, fates)
 	return echoTwins(rcpts, errs)
 }
 
-// plan decides where the message goes. There are no rules yet to ask: it is
-// kept in INBOX (RFC 5228 §2.10.2's implicit keep).
-func (s *Sorter) plan(env *mail.Envelope, account uint64, rcpt mail.Address) mail.Delivery {
-	return mail.Delivery{
-		Account: account,
-		Rcpt:    rcpt,
-		Prefix:  trace(env, s.opt.Hostname, rcpt),
-		Copies:  []mail.Copy{{Mailbox: "INBOX"}},
+// plan decides for all accounts behind a recipient. It can be refused only
+// where all of them refuse it: there is one answer.
+func (l *letter) plan(ctx context.Context, rcpt mail.Address) ([]*fate, error) {
+	ids, err := l.resolve(ctx, rcpt)
+	if err != nil {
+		return nil, err
 	}
+	fates := make([]*fate, 0, len(ids))
+	refused := 0
+	for _, id := range ids {
+		f, err := l.sort(ctx, id, rcpt)
+		if err != nil {
+			return nil, fmt.Errorf("deliver to %s: %w", rcpt, err)
+		}
+		if f.refusal != nil {
+			refused++
+		}
+		fates = append(fates, f)
+	}
+	for _, f := range fates {
+		if f.refusal != nil && refused < len(fates) {
+			f.unrefuse()
+		}
+	}
+	return fates, nil
 }
 
-// read summarizes the body and refuses one that travels in circles.
-func (s *Sorter) read(body mail.Body) (*mail.Summary, error) {
+// newLetter summarizes the body and refuses one that travels in circles. It
+// keeps the header in memory: the scripts of a thousand recipients read it a
+// thousand times.
+func (s *Sorter) newLetter(env *mail.Envelope, body mail.Body) (*letter, error) {
 	sum, err := mime.Summarize(body)
 	if err != nil {
 		return nil, fmt.Errorf("summarize: %w", err)
 	}
-	header, err := mime.ReadHeader(io.NewSectionReader(body, 0, sum.Root.Body), maxHeader)
-	if err != nil && !errors.Is(err, mime.ErrHeaderTooLong) {
+	start := make([]byte, min(body.Size(), max(atOnce, min(sum.Root.Body, maxHeader))))
+	if n, err := body.ReadAt(start, 0); n < len(start) {
 		return nil, fmt.Errorf("read header: %w", err)
 	}
+	header := mime.ParseHeader(start)
 	if n := received(header); n >= maxReceived {
 		return nil, reply.MailLoop.Saying("mail loop: %d Received fields", n)
 	}
-	return sum, nil
+	return &letter{Sorter: s, env: env, body: body, sum: sum, header: header, read: join(start, body, int64(len(start)))}, nil
 }
 
 // received counts how many servers the message came by.
@@ -132,12 +158,17 @@ func received(h *mime.Header) (n int) {
 	return n
 }
 
-// worst is the first failure among a recipient's plans: an alias has served
-// only when all of its targets have the message.
-func worst(fates []error, plans []int) error {
-	for _, i := range plans {
-		if fates[i] != nil {
-			return fates[i]
+// worst is the first failure among a recipient's fates: an alias has served
+// only when all of its targets have the message. Then comes a refusal.
+func worst(fates []*fate) error {
+	for _, f := range fates {
+		if f.err != nil {
+			return f.err
+		}
+	}
+	for _, f := range fates {
+		if f.refusal != nil {
+			return f.refusal.reason
 		}
 	}
 	return nil

@@ -67,6 +67,14 @@ func (v vault) Eldest(ctx context.Context) (id uint64, found bool, err error) {
 	return id, found, nil
 }
 
+func (v vault) Room(ctx context.Context, id uint64) error {
+	err := v.Store.Account(storage.AccountID(id)).CheckQuota(ctx, storage.Usage{Bytes: 1, Messages: 1})
+	if errors.Is(err, storage.ErrOverQuota) {
+		return reply.MailboxFull.Because(err)
+	}
+	return err
+}
+
 func ours(err error) error {
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil
@@ -290,4 +298,26 @@ func TestLoopIsCut(t *testing.T) {
 	hop := "Received: from a by b; Sat, 21 Nov 2026 12:00:00 +0000\r\n"
 	h.wantFates(h.deliver(envelope(requiretls.Usual()), strings.Repeat(hop, 99)+letter, "ann@example.org"), "delivered")
 	h.wantFates(h.deliver(envelope(requiretls.Usual()), strings.Repeat(hop, 100)+letter, "ann@example.org"), "554 5.4.6 mail loop: 100 Received fields")
+}
+
+func TestAFullMailboxIsRefusedAtRCPTAlsoBehindAnAlias(t *testing.T) {
+	h := open(t)
+	h.person("ann@example.org")
+	h.person("ben@example.org")
+	h.alias("both@example.org", "ann@example.org", "ben@example.org")
+	ben, err := h.store.Person(t.Context(), addr(t, "ben@example.org"))
+	if err == nil {
+		err = h.store.Account(ben.ID).SetLimits(t.Context(), storage.Usage{Messages: 1})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := h.deliver(envelope(requiretls.Usual()), letter, "both@example.org"); got[0] != "delivered" {
+		t.Fatalf("with room: %q", got)
+	}
+	for rcpt, want := range map[string]error{"ann@example.org": nil, "ben@example.org": reply.MailboxFull, "both@example.org": reply.MailboxFull} {
+		if err := h.sorter.Recipient(t.Context(), addr(t, rcpt)); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", rcpt, err, want)
+		}
+	}
 }

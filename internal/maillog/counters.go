@@ -12,6 +12,7 @@ type counters struct {
 	octets   prometheus.Histogram
 	filed    prometheus.Counter
 	dropped  prometheus.Counter
+	noted    *prometheus.CounterVec // what
 	refused  *prometheus.CounterVec // code
 	mended   prometheus.Counter
 	logins   *prometheus.CounterVec // protocol, protection, result
@@ -28,12 +29,13 @@ func newCounters() counters {
 		}),
 		filed:    counter("filed_total", "Copies filed into mailboxes."),
 		dropped:  counter("dropped_total", "Messages thrown away by their recipient's rules."),
+		noted:    counterVec("noted_total", "What people's rules asked for and was not done.", "what"),
 		refused:  counterVec("refused_total", "Recipients refused, by reply code.", "code"),
 		mended:   counter("mended_total", "Messages in which a bare LF or a NUL was replaced."),
 		logins:   counterVec("logins_total", "Attempts to log in, by result: ok, refused (the client's fault), impossible (ours, or no TLS).", "protocol", "protection", "result"),
 		withheld: counterVec("withheld_total", "REQUIRETLS messages asked for by sessions that may not read them.", "protocol"),
 	}
-	c.registry.MustRegister(c.accepted, c.octets, c.filed, c.dropped, c.refused, c.mended, c.logins, c.withheld,
+	c.registry.MustRegister(c.accepted, c.octets, c.filed, c.dropped, c.noted, c.refused, c.mended, c.logins, c.withheld,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return c
 }

@@ -5,8 +5,9 @@
 // words of msg are a contract with the people who grep for them:
 //
 //	accepted          id peer protocol tls cipher demand size from to
-//	filed             id account to mailboxes
+//	filed             id account to mailboxes [rules]
 //	dropped           id why from to
+//	noted             id account to what rule
 //	refused           id peer code reason cause from to
 //	mended            id peer bare_lf nul from
 //	login             protocol peer protection user

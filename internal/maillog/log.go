@@ -41,8 +41,9 @@ func (l *Log) Accepted(ctx context.Context, env *mail.Envelope, rcpt mail.Addres
 		slog.String("demand", env.Demand.String()), slog.Int64("size", size), from(env.From), to(rcpt))
 }
 
-// Filed: the message lies in the mailboxes of d.
-func (l *Log) Filed(ctx context.Context, env *mail.Envelope, d *mail.Delivery) {
+// Filed: the message lies in the mailboxes of d. rules name what put it there,
+// one for each copy, where somebody's rules did.
+func (l *Log) Filed(ctx context.Context, env *mail.Envelope, d *mail.Delivery, rules ...string) {
 	if l == nil {
 		return
 	}
@@ -51,8 +52,26 @@ func (l *Log) Filed(ctx context.Context, env *mail.Envelope, d *mail.Delivery) {
 	for i, c := range d.Copies {
 		mailboxes[i] = clip(c.Mailbox)
 	}
-	l.say(ctx, slog.LevelInfo, "filed",
-		slog.String("id", env.ID), slog.Uint64("account", d.Account), to(d.Rcpt), slog.Any("mailboxes", mailboxes))
+	attrs := []slog.Attr{slog.String("id", env.ID), slog.Uint64("account", d.Account), to(d.Rcpt), slog.Any("mailboxes", mailboxes)}
+	if len(rules) > 0 {
+		clipped := make([]string, len(rules))
+		for i, r := range rules {
+			clipped[i] = clip(r)
+		}
+		attrs = append(attrs, slog.Any("rules", clipped))
+	}
+	l.say(ctx, slog.LevelInfo, "filed", attrs...)
+}
+
+// Noted: something that the recipient's rules asked for was not done. what is
+// one of a few fixed words, rule where it was asked for.
+func (l *Log) Noted(ctx context.Context, env *mail.Envelope, account uint64, rcpt mail.Address, what, rule string) {
+	if l == nil {
+		return
+	}
+	l.noted.WithLabelValues(what).Inc()
+	l.say(ctx, slog.LevelInfo, "noted",
+		slog.String("id", env.ID), slog.Uint64("account", account), to(rcpt), slog.String("what", what), slog.String("rule", clip(rule)))
 }
 
 // Dropped: the recipient's own rules threw the message away; why names the rule.

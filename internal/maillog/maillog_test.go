@@ -70,6 +70,14 @@ func TestTheLinesAndTheCountersBehindThem(t *testing.T) {
 		},
 			`level=INFO msg=filed id=k3fa1 account=7 to=<ann@example.org> mailboxes="[INBOX Lists/go nuts]"`,
 			`letterlock_filed_total 2`},
+		"filed by rules": {func(l *maillog.Log) {
+			l.Filed(ctx, env, &mail.Delivery{Account: 7, Rcpt: ann, Copies: []mail.Copy{{Mailbox: "Lists"}}}, "ann, line 3")
+		},
+			`level=INFO msg=filed id=k3fa1 account=7 to=<ann@example.org> mailboxes=[Lists] rules="[ann, line 3]"`,
+			`letterlock_filed_total 1`},
+		"noted": {func(l *maillog.Log) { l.Noted(ctx, env, 7, ann, "script broke", "ann, line 3") },
+			`level=INFO msg=noted id=k3fa1 account=7 to=<ann@example.org> what="script broke" rule="ann, line 3"`,
+			`letterlock_noted_total{what="script broke"} 1`},
 		"dropped": {func(l *maillog.Log) { l.Dropped(ctx, env, ann, "discard") },
 			`level=INFO msg=dropped id=k3fa1 why=discard from=<bob@example.net> to=<ann@example.org>`,
 			`letterlock_dropped_total 1`},

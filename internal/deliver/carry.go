@@ -1,0 +1,115 @@
+package deliver
+
+import (
+	"context"
+	"strings"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/reply"
+	"letterlock/sieve"
+)
+
+// carryOut makes one fate of what the scripts decided. Everything is evaluated,
+// nothing has happened yet.
+func (l *letter) carryOut(ctx context.Context, f *fate, h *host, owner mail.Address, res *sieve.Result) error {
+	for _, a := range res.Actions {
+		rule := sieve.At(a).String()
+		var err error
+		switch a := a.(type) {
+		case *sieve.Keep:
+			if a.Implicit {
+				rule = implicit
+			}
+			f.file(mail.Copy{Mailbox: inbox, Flags: a.Flags}, f.edited(a.Rewrite, rule), rule)
+		case *sieve.FileInto:
+			err = l.fileInto(ctx, f, h, a, rule)
+		case *sieve.Discard:
+			f.dropped = rule
+		case *sieve.Reject:
+			l.reject(f, a, rule)
+		case *sieve.Redirect:
+			l.redirect(f, owner, a, rule)
+		case *sieve.Vacation:
+			err = l.answer(ctx, f, h, owner, a, rule)
+		case *sieve.Notify:
+			if a.Skip == "" {
+				f.note(noNotice, rule, "A notification was asked for. This server sends none, so nothing was sent.")
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(f.unsent) > 0 && f.refusal == nil {
+		f.keep(f.unsent[0])
+	}
+	for _, t := range res.Tracks {
+		f.remember = append(f.remember, mail.Memory{Key: digest("duplicate", t.Handle, t.ID), Until: l.now().Add(t.Period)})
+	}
+	return nil
+}
+
+func (l *letter) fileInto(ctx context.Context, f *fate, h *host, a *sieve.FileInto, rule string) error {
+	name, err := h.name(ctx, a.Target)
+	if err != nil {
+		return err
+	}
+	f.file(mail.Copy{Mailbox: name, Create: a.Create, Flags: a.Flags}, f.edited(a.Rewrite, rule), rule)
+	return nil
+}
+
+// edited is the message as a script changed it.
+func (f *fate) edited(r *sieve.Rewrite, rule string) edit {
+	if r == nil {
+		return edit{}
+	}
+	e, ok := edited(r.Header, r.Skip, f.prefix)
+	if !ok {
+		f.note(noEdit, rule, "A change of the header could not be made.")
+	}
+	return e
+}
+
+// maxReason is how many octets of a reason fit into a line of a reply with its
+// codes (RFC 5321 §4.5.3.1.5: 512 octets).
+const maxReason = 480
+
+// reject plans a refusal in the dialogue, which RFC 5429 §2.1.1 demands of
+// ereject, and §2.2 allows for reject where its reason can be said there whole.
+func (l *letter) reject(f *fate, a *sieve.Reject, rule string) {
+	text := strings.Join(strings.FieldsFunc(a.Reason, func(r rune) bool { return r == '\r' || r == '\n' }), " ")
+	sayable := ascii(text) && len(text) <= maxReason
+	switch {
+	case sayable:
+	case a.Protocol && ascii(text):
+		text = text[:maxReason]
+	case a.Protocol:
+		text = "refused by the recipient's mail filter" // §2.1.1: MUST be replaced
+	default:
+		f.keep(rule)
+		f.note(noReject, rule, "The message was to be rejected with a reason that can only be sent in a message of its own. This server sends none, so it was kept.")
+		return
+	}
+	if strings.TrimSpace(text) == "" {
+		text = "refused by the recipient's mail filter"
+	}
+	f.refusal = &refusal{reply.Perm(50, "7.1", text), rule} // RFC 5429 §2.5
+}
+
+// unrefuse keeps what could not be refused, since others behind the same
+// address take it: there is one answer for all.
+func (f *fate) unrefuse() {
+	rule := f.refusal.rule
+	f.refusal = nil
+	f.keep(rule)
+	f.note(noReject, rule, "The message was to be rejected. Others behind the same address took it, so it was kept.")
+}
+
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}

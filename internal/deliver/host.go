@@ -1,0 +1,104 @@
+package deliver
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"strings"
+
+	"letterlock/sieve"
+)
+
+// host answers what a script of one account asks.
+type host struct {
+	rules   Rules
+	account uint64
+	boxes   []Mailbox
+	asked   bool
+}
+
+var _ sieve.Host = (*host)(nil)
+
+// Mailbox answers mailboxexists, specialuse_exists and mailboxidexists.
+func (h *host) Mailbox(ctx context.Context, t sieve.Target) (bool, error) {
+	if err := h.list(ctx); err != nil {
+		return false, err
+	}
+	for i := range h.boxes {
+		b := &h.boxes[i]
+		if (t.ID == "" || t.ID == b.ID) && (t.Name == "" || sameBox(t.Name, b.Name)) && (t.Use == "" || strings.EqualFold(t.Use, b.Use)) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Metadata: there are no annotations (RFC 5464).
+func (h *host) Metadata(context.Context, string, string) (string, bool, error) {
+	return "", false, nil
+}
+
+// Seen answers duplicate.
+func (h *host) Seen(ctx context.Context, t sieve.Track) (bool, error) {
+	return h.rules.Remembered(ctx, h.account, digest("duplicate", t.Handle, t.ID))
+}
+
+func (h *host) list(ctx context.Context) (err error) {
+	if h.asked {
+		return nil
+	}
+	h.boxes, err = h.rules.Mailboxes(ctx, h.account)
+	h.asked = err == nil
+	return err
+}
+
+// name is the mailbox that a target means: by its ID (RFC 9042 §4), then by its
+// special use (RFC 8579 §4), then by name. The named one wins among several of
+// one use.
+func (h *host) name(ctx context.Context, t sieve.Target) (string, error) {
+	if t.ID == "" && t.Use == "" {
+		return boxName(t.Name), nil
+	}
+	if err := h.list(ctx); err != nil {
+		return "", err
+	}
+	byUse := ""
+	for i := range h.boxes {
+		b := &h.boxes[i]
+		switch {
+		case t.ID != "" && b.ID == t.ID:
+			return b.Name, nil
+		case t.Use != "" && strings.EqualFold(b.Use, t.Use) && (byUse == "" || sameBox(b.Name, t.Name)):
+			byUse = b.Name
+		}
+	}
+	if byUse != "" {
+		return byUse, nil
+	}
+	return boxName(t.Name), nil
+}
+
+const inbox = "INBOX"
+
+// boxName is a mailbox's name in its usual form: INBOX is the same in any case
+// (RFC 9051 §5.1).
+func boxName(s string) string {
+	if strings.EqualFold(s, inbox) {
+		return inbox
+	}
+	return s
+}
+
+func sameBox(a, b string) bool { return boxName(a) == boxName(b) }
+
+// digest is the key of a memory: of its kind, and of what it is about.
+func digest(kind string, parts ...string) [32]byte {
+	h := sha256.New()
+	for _, s := range append([]string{kind}, parts...) {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
+		h.Write(n[:])
+		h.Write([]byte(s))
+	}
+	return [32]byte(h.Sum(nil))
+}

@@ -1,0 +1,101 @@
+package deliver
+
+import (
+	"crypto/tls"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"letterlock/internal/mail"
+	"letterlock/sieve"
+)
+
+// Language says what is particular to this house in the language of its rules.
+// Whoever compiles a script, to deliver by it, to store it or to try it, does so
+// with the same Language: what was accepted then runs.
+type Language struct {
+	Hostname  string // environment "host"
+	Domain    string // environment "domain"
+	Version   string // environment "version"
+	Delimiter string // as in [Addresses]; empty: there is no subaddress
+}
+
+// Config is the one configuration of the sorting rules: the whole language,
+// less what the store has no ground for, and with what is ours.
+func (l Language) Config() sieve.Config {
+	return sieve.Config{
+		Extensions: append(l.grounded(), requireTLSExt),
+		Delimiter:  firstOf(l.Delimiter),
+		Hostname:   l.Hostname,
+		Domain:     l.Domain,
+		Version:    l.Version,
+	}
+}
+
+// NewEngine is the language at work.
+func NewEngine(l Language) *sieve.Engine {
+	e, err := sieve.New(l.Config())
+	if err != nil {
+		panic(fmt.Sprintf("deliver: the language contradicts itself: %v", err))
+	}
+	return e
+}
+
+// grounded is the standard language without annotations of mailboxes, which the
+// store has none of, and where addresses have no detail without the test for
+// it.
+func (l Language) grounded() []*sieve.Extension {
+	return slices.DeleteFunc(sieve.Standard(), func(x *sieve.Extension) bool {
+		switch x.Name {
+		case "mboxmetadata", "servermetadata":
+			return true
+		case "subaddress":
+			return l.Delimiter == ""
+		}
+		return false
+	})
+}
+
+// firstOf is the first of the characters that delimit a detail: the test knows
+// one alone.
+func firstOf(delimiter string) string {
+	_, n := utf8.DecodeRuneInString(delimiter)
+	return delimiter[:n]
+}
+
+// markRequired is what :requiretls says about a redirect.
+const markRequired = "requiretls"
+
+// requireTLSExt asks REQUIRETLS for a forwarded copy (RFC 8689 §6: whoever
+// forwards to an address known to be capable may). It only raises; nothing in
+// the language lowers a demand.
+var requireTLSExt = &sieve.Extension{
+	Name: "vnd.letterlock.redirect-requiretls",
+	Tags: []sieve.TagFor{{On: "redirect", Tag: sieve.Tag{
+		Name: "requiretls",
+		Apply: func(_ *sieve.Runtime, a sieve.Action, _ *sieve.TagValue) error {
+			if r, ok := a.(*sieve.Redirect); ok {
+				r.Mark(markRequired, "required")
+			}
+			return nil
+		},
+	}}},
+}
+
+// environment answers for the items that are ours (RFC 5183 §4.2): how the
+// message came, and what its sender demanded. An item without a value does not
+// match.
+func environment(env *mail.Envelope) func(item string) (string, bool) {
+	return func(item string) (string, bool) {
+		switch {
+		case item == "vnd.letterlock.requiretls" && env.Demand.IsRequired():
+			return "required", true
+		case item == "vnd.letterlock.requiretls" && env.Demand.IsWaived():
+			return "waived", true
+		case item == "vnd.letterlock.tls" && env.TLSVersion != 0:
+			return strings.ReplaceAll(tls.VersionName(env.TLSVersion), " ", "v"), true // "TLSv1.3"
+		}
+		return "", false
+	}
+}

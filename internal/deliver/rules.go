@@ -1,0 +1,124 @@
+package deliver
+
+import (
+	"context"
+	"io/fs"
+
+	"letterlock/internal/mail"
+	"letterlock/sieve"
+)
+
+// Rules is what the sorting room asks of the vault where people have rules.
+type Rules interface {
+	// Active is the script that sorts an account's mail; found false: none does.
+	// Where known says that its text is not needed, it may be left out.
+	Active(ctx context.Context, account uint64, known Known) (s Script, found bool, err error)
+	// Script is one by name, for include. Those of [Everybody] are the global
+	// ones.
+	Script(ctx context.Context, account uint64, name string, known Known) (s Script, found bool, err error)
+	// Owner is the address of an account.
+	Owner(ctx context.Context, account uint64) (mail.Address, error)
+	// Mailboxes are all of an account's.
+	Mailboxes(ctx context.Context, account uint64) ([]Mailbox, error)
+	// Remembered says whether a [mail.Memory] with this key was committed for the
+	// account and holds still.
+	Remembered(ctx context.Context, account uint64, key [32]byte) (bool, error)
+}
+
+// Script is a script as it is stored.
+type Script struct {
+	Name    string
+	Version [32]byte // another text has another one
+	Text    []byte   // not changed by anybody from now on; nil for a version that is known
+}
+
+// Known says whether a version of a script was seen before.
+type Known func(version [32]byte) bool
+
+// Mailbox is what rules can know of a mailbox.
+type Mailbox struct {
+	Name string // UTF-8, "/" between levels
+	Use  string // special use such as `\Junk` (RFC 6154), or empty
+	ID   string // MAILBOXID (RFC 8474)
+}
+
+// Everybody is the account of the global scripts.
+const Everybody uint64 = 0
+
+// Before and After name the global scripts that run ahead of everybody's own
+// and behind it. One runs as long as keep is in effect: what an earlier one
+// threw away, refused or filed elsewhere is not decided again.
+const (
+	Before = "before"
+	After  = "after"
+)
+
+// chain is the scripts for one account's mail, in the order they run. Those
+// that do not compile are left out and noted: the message is kept unless the
+// others know better.
+func (l *letter) chain(ctx context.Context, account uint64) (run []*sieve.Script, notes []note, err error) {
+	l.global.Do(func() { l.before, l.after, l.globalErr = l.globalScripts(ctx) })
+	if l.globalErr != nil {
+		return nil, nil, l.globalErr
+	}
+	own, err := l.shelf.fetch(account, func(known Known) (Script, bool, error) {
+		return l.opt.Rules.Active(ctx, account, known)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, c := range []*compiled{l.before, own, l.after} {
+		switch {
+		case c == nil:
+		case c.err != nil:
+			notes = append(notes, brokenNote(c.title, c.err))
+		default:
+			run = append(run, c.script)
+		}
+	}
+	return run, notes, nil
+}
+
+// globalScripts are the admin's, asked for once for each message.
+func (l *letter) globalScripts(ctx context.Context) (before, after *compiled, err error) {
+	if before, err = l.named(ctx, Everybody, Before); err == nil {
+		after, err = l.named(ctx, Everybody, After)
+	}
+	return before, after, err
+}
+
+// named is a script by its name; nil where there is none.
+func (l *letter) named(ctx context.Context, owner uint64, name string) (*compiled, error) {
+	return l.shelf.fetch(owner, func(known Known) (Script, bool, error) {
+		return l.opt.Rules.Script(ctx, owner, name, known)
+	})
+}
+
+// loader finds scripts for include (RFC 6609 §3.2).
+func (l *letter) loader(account uint64) sieve.Loader {
+	return func(ctx context.Context, where sieve.Location, name string) (*sieve.Script, error) {
+		owner := account
+		if where == sieve.Global {
+			owner = Everybody
+		}
+		c, err := l.named(ctx, owner, name)
+		switch {
+		case err != nil:
+			return nil, err
+		case c == nil:
+			return nil, fs.ErrNotExist
+		}
+		return c.script, c.err
+	}
+}
+
+// title is how errors and log lines name a script. A slash cannot be in a name
+// of somebody's own.
+func title(owner uint64, name string) string {
+	if owner == Everybody {
+		return globally + name
+	}
+	return name
+}
+
+const globally = "global/"

@@ -1,0 +1,491 @@
+package deliver_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"letterlock/internal/deliver"
+	"letterlock/internal/mail"
+	"letterlock/internal/maillog"
+	"letterlock/internal/requiretls"
+	"letterlock/storage"
+)
+
+// shelf joins the store's scripts to the sorting room.
+type shelf struct {
+	*storage.Store
+	read *int // texts of scripts that were read
+}
+
+func (s shelf) Active(ctx context.Context, account uint64, known deliver.Known) (deliver.Script, bool, error) {
+	found, text, err := s.Store.Account(storage.AccountID(account)).ActiveScript(ctx, func(v storage.ScriptVersion) bool { return known(v) })
+	return s.script(found, text, err)
+}
+
+func (s shelf) Script(ctx context.Context, account uint64, name string, known deliver.Known) (deliver.Script, bool, error) {
+	found, text, err := s.Store.Account(storage.AccountID(account)).Script(ctx, name, func(v storage.ScriptVersion) bool { return known(v) })
+	return s.script(found, text, err)
+}
+
+func (s shelf) script(found storage.Script, text []byte, err error) (deliver.Script, bool, error) {
+	if text != nil {
+		*s.read++
+	}
+	return deliver.Script{Name: found.Name, Version: found.Version, Text: text}, err == nil, ours(err)
+}
+
+func (s shelf) Owner(ctx context.Context, account uint64) (mail.Address, error) {
+	p, err := s.PersonByID(ctx, storage.AccountID(account))
+	return p.Address, err
+}
+
+func (s shelf) Mailboxes(ctx context.Context, account uint64) (list []deliver.Mailbox, err error) {
+	all, err := s.Store.Account(storage.AccountID(account)).Mailboxes(ctx)
+	for _, m := range all {
+		list = append(list, deliver.Mailbox{Name: m.Name, Use: m.SpecialUse, ID: fmt.Sprint(m.ObjectID)})
+	}
+	return list, err
+}
+
+func (s shelf) Remembered(ctx context.Context, account uint64, key [32]byte) (bool, error) {
+	_, ok, err := s.Store.Account(storage.AccountID(account)).Remembered(ctx, key)
+	return ok, err
+}
+
+// office is a sorting room with rules, its log, and ann.
+type office struct {
+	*house
+	log  bytes.Buffer
+	read int
+}
+
+func openOffice(t *testing.T, outbox deliver.Outbox) *office {
+	t.Helper()
+	now := func() time.Time { return time.Date(2026, 11, 21, 12, 0, 1, 0, time.UTC) }
+	store, err := storage.Open(filepath.Join(t.TempDir(), "store"), storage.Options{Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	o := &office{house: &house{T: t, store: store}}
+	o.sorter = deliver.New(deliver.Options{
+		Store:     vault{store},
+		Hostname:  "store.example.org",
+		Addresses: deliver.Addresses{Domain: "example.org", Delimiter: "+", Fold: true},
+		Rules:     shelf{store, &o.read},
+		Outbox:    outbox,
+		Log:       maillog.New(slog.New(slog.NewTextHandler(&o.log, nil))),
+	})
+	o.person("ann@example.org")
+	return o
+}
+
+func (o *office) account(address string) *storage.Account {
+	o.Helper()
+	p, err := o.store.Person(o.Context(), addr(o, address))
+	if err != nil {
+		o.Fatal(err)
+	}
+	return o.store.Account(p.ID)
+}
+
+// rule makes text somebody's active script.
+func (o *office) rule(address, text string) {
+	o.Helper()
+	o.put(o.account(address), "rules", text)
+	if err := o.account(address).ActivateScript(o.Context(), "rules"); err != nil {
+		o.Fatal(err)
+	}
+}
+
+func (o *office) put(a *storage.Account, name, text string) {
+	o.Helper()
+	if err := a.PutScript(o.Context(), name, []byte(text), nil); err != nil {
+		o.Fatal(err)
+	}
+}
+
+func (o *office) global(name, text string) {
+	o.Helper()
+	o.put(o.store.Account(0), name, text)
+}
+
+// usual delivers the letter to somebody, who must get it.
+func (o *office) usual(text string, rcpts ...string) {
+	o.Helper()
+	for i, fate := range o.deliver(envelope(requiretls.Usual()), text, rcpts...) {
+		if fate != "delivered" {
+			o.Errorf("%s: %s", rcpts[i], fate)
+		}
+	}
+}
+
+// lies checks where somebody's mail lies: "INBOX 1, Lists 2 required", by what
+// the last message of each demands.
+func (o *office) lies(address, want string) {
+	o.Helper()
+	a := o.account(address)
+	all, err := a.Mailboxes(o.Context())
+	if err != nil {
+		o.Fatal(err)
+	}
+	var got []string
+	for _, m := range all {
+		if m.Messages == 0 {
+			continue
+		}
+		view, err := a.View(o.Context(), m.ID)
+		if err != nil {
+			o.Fatal(err)
+		}
+		place := fmt.Sprintf("%s %d", m.Name, m.Messages)
+		if e := view.At(view.Len() - 1); e.Flags.Demand().IsRequired() {
+			place += " required"
+		}
+		got = append(got, place)
+	}
+	if s := strings.Join(got, ", "); s != want {
+		o.Errorf("%s has %q, want %q\nlog:\n%s", address, s, want, o.log.String())
+	}
+}
+
+// view opens a mailbox that has a message.
+func (o *office) view(address, mailbox string) *storage.View {
+	o.Helper()
+	a := o.account(address)
+	box, err := a.Mailbox(o.Context(), mailbox)
+	if err != nil {
+		o.Fatal(mailbox, err)
+	}
+	view, err := a.View(o.Context(), box.ID)
+	if err != nil || view.Len() == 0 {
+		o.Fatal(mailbox, view.Len(), err)
+	}
+	return view
+}
+
+// flags are those of the latest message of a mailbox.
+func (o *office) flags(address, mailbox string) string {
+	o.Helper()
+	view := o.view(address, mailbox)
+	bits := view.At(view.Len() - 1).Flags
+	var names []string
+	if bits&storage.Seen != 0 {
+		names = append(names, `\Seen`)
+	}
+	for i, name := range view.Mailbox().Keywords {
+		if bits&storage.Keyword(i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, " ")
+}
+
+// latest reads the last message of a mailbox.
+func (o *office) latest(address, mailbox string) string {
+	o.Helper()
+	view := o.view(address, mailbox)
+	e := view.At(view.Len() - 1)
+	rel, err := e.Flags.Demand().Release(requiretls.Reader{TLS: true}, requiretls.PolicyTLS)
+	if err != nil {
+		o.Fatal(err)
+	}
+	m, err := o.account(address).Message(o.Context(), view.Mailbox().ID, e.UID, rel)
+	if err != nil {
+		o.Fatal(err)
+	}
+	defer m.Close()
+	text, err := io.ReadAll(io.NewSectionReader(m, 0, m.Size()))
+	if err != nil {
+		o.Fatal(err)
+	}
+	return string(text)
+}
+
+// says checks that the log has a line with all of these words.
+func (o *office) says(words ...string) {
+	o.Helper()
+next:
+	for line := range strings.Lines(o.log.String()) {
+		for _, w := range words {
+			if !strings.Contains(line, w) {
+				continue next
+			}
+		}
+		return
+	}
+	o.Errorf("no line says %q:\n%s", words, o.log.String())
+}
+
+func TestRulesFileWithFlags(t *testing.T) {
+	o := openOffice(t, nil)
+	o.rule("ann@example.org", `require ["fileinto", "mailbox", "imap4flags", "copy", "special-use"];
+		fileinto :create :flags ["\\Seen", "tea"] "Drinks/Tea";
+		fileinto :copy :specialuse "\\Junk" "Unwanted";`)
+	o.usual(letter, "ann@example.org")
+	o.lies("ann@example.org", "Drinks/Tea 1, Junk 1")
+	if got := o.flags("ann@example.org", "Drinks/Tea"); got != `\Seen tea` {
+		t.Errorf("flags %q", got)
+	}
+	o.says("msg=filed", `mailboxes="[Drinks/Tea Junk]"`, `rules="[rules, line 2 rules, line 3]"`)
+}
+
+func TestIncludeOfPersonalAndGlobalScripts(t *testing.T) {
+	o := openOffice(t, nil)
+	o.put(o.account("ann@example.org"), "mine", `require ["fileinto", "mailbox"]; fileinto :create "Mine";`)
+	o.global("theirs", `require ["fileinto", "mailbox"]; fileinto :create "Theirs";`)
+	o.rule("ann@example.org", `require "include"; include "mine"; include :global "theirs"; include :optional "missing";`)
+	o.usual(letter, "ann@example.org")
+	o.lies("ann@example.org", "Mine 1, Theirs 1")
+	o.says("msg=filed", "mine, line 1", "global/theirs, line 1")
+}
+
+func TestAdminsScriptsRunBeforeAndAfter(t *testing.T) {
+	o := openOffice(t, nil)
+	o.person("bob@example.org") // has no rules of his own
+	o.global(deliver.Before, `require ["fileinto"]; if header :contains "Subject" "spam" { fileinto "Junk"; }`)
+	o.global(deliver.After, `require ["fileinto"]; if header :contains "Subject" "tea" { fileinto "Archive"; }`)
+	o.rule("ann@example.org", `require ["fileinto", "mailbox"]; if header :contains "Subject" ["spam", "work"] { fileinto :create "Ann"; }`)
+	for _, subject := range []string{"spam", "work tea", "tea", "hello"} {
+		o.usual("Subject: "+subject+"\r\n\r\n", "ann@example.org", "bob@example.org")
+	}
+	o.lies("ann@example.org", "Ann 1, Archive 1, INBOX 1, Junk 1")
+	o.lies("bob@example.org", "Archive 2, INBOX 1, Junk 1")
+}
+
+// What the admin wrote wrong keeps the mail, runs the user's rules, and is told
+// to the admin.
+func TestBrokenGlobalScriptIsTheAdminsToKnow(t *testing.T) {
+	o := openOffice(t, nil)
+	o.global(deliver.Before, "require [\"ihave\"];\ndiscard;\nerror \"no birdseed\";")
+	o.rule("ann@example.org", `require ["fileinto"]; fileinto "Archive";`)
+	o.usual(letter, "ann@example.org")
+	o.lies("ann@example.org", "Archive 1")
+	o.says("msg=noted", `what="script broke"`, `rule="global/before, line 3"`)
+}
+
+func TestDiscardIsLogged(t *testing.T) {
+	o := openOffice(t, nil)
+	o.rule("ann@example.org", "\ndiscard;")
+	o.usual(letter, "ann@example.org")
+	o.lies("ann@example.org", "")
+	o.says("msg=dropped", `why="rules, line 2"`, "to=<ann@example.org>")
+}
+
+// RFC 5429 §2.1.1: a refusal goes into the dialogue, for the one who refuses.
+func TestRejectToOneRecipientOfTwo(t *testing.T) {
+	o := openOffice(t, nil)
+	o.person("bob@example.org")
+	o.rule("ann@example.org", `require "ereject"; ereject "I take no tea";`)
+	o.wantFates(o.deliver(envelope(requiretls.Usual()), letter, "ann@example.org", "bob@example.org"),
+		"550 5.7.1 I take no tea", "delivered")
+	o.lies("ann@example.org", "")
+	o.lies("bob@example.org", "INBOX 1")
+}
+
+// RFC 5429 §2.1.1: non-ASCII reasons of ereject MUST be replaced; §2.2: those of
+// reject go in a message of their own or not at all.
+func TestRejectWithReasonThatCannotBeSaid(t *testing.T) {
+	o := openOffice(t, nil)
+	o.rule("ann@example.org", `require "ereject"; ereject "Kein Tee für mich";`)
+	o.wantFates(o.deliver(envelope(requiretls.Usual()), letter, "ann@example.org"), "550 5.7.1 refused by the recipient's mail filter")
+	o.rule("ann@example.org", `require "reject"; reject "Kein Tee für mich";`)
+	o.wantFates(o.deliver(envelope(requiretls.Usual()), letter, "ann@example.org"), "delivered")
+	o.says("msg=noted", `what="message not rejected"`)
+	o.lies("ann@example.org", "INBOX 2") // the letter and the notice
+}
+
+// An alias has one answer: where others take the message it cannot be refused.
+func TestRejectBehindAnAliasThatOthersTake(t *testing.T) {
+	o := openOffice(t, nil)
+	o.person("bob@example.org")
+	o.alias("team@example.org", "ann@example.org", "bob@example.org")
+	o.rule("ann@example.org", `require "ereject"; ereject "not me";`)
+	o.usual(letter, "team@example.org")
+	o.lies("ann@example.org", "INBOX 2")
+	o.lies("bob@example.org", "INBOX 1")
+	o.rule("bob@example.org", `require "ereject"; ereject "nor me";`)
+	o.wantFates(o.deliver(envelope(requiretls.Usual()), letter, "team@example.org"), "550 5.7.1 not me")
+}
+
+// RFC 5228 §2.10.6: a script that breaks keeps the message, and its owner is
+// told, once a day.
+func TestBrokenScriptKeepsAndTellsItsOwner(t *testing.T) {
+	o := openOffice(t, nil)
+	o.rule("ann@example.org", "require [\"fileinto\", \"ihave\"];\nfileinto \"Junk\";\nerror \"out of tea\";")
+	o.usual(letter, "ann@example.org")
+	o.lies("ann@example.org", "INBOX 2")
+	o.says("msg=noted", `what="script broke"`, `rule="rules, line 3"`)
+	notice := o.latest("ann@example.org", "INBOX")
+	for _, want := range []string{"rules, line 3: out of tea", "To: <ann@example.org>", "Auto-Submitted: auto-generated"} {
+		if !strings.Contains(notice, want) {
+			t.Errorf("the notice lacks %q:\n%s", want, notice)
+		}
+	}
+	o.usual(letter, "ann@example.org")
+	o.lies("ann@example.org", "INBOX 3") // no second notice today
+}
+
+func TestScriptThatDoesNotCompileKeepsAndTells(t *testing.T) {
+	o := openOffice(t, nil)
+	o.rule("ann@example.org", "keep;\nfile into;")
+	o.usual(letter, "ann@example.org")
+	o.lies("ann@example.org", "INBOX 2")
+	o.says("msg=noted", `what="script does not compile"`, `rule="rules, line 2"`)
+}
+
+func TestRedirectWithoutRelayKeepsAndSaysSo(t *testing.T) {
+	o := openOffice(t, nil)
+	o.rule("ann@example.org", `redirect "ann@elsewhere.example";`)
+	o.usual(letter, "ann@example.org")
+	o.lies("ann@example.org", "INBOX 2")
+	o.says("msg=noted", `what="redirect not sent"`)
+	if notice := o.latest("ann@example.org", "INBOX"); !strings.Contains(notice, "ann@elsewhere.example") {
+		t.Errorf("the notice does not name the target:\n%s", notice)
+	}
+}
+
+// RFC 8689 §6: what the notice quotes is as protected as what it quotes.
+func TestNoticeHasTheDemandOfTheMessage(t *testing.T) {
+	o := openOffice(t, nil)
+	o.rule("ann@example.org", `redirect "ann@elsewhere.example";`)
+	o.wantFates(o.deliver(envelope(requiretls.Required()), letter, "ann@example.org"), "delivered")
+	o.lies("ann@example.org", "INBOX 2 required")
+}
+
+func TestDuplicateIsSeenTheSecondTime(t *testing.T) {
+	o := openOffice(t, nil)
+	o.rule("ann@example.org", `require "duplicate"; if duplicate { discard; }`)
+	text := "Message-ID: <1@x.example>\r\n" + letter
+	o.usual(text, "ann@example.org")
+	o.usual(text, "ann@example.org")
+	o.usual("Message-ID: <2@x.example>\r\n"+letter, "ann@example.org")
+	o.lies("ann@example.org", "INBOX 2")
+}
+
+// RFC 8689 §4.1: all copies are tagged alike, wherever the rules put them, and
+// no script can tag or untag.
+func TestTagIsKeptInEveryCopy(t *testing.T) {
+	o := openOffice(t, nil)
+	o.rule("ann@example.org", `require ["fileinto", "mailbox", "imap4flags", "environment", "editheader"];
+		setflag ["$RequireTLS", "note"];
+		deleteheader "TLS-Required";
+		if environment "vnd.letterlock.requiretls" "required" { fileinto :create "Confidential"; keep; stop; }
+		if environment "vnd.letterlock.requiretls" "waived" { fileinto :create "Open"; }
+		if environment :contains "vnd.letterlock.requiretls" "" { stop; }
+		if environment "vnd.letterlock.tls" "TLSv1.3" { fileinto :create "Usual"; }`)
+	o.wantFates(o.deliver(envelope(requiretls.Required()), letter, "ann@example.org"), "delivered")
+	o.lies("ann@example.org", "Confidential 1 required, INBOX 1 required")
+	o.usual(letter, "ann@example.org")
+	o.wantFates(o.deliver(envelope(requiretls.Waived()), "TLS-Required: No\r\n"+letter, "ann@example.org"), "delivered")
+	o.lies("ann@example.org", "Confidential 1 required, INBOX 1 required, Open 1, Usual 1")
+	if got := o.flags("ann@example.org", "Usual"); got != "note" {
+		t.Errorf("a script set flags %q", got)
+	}
+	if got := o.latest("ann@example.org", "Open"); !strings.Contains(got, "TLS-Required: No\r\n") {
+		t.Errorf("TLS-Required was removed:\n%s", got)
+	}
+}
+
+func TestScriptMadeActiveTakesEffectWithTheNextMessage(t *testing.T) {
+	o := openOffice(t, nil)
+	o.usual(letter, "ann@example.org")
+	o.rule("ann@example.org", `require ["fileinto"]; fileinto "Archive";`)
+	o.usual(letter, "ann@example.org")
+	o.rule("ann@example.org", `require ["fileinto"]; fileinto "Junk";`)
+	o.usual(letter, "ann@example.org")
+	o.usual(letter, "ann@example.org")
+	o.lies("ann@example.org", "Archive 1, INBOX 1, Junk 2")
+	if o.read != 2 {
+		t.Errorf("the text of two scripts was read %d times", o.read)
+	}
+	if err := o.account("ann@example.org").ActivateScript(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	o.usual(letter, "ann@example.org")
+	o.lies("ann@example.org", "Archive 1, INBOX 2, Junk 2")
+}
+
+// RFC 5293: the copy is filed with the header as the script left it, its own
+// trace in front, the rest to the octet.
+func TestEditedHeaderIsFiled(t *testing.T) {
+	o := openOffice(t, nil)
+	o.person("bob@example.org")
+	o.rule("ann@example.org", `require ["editheader", "fileinto"];
+		fileinto "Archive";
+		addheader "X-Sorted" "by Ann"; deleteheader "Subject"; deleteheader "Received"; addheader "Delivered-To" "x"; keep;`)
+	o.usual(letter, "ann@example.org", "bob@example.org")
+	before, after := o.latest("ann@example.org", "Archive"), o.latest("ann@example.org", "INBOX")
+	trace, ok := strings.CutSuffix(before, letter)
+	if !ok || !strings.HasPrefix(trace, "Return-Path: <alice@sender.example>\r\nDelivered-To: ann@example.org\r\nReceived: ") {
+		t.Errorf("the copy filed before the change: %q", before)
+	}
+	if want := trace + "X-Sorted: by Ann\r\nFrom: Alice <alice@sender.example>\r\n\r\nAt five?\r\n"; after != want {
+		t.Errorf("got %q, want %q", after, want)
+	}
+	if got := o.latest("bob@example.org", "INBOX"); !strings.HasSuffix(got, letter) {
+		t.Errorf("bob has %q", got)
+	}
+}
+
+// A script reads the message as it is filed, its trace included.
+func TestRulesReadTraceAndEnvelope(t *testing.T) {
+	o := openOffice(t, nil)
+	o.rule("ann@example.org", `require ["fileinto", "envelope", "subaddress", "variables", "mailbox"];
+		if allof (header "Delivered-To" "ann+lists@example.org", header "Return-Path" "<alice@sender.example>",
+			envelope :domain "from" "sender.example", envelope :detail :matches "to" "*") { fileinto :create "${1}"; }`)
+	o.usual(letter, "ann+lists@example.org")
+	o.lies("ann@example.org", "lists 1")
+}
+
+// counted counts how often octets of a body are read.
+type counted struct {
+	*bytes.Reader
+	reads int
+}
+
+func (c *counted) ReadAt(p []byte, off int64) (int, error) {
+	c.reads++
+	return c.Reader.ReadAt(p, off)
+}
+
+func TestThousandRecipientsShareOneParse(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes a thousand accounts")
+	}
+	o := openOffice(t, nil)
+	const n = 1000
+	var rcpts []mail.Address
+	for i := range n {
+		who := fmt.Sprintf("p%d@example.org", i)
+		o.person(who)
+		o.rule(who, fmt.Sprintf(`require ["fileinto"]; if header "Subject" "tea" { fileinto "Archive"; } # %d`, i))
+		rcpts = append(rcpts, addr(t, who))
+	}
+	read := func(rcpts []mail.Address) int {
+		body := &counted{Reader: bytes.NewReader([]byte(letter))}
+		for i, err := range o.sorter.Deliver(t.Context(), envelope(requiretls.Usual()), body, rcpts) {
+			if err != nil {
+				t.Fatal(rcpts[i], err)
+			}
+		}
+		return body.reads
+	}
+	one := read(rcpts[:1])
+	if all := read(rcpts); all > one {
+		t.Errorf("for %d recipients the body was read %d times, for one %d", n, all, one)
+	}
+	o.lies("p0@example.org", "Archive 2")
+	o.lies("p999@example.org", "Archive 1")
+}

@@ -1,0 +1,148 @@
+package deliver_test
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"letterlock/internal/deliver"
+	"letterlock/internal/mail"
+	"letterlock/internal/requiretls"
+)
+
+// tray is an outbox that lays open what leaves, over the office's store.
+type tray struct {
+	*office
+	out  []*mail.Outbound
+	text []string
+}
+
+func (t *tray) CommitSending(ctx context.Context, env *mail.Envelope, body mail.Body, sum *mail.Summary, plans []mail.Delivery, out [][]*mail.Outbound) []error {
+	for _, o := range slices.Concat(out...) {
+		r, _ := o.Reader(body, mail.FullForm)
+		text, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.out, t.text = append(t.out, o), append(t.text, string(text))
+	}
+	return vault{t.store}.Commit(ctx, env, body, sum, plans)
+}
+
+// RFC 8689 §6: what is sent on demands what came, or more.
+func TestRedirectLeavesWithTheDemand(t *testing.T) {
+	box := &tray{}
+	o := openOffice(t, box)
+	box.office = o
+	o.rule("ann@example.org", `require ["vnd.letterlock.redirect-requiretls", "copy", "editheader"];
+		redirect "one@elsewhere.example";
+		addheader "X-Sorted" "yes";
+		redirect :copy :requiretls "two@elsewhere.example";`)
+	for _, c := range []struct {
+		came requiretls.Demand
+		want string
+	}{
+		{requiretls.Usual(), "one usual, two required"},
+		{requiretls.Waived(), "one waived, two required"},
+		{requiretls.Required(), "one required, two required"},
+	} {
+		box.out, box.text = nil, nil
+		o.wantFates(o.deliver(envelope(c.came), letter, "ann@example.org"), "delivered")
+		var got []string
+		for _, out := range box.out {
+			got = append(got, out.To.Local+" "+out.Demand().String())
+		}
+		if s := strings.Join(got, ", "); s != c.want {
+			t.Errorf("%v: %q leaves, want %q", c.came, s, c.want)
+		}
+	}
+	o.lies("ann@example.org", "") // redirect cancels the implicit keep
+	if !strings.HasPrefix(box.text[0], "Received: ") || !strings.HasSuffix(box.text[0], "\r\nX-Sieve-Redirected-From: ann@example.org\r\n"+letter) {
+		t.Errorf("one gets %q", box.text[0])
+	}
+	if !strings.HasSuffix(box.text[1], "\r\nX-Sorted: yes\r\n"+letter) { // the edited message (RFC 5293 §7)
+		t.Errorf("two gets %q", box.text[1])
+	}
+}
+
+// RFC 5228 §10: a message that comes back is kept, and not sent again.
+func TestRedirectInCirclesIsKept(t *testing.T) {
+	box := &tray{}
+	o := openOffice(t, box)
+	box.office = o
+	o.rule("ann@example.org", `redirect "one@elsewhere.example";`)
+	o.usual(letter, "ann@example.org")
+	o.lies("ann@example.org", "")
+	o.usual(box.text[0], "ann@example.org")
+	if len(box.out) != 1 {
+		t.Errorf("%d messages left, want 1", len(box.out))
+	}
+	o.lies("ann@example.org", "INBOX 2")
+	o.says("msg=noted", `what="redirect not sent"`)
+}
+
+func TestLanguageHasWhatTheStoreHasGroundFor(t *testing.T) {
+	words := deliver.NewEngine(deliver.Language{Delimiter: "+"}).Capabilities()
+	for word, want := range map[string]bool{
+		"vnd.letterlock.redirect-requiretls": true, "subaddress": true, "special-use": true, "mailboxid": true, "duplicate": true,
+		"mboxmetadata": false, "servermetadata": false,
+	} {
+		if slices.Contains(words, word) != want {
+			t.Errorf("%s is offered: %v, want %v", word, !want, want)
+		}
+	}
+	if slices.Contains(deliver.NewEngine(deliver.Language{}).Capabilities(), "subaddress") {
+		t.Error("subaddress is offered where addresses have no detail")
+	}
+	if e := deliver.NewEngine(deliver.Language{Delimiter: "-+"}); e.Config().Delimiter != "-" {
+		t.Errorf("delimiter %q", e.Config().Delimiter)
+	}
+	if _, err := deliver.NewEngine(deliver.Language{}).Compile("", []byte(`redirect :requiretls "a@b.example";`)); err == nil {
+		t.Error(":requiretls needs no require")
+	}
+}
+
+// RFC 5230 §4.2, §5: one answer to each sender, from nobody, about the message
+// it answers; RFC 8580: its copy is filed where it was sent.
+func TestVacationAnswersOnce(t *testing.T) {
+	box := &tray{}
+	o := openOffice(t, box)
+	box.office = o
+	o.rule("ann@example.org", `require ["vacation", "fcc", "mailbox"]; vacation :fcc "Answers" :create text:
+Gone
+fishing
+.
+;`)
+	text := "To: ann@example.org\r\nMessage-ID: <1@sender.example>\r\n" + letter
+	o.wantFates(o.deliver(envelope(requiretls.Required()), text, "ann@example.org"), "delivered")
+	o.usual(text, "ann@example.org")
+	if len(box.out) != 1 {
+		t.Fatalf("%d answers, want 1", len(box.out))
+	}
+	a := box.out[0]
+	if a.Kind != mail.Answered || !a.From.IsNull() || a.To != addr(t, "alice@sender.example") || !a.Demand().IsRequired() {
+		t.Errorf("answer %v from %q to %q, %v", a.Kind, a.From, a.To, a.Demand())
+	}
+	want := "From: ann@example.org\r\nTo: <alice@sender.example>\r\nSubject: Automated reply\r\n" +
+		"Date: Sat, 21 Nov 2026 12:00:00 +0000\r\nMessage-ID: <q1x2.1.answer@store.example.org>\r\n" +
+		"In-Reply-To: <1@sender.example>\r\nReferences: <1@sender.example>\r\n" +
+		"Auto-Submitted: auto-replied (vacation)\r\nPrecedence: bulk\r\nX-Auto-Response-Suppress: All\r\nMIME-Version: 1.0\r\n" +
+		"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGone\r\nfishing\r\n"
+	if box.text[0] != want {
+		t.Errorf("got %q, want %q", box.text[0], want)
+	}
+	o.lies("ann@example.org", "Answers 1 required, INBOX 2")
+	if got := o.latest("ann@example.org", "Answers"); !strings.HasSuffix(got, want) {
+		t.Errorf("the copy is %q", got)
+	}
+}
+
+func TestVacationWithoutRelayIsNoted(t *testing.T) {
+	o := openOffice(t, nil)
+	o.rule("ann@example.org", `require "vacation"; vacation "Gone";`)
+	o.usual("To: ann@example.org\r\n"+letter, "ann@example.org")
+	o.lies("ann@example.org", "INBOX 2")
+	o.says("msg=noted", `what="answer not sent"`)
+}

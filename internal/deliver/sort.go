@@ -1,0 +1,179 @@
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/mime"
+	"letterlock/internal/reply"
+	"letterlock/sieve"
+)
+
+// letter is one message on the sorting table, for all its recipients: parsed
+// once.
+type letter struct {
+	*Sorter
+	env    *mail.Envelope
+	body   mail.Body
+	sum    *mail.Summary
+	header *mime.Header
+	read   mail.Body // body, its header in memory
+
+	global        sync.Once // asks for what follows
+	before, after *compiled
+	globalErr     error
+}
+
+// fate is what becomes of the message for one account.
+type fate struct {
+	account  uint64
+	rcpt     mail.Address
+	prefix   []byte
+	pieces   []piece // by how the header was edited: one nearly always
+	remember []mail.Memory
+	out      []*mail.Outbound
+	own      []ownCopy // of answers that leave
+	dropped  string    // the rule that threw it away
+	unsent   []string  // the rules that wanted to send it on, and could not
+	refusal  *refusal
+	notes    []note
+	err      error // why it could not be committed
+}
+
+// piece is the copies of one form of the message.
+type piece struct {
+	edit   edit
+	copies []mail.Copy
+	rules  []string // what put each copy there
+}
+
+// refusal is a message that its recipient refuses (RFC 5429).
+type refusal struct {
+	reason *reply.Error
+	rule   string
+}
+
+// implicit is the rule that keeps what no other decided about (RFC 5228
+// §2.10.2).
+const implicit = "implicit keep"
+
+// sort decides what becomes of the message for an account. An error is the
+// store's, and nothing was decided.
+func (l *letter) sort(ctx context.Context, account uint64, rcpt mail.Address) (*fate, error) {
+	f := &fate{account: account, rcpt: rcpt, prefix: trace(l.env, l.opt.Hostname, rcpt)}
+	if l.opt.Rules == nil {
+		f.file(mail.Copy{Mailbox: inbox}, edit{}, "")
+		return f, nil
+	}
+	scripts, notes, err := l.chain(ctx, account)
+	if err != nil {
+		return nil, fmt.Errorf("rules of account %d: %w", account, err)
+	}
+	f.notes = notes
+	if len(scripts) == 0 {
+		f.file(mail.Copy{Mailbox: inbox}, edit{}, implicit)
+		return f, nil
+	}
+	return f, l.run(ctx, f, scripts)
+}
+
+// run runs the scripts over the message as this account would have it.
+func (l *letter) run(ctx context.Context, f *fate, scripts []*sieve.Script) error {
+	owner, err := l.opt.Rules.Owner(ctx, f.account)
+	if err != nil {
+		return fmt.Errorf("owner of account %d: %w", f.account, err)
+	}
+	h := &host{rules: l.opt.Rules, account: f.account}
+	rcpt := f.rcpt
+	if rcpt.Domain == "" {
+		rcpt.Domain = strings.ToLower(l.opt.Addresses.Domain)
+	}
+	base, _, _ := rcpt.Detail(l.opt.Addresses.Delimiter)
+	rt := sieve.NewRuntime(ctx, l.shelf.engine, join(f.prefix, l.read, 0), &sieve.Input{
+		Envelope:    sieve.Envelope{From: l.env.From.String(), To: rcpt.String(), RemoteIP: remoteIP(l.env.Peer)},
+		Owner:       owner.String(),
+		Own:         []string{owner.String(), base.String()},
+		Host:        h,
+		Load:        l.loader(f.account),
+		Now:         l.now(),
+		Environment: environment(l.env),
+	})
+	for i, s := range scripts {
+		if i > 0 && !kept(rt.Result()) {
+			break
+		}
+		if err := rt.Run(s); err != nil {
+			if ctx.Err() != nil {
+				return err // we have no time: that is not the script's fault
+			}
+			f.notes = append(f.notes, brokenNote("", err))
+		}
+	}
+	return l.carryOut(ctx, f, h, owner, rt.Result())
+}
+
+// kept says whether keep is in effect, the implicit one or one that was asked
+// for.
+func kept(r *sieve.Result) bool {
+	for _, a := range r.Actions {
+		if _, ok := a.(*sieve.Keep); ok {
+			return true
+		}
+	}
+	return false
+}
+
+func remoteIP(peer string) string {
+	if peer == "local" {
+		return ""
+	}
+	return peer
+}
+
+// file adds a copy. There is one of each form in a mailbox (RFC 5228 §2.10.3);
+// whoever comes later says which flags it has (RFC 5232 §3).
+func (f *fate) file(c mail.Copy, e edit, rule string) {
+	c.Flags = storable(c.Flags)
+	for i := range f.pieces {
+		p := &f.pieces[i]
+		for j := range p.copies {
+			if sameBox(p.copies[j].Mailbox, c.Mailbox) {
+				p.copies[j].Flags = c.Flags
+				p.copies[j].Create = p.copies[j].Create || c.Create
+				return
+			}
+		}
+	}
+	for i := range f.pieces {
+		if p := &f.pieces[i]; p.edit == e {
+			p.copies, p.rules = append(p.copies, c), append(p.rules, rule)
+			return
+		}
+	}
+	f.pieces = append(f.pieces, piece{e, []mail.Copy{c}, []string{rule}})
+}
+
+// maxKeyword is how many octets of a keyword the store takes.
+const maxKeyword = 128
+
+// storable leaves out what would keep the store from filing the copy: no letter
+// is lost to a flag.
+func storable(flags []string) []string {
+	var out []string
+	for _, name := range flags {
+		if len(name) <= maxKeyword {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// keep makes sure that the account has the message.
+func (f *fate) keep(rule string) {
+	if len(f.pieces) == 0 {
+		f.file(mail.Copy{Mailbox: inbox}, edit{}, rule)
+	}
+}

@@ -5,22 +5,19 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 
 	"letterlock/imapd/syntax"
 	"letterlock/internal/mail"
 	"letterlock/internal/mime"
 	"letterlock/internal/requiretls"
 	"letterlock/storage"
-
-	"github.com/emersion/go-imap/v2"
 )
 
 var (
 	errEmpty      = no("CANNOT", "An empty message cannot be stored")
 	errNUL        = bad("NUL in a literal")
 	errBinary     = no("UNKNOWN-CTE", "Binary parts cannot be stored without a transfer encoding")
-	errUTF8Header = no("CANNOT", "A header with 8-bit characters needs ENABLE UTF8=ACCEPT")
+	errUTF8Header = no("CANNOT", "Not stored: the header has letters beyond ASCII that are not encoded; let your mail program encode them (RFC 2047), or turn on UTF8=ACCEPT in it (RFC 6855)")
 )
 
 // append is APPEND (RFC 9051 §6.3.12; RFC 3516 §4.4; RFC 6855 §4; RFC 7889).
@@ -48,7 +45,7 @@ func (s *session) append(ctx context.Context, a *syntax.Append) (answer, error) 
 	letter := storage.Letter{Body: body, Summary: summary, Flags: flags, InternalDate: a.Date, Demand: requiretls.Usual()}
 	validity, uids, err := s.account.Append(ctx, a.Mailbox, []storage.Letter{letter})
 	if err != nil {
-		return answer{}, orTryCreate(err)
+		return answer{}, orTryCreate(keywordRefusal(err))
 	}
 	return answer{string(syntax.AppendAppendUID(nil, validity, uids)), "APPEND completed"}, nil
 }
@@ -77,22 +74,6 @@ func (s *session) mayAppend(ctx context.Context, a *syntax.Append) ([]string, er
 		return nil, orTryCreate(err)
 	}
 	return flags, s.account.CheckQuota(ctx, storage.Usage{Bytes: uint64(a.Size), Messages: 1})
-}
-
-// settable is flags without \Recent, which is nobody's to set (RFC 3501
-// §2.3.2). The keyword of REQUIRETLS is refused.
-func settable(flags []imap.Flag) ([]string, error) {
-	out := make([]string, 0, len(flags))
-	for _, f := range flags {
-		switch {
-		case strings.EqualFold(string(f), requireTLS):
-			return nil, errRequireTLSFlag
-		case strings.EqualFold(string(f), `\Recent`):
-		default:
-			out = append(out, string(f))
-		}
-	}
-	return out, nil
 }
 
 // letterBody is a message being appended.

@@ -1,15 +1,12 @@
 package imapd
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
+	"slices"
 
 	"letterlock/imapd/syntax"
-	"letterlock/internal/mail"
 	"letterlock/internal/mime"
 )
 
@@ -17,24 +14,56 @@ import (
 // one is read twice.
 const headerInMemory = 64 << 10
 
+// literalInMemory is how big a literal may be to become part of its line.
+const literalInMemory = 32 << 10
+
 // section is BODY[…] and the items of RFC 3501 that are other names for it.
 // What does not exist is NIL.
 func (f *fetching) section(l *fetchLine, m *fetched, item *syntax.FetchItem) error {
 	where := sectionOf(item)
 	x, found := m.extentOf(where)
-	l.named(item)
 	if !found {
+		l.named(item)
 		l.b = append(l.b, "NIL"...)
 		return nil
 	}
 	switch where.Text {
 	case syntax.HeaderFields, syntax.HeaderFieldsNot:
-		return l.fields(m, x, f.filters[item], item.Partial)
+		return l.fields(m, x, item, f.filters[item])
 	}
 	if item.Partial != nil {
 		x = x.cut(item.Partial.Offset, item.Partial.Count)
 	}
-	return l.literal(x.size(), io.NewSectionReader(m.octets, x.start, x.size()))
+	return l.literal(m, x, item)
+}
+
+// literal sends the octets of x. They are read, and so verified, before they
+// are announced: what is announced has to come. A big piece is read twice for
+// it, rather than held.
+func (l *fetchLine) literal(m *fetched, x extent, item *syntax.FetchItem) error {
+	src := io.NewSectionReader(m.octets, x.start, x.size())
+	if x.size() > literalInMemory {
+		if _, err := io.Copy(io.Discard, src); err != nil {
+			return fmt.Errorf("read message: %w", err)
+		}
+		l.named(item)
+		l.b = syntax.AppendLiteralHeader(l.b, x.size())
+		return l.stream(x.size(), io.NewSectionReader(m.octets, x.start, x.size()))
+	}
+	start, items := len(l.b), l.items
+	l.named(item)
+	l.b = syntax.AppendLiteralHeader(l.b, x.size())
+	octets := len(l.b)
+	l.b = slices.Grow(l.b, int(x.size()))[:octets+int(x.size())]
+	if _, err := io.ReadFull(src, l.b[octets:]); err != nil {
+		l.b, l.items = l.b[:start], items
+		return fmt.Errorf("read message: %w", err)
+	}
+	if len(l.b) > literalInMemory { // and give the memory back
+		l.s.put(l.b)
+		l.b = l.s.scratch[:0]
+	}
+	return nil
 }
 
 // sectionOf is the section an item names, or stands for (RFC 3501 §6.4.5).
@@ -83,40 +112,57 @@ func (m *fetched) extentOf(where syntax.Section) (x extent, found bool) {
 // fields sends what a filter passes of a header (RFC 9051 §6.4.5.1). A big one
 // goes through the filter twice: the octets are counted before they are
 // announced.
-func (l *fetchLine) fields(m *fetched, x extent, filter mime.Filter, partial *syntax.Partial) error {
-	header := io.NewSectionReader(m.octets, x.start, x.size())
+func (l *fetchLine) fields(m *fetched, x extent, item *syntax.FetchItem, filter mime.Filter) error {
 	if x.size() > headerInMemory {
-		through := func(w io.Writer) (int64, error) {
-			return filter.Copy(w, io.NewSectionReader(m.octets, x.start, x.size()))
-		}
-		n, err := filter.Copy(io.Discard, header)
-		if err != nil {
-			return err
-		}
-		return l.window(n, partial, through)
+		return l.bigHeader(m, x, item, filter)
 	}
-	held := make([]byte, x.size())
-	if _, err := io.ReadFull(header, held); err != nil {
-		return fmt.Errorf("read header: %w", err)
+	held, err := m.header(x)
+	if err != nil {
+		return err
 	}
-	passed := filter.Append(nil, held)
+	passed := filter.Append(l.s.fields[:0], held)
 	part := extent{0, int64(len(passed))}
-	if partial != nil {
-		part = part.cut(partial.Offset, partial.Count)
+	if item.Partial != nil {
+		part = part.cut(item.Partial.Offset, item.Partial.Count)
 	}
+	l.named(item)
 	l.b = syntax.AppendLiteralHeader(l.b, part.size())
 	l.b = append(l.b, passed[part.start:part.end]...)
+	if cap(passed) <= maxScratch {
+		l.s.fields = passed[:0]
+	}
 	return nil
 }
 
-// window sends n octets that produce writes, or the partial piece of them.
-func (l *fetchLine) window(n int64, partial *syntax.Partial, produce func(io.Writer) (int64, error)) error {
-	x := extent{0, n}
-	if partial != nil {
-		x = x.cut(partial.Offset, partial.Count)
+// header reads a header, once for all items that filter it.
+func (m *fetched) header(x extent) ([]byte, error) {
+	if m.headerAt == x && m.headerText != nil {
+		return m.headerText, nil
 	}
-	l.b = syntax.AppendLiteralHeader(l.b, x.size())
-	return l.produce(x, produce)
+	m.headerText = slices.Grow(m.headerText[:0], int(x.size()))[:x.size()]
+	if _, err := io.ReadFull(io.NewSectionReader(m.octets, x.start, x.size()), m.headerText); err != nil {
+		m.headerText = nil
+		return nil, fmt.Errorf("read header: %w", err)
+	}
+	m.headerAt = x
+	return m.headerText, nil
+}
+
+func (l *fetchLine) bigHeader(m *fetched, x extent, item *syntax.FetchItem, filter mime.Filter) error {
+	through := func(w io.Writer) (int64, error) {
+		return filter.Copy(w, io.NewSectionReader(m.octets, x.start, x.size()))
+	}
+	n, err := through(io.Discard)
+	if err != nil {
+		return err
+	}
+	part := extent{0, n}
+	if item.Partial != nil {
+		part = part.cut(item.Partial.Offset, item.Partial.Count)
+	}
+	l.named(item)
+	l.b = syntax.AppendLiteralHeader(l.b, part.size())
+	return l.produce(part, through)
 }
 
 // produce sends the octets of x out of what produce writes.
@@ -125,9 +171,7 @@ func (l *fetchLine) produce(x extent, produce func(io.Writer) (int64, error)) er
 	w := &windowWriter{w: l.s.w, skip: x.start, left: x.size()}
 	_, err := produce(w)
 	if w.left > 0 || l.s.broken {
-		l.s.log.Error("literal cut short", "command", l.s.verb, "missing", w.left, "err", err)
-		l.s.broken = true
-		return errCut
+		return l.cutShort(w.left, err)
 	}
 	l.b = l.s.scratch[:0]
 	return nil
@@ -156,130 +200,6 @@ func (w *windowWriter) Write(p []byte) (int, error) {
 	}
 	if w.left == 0 && w.skip == 0 {
 		return n, errWindowFull
-	}
-	return n, nil
-}
-
-// binary is BINARY[…] and BINARY.SIZE[…] (RFC 3516 §4.3): a leaf part with its
-// transfer encoding removed. It is decoded twice, counted first.
-func (f *fetching) binary(l *fetchLine, m *fetched, item *syntax.FetchItem) error {
-	x, part, err := m.leaf(item.Section)
-	if err != nil {
-		return err
-	}
-	if part == nil && len(item.Section.Part) > 0 {
-		l.named(item)
-		l.b = append(l.b, noBinary[item.Kind]...)
-		return nil
-	}
-	count := new(octetCount)
-	switch err := decode(m.octets, x, part, count); {
-	case errors.Is(err, mime.ErrUnknownEncoding):
-		f.unknownCTE = true
-		return nil
-	case err != nil:
-		return err
-	}
-	l.named(item)
-	if item.Kind == syntax.FetchBinarySize {
-		l.b = strconv.AppendInt(l.b, count.n, 10)
-		return nil
-	}
-	return l.decoded(count, item.Partial, func(w io.Writer) (int64, error) { return 0, decode(m.octets, x, part, w) })
-}
-
-// noBinary is what a part has that does not exist.
-var noBinary = map[syntax.FetchKind]string{syntax.FetchBinary: "NIL", syntax.FetchBinarySize: "0"}
-
-// leaf is the part BINARY asks for; none and no error where it does not exist.
-func (m *fetched) leaf(where syntax.Section) (extent, *mail.Part, error) {
-	if len(where.Part) == 0 {
-		return extent{0, m.octets.Size()}, nil, nil
-	}
-	part := findPart(&m.summary.Root, where.Part)
-	if part == nil {
-		return extent{}, nil, nil
-	}
-	if !isLeaf(part) {
-		return extent{}, nil, errNotLeaf
-	}
-	return extent{part.Body, part.End}, part, nil
-}
-
-// decoded sends decoded octets, as literal8 where they hold a NUL (RFC 9051
-// §7.5.2).
-func (l *fetchLine) decoded(count *octetCount, partial *syntax.Partial, produce func(io.Writer) (int64, error)) error {
-	if !count.nul {
-		return l.window(count.n, partial, produce)
-	}
-	x := extent{0, count.n}
-	if partial != nil {
-		x = x.cut(partial.Offset, partial.Count)
-	}
-	l.b = syntax.AppendLiteral8Header(l.b, x.size())
-	return l.produce(x, produce)
-}
-
-// decode writes the content of a part; nil is the message as it is. Lines of
-// text end in CRLF whatever the sender encoded (RFC 9051 §7.5.2).
-func decode(octets io.ReaderAt, x extent, part *mail.Part, w io.Writer) error {
-	var src io.Reader = io.NewSectionReader(octets, x.start, x.size())
-	if part != nil {
-		var err error
-		if src, err = mime.Decoded(src, part.Encoding); err != nil {
-			return err
-		}
-		if strings.EqualFold(part.Type, "text") {
-			w = &crlfWriter{w: w}
-		}
-	}
-	_, err := io.Copy(w, src)
-	return err
-}
-
-// octetCount counts and looks for NUL.
-type octetCount struct {
-	n   int64
-	nul bool
-}
-
-func (c *octetCount) Write(p []byte) (int, error) {
-	c.n += int64(len(p))
-	c.nul = c.nul || bytes.IndexByte(p, 0) >= 0
-	return len(p), nil
-}
-
-// crlfWriter puts a CR before each LF that has none.
-type crlfWriter struct {
-	w  io.Writer
-	cr bool // the last octet was CR
-}
-
-func (c *crlfWriter) Write(p []byte) (int, error) {
-	n := len(p)
-	for len(p) > 0 {
-		i := bytes.IndexByte(p, '\n')
-		if i < 0 {
-			i = len(p)
-		}
-		if i > 0 {
-			if _, err := c.w.Write(p[:i]); err != nil {
-				return 0, err
-			}
-			c.cr = p[i-1] == '\r'
-		}
-		if i == len(p) {
-			return n, nil
-		}
-		end := "\r\n"
-		if c.cr {
-			end = "\n"
-		}
-		if _, err := io.WriteString(c.w, end); err != nil {
-			return 0, err
-		}
-		c.cr = false
-		p = p[i+1:]
 	}
 	return n, nil
 }

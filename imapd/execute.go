@@ -128,9 +128,9 @@ func (s *session) onMessages(ctx context.Context, args syntax.Args) (answer, err
 	case *syntax.Expunge:
 		return s.expunge(ctx, a)
 	case *syntax.Search:
-		return s.search(ctx, a)
+		return s.attended(ctx, func(ctx context.Context) (answer, error) { return s.search(ctx, a) })
 	case *syntax.Fetch:
-		return s.fetch(ctx, a)
+		return s.attended(ctx, func(ctx context.Context) (answer, error) { return s.fetch(ctx, a) })
 	case *syntax.Store:
 		return s.store(ctx, a)
 	case *syntax.Copy:

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
+	"log/slog"
+	"os"
 	"slices"
 	"strconv"
 
@@ -28,7 +31,9 @@ type fetching struct {
 	held       int  // messages whose content was withheld
 	gone       int  // messages that somebody else has expunged
 	damaged    int  // messages that could not be read
+	costly     int  // messages of which too much was asked
 	unknownCTE bool // BINARY met an encoding nobody knows
+	notLeaf    bool // BINARY was asked of a part that has parts
 }
 
 // need is what has to be looked up for an item.
@@ -124,6 +129,10 @@ func (f *fetching) result(asked int) (answer, error) {
 	switch {
 	case f.damaged > 0:
 		return answer{}, no("CORRUPTION", counted(f.damaged, "message", "messages")+" cannot be read")
+	case f.costly > 0:
+		return answer{}, errCostly
+	case f.notLeaf:
+		return answer{}, errNotLeaf
 	case f.unknownCTE:
 		return answer{}, no("UNKNOWN-CTE", "A part has an encoding that is not known")
 	case f.held > 0 && f.held == asked:
@@ -142,20 +151,17 @@ func (f *fetching) batch(ctx context.Context, set []int) error {
 	if err != nil {
 		return err
 	}
-	var rows []storage.Row
-	if f.needs&needRow != 0 {
-		if rows, err = f.s.account.Rows(ctx, f.s.box.id, f.s.uidsOf(set)); err != nil {
-			return err
-		}
-	}
+	next, done := f.lookUp(ctx, set)
+	defer done()
 	for _, i := range set {
 		m := fetched{i: i, entry: f.s.box.view.At(i), newFlags: marked[i]}
-		if f.needs&needRow != 0 {
-			if len(rows) == 0 || rows[0].UID != m.entry.UID {
-				f.gone++
-				continue
-			}
-			m.row, rows = &rows[0], rows[1:]
+		there, err := next(&m)
+		if err != nil {
+			return err
+		}
+		if !there {
+			f.gone++
+			continue
 		}
 		if err := f.message(ctx, &m); err != nil {
 			return err
@@ -165,6 +171,44 @@ func (f *fetching) batch(ctx context.Context, set []int) error {
 		}
 	}
 	return nil
+}
+
+// lookUp gives each message of the set, in order, its row and its summary,
+// where an item asks for one: there is false for one that was expunged.
+func (f *fetching) lookUp(ctx context.Context, set []int) (next func(*fetched) (there bool, err error), done func()) {
+	s := f.s
+	switch {
+	case f.needs&needSummary != 0:
+		return inStep(s.account.Summaries(ctx, s.box.id, s.uidsOf(set), s.gate.judge))
+	case f.needs&needRow != 0:
+		rows, err := s.account.Rows(ctx, s.box.id, s.uidsOf(set))
+		return func(m *fetched) (bool, error) {
+			if err != nil || len(rows) == 0 || rows[0].UID != m.entry.UID {
+				return false, err
+			}
+			m.row, rows = &rows[0], rows[1:]
+			return true, nil
+		}, func() {}
+	}
+	return func(*fetched) (bool, error) { return true, nil }, func() {}
+}
+
+// inStep gives out of a walk over summaries what belongs to each message.
+func inStep(walk iter.Seq2[storage.Summarized, error]) (next func(*fetched) (bool, error), done func()) {
+	pull, done := iter.Pull2(walk)
+	one, err, more := pull()
+	return func(m *fetched) (bool, error) {
+		if err != nil {
+			return false, err
+		}
+		if !more || one.Row.UID != m.entry.UID {
+			return false, nil
+		}
+		row := one.Row
+		m.row, m.summary, m.err = &row, one.Summary, one.Err
+		one, err, more = pull()
+		return true, nil
+	}, done
 }
 
 // markSeen sets \Seen on the messages whose text is about to be shown, and says
@@ -221,7 +265,22 @@ type fetched struct {
 	newFlags bool // the client does not know its flags yet
 
 	summary *mail.Summary
-	octets  storage.Message
+	err     error // why there is no summary
+	octets  *attentive
+
+	plain      []*plainPart // for BINARY
+	headerText []byte       // the header read last, and where it lies
+	headerAt   extent
+	damaged    bool
+}
+
+func (m *fetched) close() {
+	for _, c := range m.plain {
+		c.close()
+	}
+	if m.octets != nil {
+		m.octets.Close()
+	}
 }
 
 // message answers for one message. All that can fail before the first octet is
@@ -230,9 +289,7 @@ func (f *fetching) message(ctx context.Context, m *fetched) error {
 	items := f.items
 	if f.needs&needRelease != 0 {
 		err := f.open(ctx, m)
-		if m.octets != nil {
-			defer m.octets.Close()
-		}
+		defer m.close()
 		switch {
 		case errors.Is(err, requiretls.ErrWithheld):
 			f.held++
@@ -242,9 +299,8 @@ func (f *fetching) message(ctx context.Context, m *fetched) error {
 			return nil
 		case ctx.Err() != nil:
 			return err
-		case err != nil: // the others shall come all the same
-			f.s.log.Error("message cannot be read", "mailbox", f.s.box.name, "uid", m.entry.UID, "err", err)
-			f.damaged++
+		case err != nil:
+			f.unreadable(m, err)
 			items = f.harmless
 		}
 	}
@@ -254,29 +310,51 @@ func (f *fetching) message(ctx context.Context, m *fetched) error {
 	return f.write(m, items)
 }
 
+// unreadable notes a message that is damaged: the others shall come all the
+// same.
+func (f *fetching) unreadable(m *fetched, err error) {
+	if !m.damaged {
+		f.s.log.Error("message cannot be read", "mailbox", f.s.box.name, "uid", m.entry.UID, "err", err)
+		m.damaged = true
+		f.damaged++
+	}
+}
+
 // open gets what the items need of the content, with a release for it.
 func (f *fetching) open(ctx context.Context, m *fetched) error {
 	release, err := f.s.gate.release(m.entry.Flags)
 	if err != nil {
 		return err
 	}
-	if f.needs&needSummary != 0 {
-		if m.summary, err = f.s.account.Summary(ctx, f.s.box.id, m.entry.UID, release); err != nil {
-			return err
-		}
+	if m.err != nil || f.needs&needOctets == 0 {
+		return m.err
 	}
-	if f.needs&needOctets != 0 {
-		m.octets, err = f.s.account.Message(ctx, f.s.box.id, m.entry.UID, release)
+	message, err := f.s.account.Message(ctx, f.s.box.id, m.entry.UID, release)
+	if err == nil {
+		m.octets = attentively(ctx, message)
 	}
 	return err
 }
 
-// write is the FETCH response (RFC 9051 §7.5.2).
+// write is the FETCH response (RFC 9051 §7.5.2). An item that cannot be had is
+// left out of it: what was sent of the line stands.
 func (f *fetching) write(m *fetched, items []syntax.FetchItem) error {
 	l := f.s.fetchLine(m.i + 1)
 	for k := range items {
-		if err := f.item(l, m, &items[k]); err != nil {
+		if m.costs(l) {
+			f.costly++
+			break
+		}
+		switch err := f.item(l, m, &items[k]); {
+		case err == nil:
+		case errors.Is(err, errNotLeaf):
+			f.notLeaf = true
+		case ends(err):
 			return err
+		case errors.Is(err, context.Canceled): // the server stops, in the middle of a line
+			return errCut
+		default:
+			f.unreadable(m, err)
 		}
 	}
 	if m.newFlags && !slices.ContainsFunc(items, func(i syntax.FetchItem) bool { return i.Kind == syntax.FetchFlags }) {
@@ -285,6 +363,18 @@ func (f *fetching) write(m *fetched, items []syntax.FetchItem) error {
 	}
 	l.end()
 	return nil
+}
+
+// freeReading is what one FETCH may read of a message and not send, beside
+// eight times its size: the most that clients ask of one message is some
+// headers and its parts.
+const freeReading = 16 << 20
+
+var errCostly = no("LIMIT", "Too much was asked of one message at once; ask for fewer items")
+
+// costs says whether more was read of a message than its answer is worth.
+func (m *fetched) costs(l *fetchLine) bool {
+	return m.octets != nil && m.octets.read-l.sent > freeReading+8*m.octets.Size()
 }
 
 // item writes one data item.
@@ -326,6 +416,7 @@ type fetchLine struct {
 	s     *session
 	b     []byte
 	items int
+	sent  int64 // octets of literals
 }
 
 func (s *session) fetchLine(seq int) *fetchLine {
@@ -347,27 +438,32 @@ func (l *fetchLine) named(item *syntax.FetchItem) {
 	l.b = append(syntax.AppendFetchItem(l.b, item, l.s.mode), ' ')
 }
 
-// literal announces n octets and sends them from src. When they do not come,
-// the connection cannot go on: the client would take what follows for them.
-func (l *fetchLine) literal(n int64, src io.Reader) error {
-	l.b = syntax.AppendLiteralHeader(l.b, n)
-	return l.stream(n, src)
-}
-
+// stream sends the line up to here and n octets from src.
 func (l *fetchLine) stream(n int64, src io.Reader) error {
 	l.s.put(l.b)
 	l.b = nil
+	l.sent += n
 	sent, err := l.s.w.ReadFrom(io.LimitReader(src, n))
 	if err == nil && sent < n {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		l.s.log.Error("literal cut short", "command", l.s.verb, "sent", sent, "promised", n, "err", err)
-		l.s.broken = true
-		return errCut
+		return l.cutShort(n-sent, err)
 	}
 	l.b = l.s.scratch[:0]
 	return nil
+}
+
+// cutShort ends a session whose client was promised octets that do not come: it
+// would take what follows for them.
+func (l *fetchLine) cutShort(missing int64, err error) error {
+	level := slog.LevelError
+	if ends(err) || l.s.broken || errors.Is(err, os.ErrDeadlineExceeded) {
+		level = slog.LevelDebug // the client left, or reads no more
+	}
+	l.s.log.Log(context.Background(), level, "literal cut short", "command", l.s.verb, "missing", missing, "err", err)
+	l.s.broken = true
+	return errCut
 }
 
 func (l *fetchLine) end() {

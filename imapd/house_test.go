@@ -40,6 +40,7 @@ type house struct {
 	imap       *imapd.Server
 	plain, tls string
 	pool       *x509.CertPool
+	dir        string
 	stop       func()
 	log        *bytes.Buffer
 }
@@ -67,7 +68,7 @@ func openHouse(t testing.TB, change ...func(*imapd.Options)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{t: t, store: store, log: &bytes.Buffer{}}
+	h := &house{t: t, store: store, dir: dir, log: &bytes.Buffer{}}
 	keys, err := credentials()
 	if err != nil {
 		t.Fatal(err)

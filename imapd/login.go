@@ -155,20 +155,11 @@ func (s *session) become(ctx context.Context, login string, id storage.AccountID
 	}
 	s.stopClocks()
 	s.login, s.id, s.account = login, id, account
-	s.gate = gate{reader, policyFor(s.srv.opt.Release, person)}
+	s.gate = gate{reader, person.Policy(s.srv.opt.Release)}
 	s.log = s.log.With("login", login)
 	s.r.SetIdle(s.srv.opt.Autologout)
 	s.d.SetLimits(syntax.Known(s.srv.opt.MaxMessage))
 	return nil
-}
-
-// policyFor is the server's policy, tightened by the account's own. An account
-// that says nothing has the zero Policy, which must not tighten anything.
-func policyFor(server requiretls.Policy, person storage.Person) requiretls.Policy {
-	if person.Release == 0 {
-		return server
-	}
-	return server.Tighten(person.Release)
 }
 
 // person finds who an account belongs to. A login is nearly always the address

@@ -26,6 +26,11 @@ func (g gate) release(f storage.Flags) (requiretls.Release, error) {
 	return f.Demand().Release(g.reader, g.policy)
 }
 
+// judge is the gate as the vault asks it.
+func (g gate) judge(d requiretls.Demand) (requiretls.Release, error) {
+	return d.Release(g.reader, g.policy)
+}
+
 // withholds says whether this session may neither read nor change the message.
 func (g gate) withholds(f storage.Flags) bool {
 	_, err := g.release(f)

@@ -48,7 +48,8 @@ const (
 	levelFlags   level = iota // what the view has
 	levelRow                  // dates and size
 	levelSummary              // the cached envelope and structure
-	levelOctets               // the message itself
+	levelHeader               // the fields of its header
+	levelText                 // all its text
 )
 
 // candidate is a message being looked at.
@@ -60,8 +61,6 @@ type candidate struct {
 	row     *storage.Row
 	summary *mail.Summary
 	octets  io.ReaderAt
-	done    func() error // closes the message
-	err     error        // reading its content failed
 }
 
 // test is one key, ready to be asked.
@@ -148,6 +147,12 @@ type searching struct {
 	s     *session
 	now   time.Time
 	test  test
+	sizes bool // a key asks for what the row has
+
+	fields   []*fieldNeedle // sought in the header
+	body     needles        // of BODY
+	anywhere needles        // of TEXT
+
 	text  []byte // the message being looked through, where it is small
 	found []int  // indices of the messages that match, ascending
 
@@ -161,9 +166,14 @@ func (s *session) find(ctx context.Context, keys syntax.And) (q *searching, err 
 	if q.test, err = q.compile(keys); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, searchTime, errSearchTime)
+	defer cancel()
 	view := s.box.view
 	for from := 0; from < view.Len(); from += searchBatch {
 		if err := q.batch(ctx, from, min(from+searchBatch, view.Len())); err != nil {
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
 			return nil, err
 		}
 	}
@@ -171,90 +181,116 @@ func (s *session) find(ctx context.Context, keys syntax.And) (q *searching, err 
 }
 
 // batch asks of each message first what its flags can answer, then looks up
-// more of those that are still open.
+// more of those that are still open: of all of them the rows, then the
+// summaries, then one by one the octets.
 func (q *searching) batch(ctx context.Context, from, to int) error {
 	var open []candidate
 	start := len(q.found)
 	for i, e := range q.s.box.view.All(from, to) {
 		c := candidate{i: i, entry: e, held: q.s.gate.withholds(e.Flags)}
-		switch q.test(&c) {
-		case isYes:
-			q.found = append(q.found, i)
-		case unknown:
+		if q.ask(&c) == unknown {
 			open = append(open, c)
 		}
 	}
-	if len(open) == 0 {
-		return nil
-	}
-	if err := q.lookUpRows(ctx, open); err != nil {
-		return err
-	}
-	for k := range open {
-		matches, err := q.decide(ctx, &open[k])
-		if open[k].done != nil {
-			open[k].done()
-		}
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil: // the others shall be found all the same
-			q.s.log.Error("message cannot be searched", "mailbox", q.s.box.name, "uid", open[k].entry.UID, "err", err)
-			q.damaged++
-		case matches:
-			q.found = append(q.found, open[k].i)
-		}
+	open, err := q.rows(ctx, open)
+	if err == nil && len(open) > 0 {
+		err = q.contents(ctx, open)
 	}
 	slices.Sort(q.found[start:])
-	return ctx.Err()
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
 }
 
-// lookUpRows gives each candidate its row, where a key asks for one.
-func (q *searching) lookUpRows(ctx context.Context, open []candidate) error {
+// ask asks the search of a message, and notes it if it matches.
+func (q *searching) ask(c *candidate) verdict {
+	v := q.test(c)
+	if v == isYes {
+		q.found = append(q.found, c.i)
+	}
+	return v
+}
+
+// rows decides what dates and sizes can decide, and answers what stays open.
+func (q *searching) rows(ctx context.Context, open []candidate) ([]candidate, error) {
+	if !q.sizes || len(open) == 0 {
+		return open, nil
+	}
+	rows, err := q.s.account.Rows(ctx, q.s.box.id, uidsOfCandidates(open))
+	if err != nil {
+		return nil, err
+	}
+	still := open[:0]
+	for _, c := range open {
+		if len(rows) == 0 || rows[0].UID != c.entry.UID {
+			q.gone++
+			continue
+		}
+		c.row, rows = &rows[0], rows[1:]
+		c.level = levelRow
+		if q.ask(&c) == unknown {
+			still = append(still, c)
+		}
+	}
+	return still, nil
+}
+
+func uidsOfCandidates(open []candidate) []storage.UID {
 	uids := make([]storage.UID, len(open))
 	for k := range open {
 		uids[k] = open[k].entry.UID
 	}
-	rows, err := q.s.account.Rows(ctx, q.s.box.id, uids)
-	if err != nil {
-		return err
-	}
-	for k := range open {
-		if len(rows) > 0 && rows[0].UID == open[k].entry.UID {
-			open[k].row, rows = &rows[0], rows[1:]
+	return uids
+}
+
+// contents decides by what is in the messages.
+func (q *searching) contents(ctx context.Context, open []candidate) error {
+	s := q.s
+	for one, err := range s.account.Summaries(ctx, s.box.id, uidsOfCandidates(open), s.gate.judge) {
+		if err != nil {
+			return err
+		}
+		for open[0].entry.UID < one.Row.UID {
+			q.gone++
+			open = open[1:]
+		}
+		c := &open[0]
+		open = open[1:]
+		c.row, c.summary = &one.Row, one.Summary
+		if err := q.decide(ctx, c, one.Err); err != nil {
+			return err
 		}
 	}
+	q.gone += len(open)
 	return nil
 }
 
 // decide looks up more and more of a message until it is known whether it
-// matches. One that was expunged meanwhile does not.
-func (q *searching) decide(ctx context.Context, c *candidate) (bool, error) {
-	if c.row == nil {
-		q.gone++
-		return false, nil
-	}
-	c.level = levelRow
+// matches. One that was expunged meanwhile does not; one that cannot be read is
+// passed over: the others shall be found all the same. An error is the
+// command's.
+func (q *searching) decide(ctx context.Context, c *candidate, err error) error {
+	c.level = levelSummary
+	q.forget()
 	for {
-		v := q.test(c)
 		switch {
-		case c.err != nil:
-			return false, c.err
-		case v != unknown:
-			return v == isYes, nil
-		case c.level == levelOctets:
-			panic("a search key did not know what to say of a whole message")
-		}
-		err := q.deepen(ctx, c)
-		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
 		case errors.Is(err, requiretls.ErrWithheld):
-			c.held = true // the row knows of a demand that the view did not: ask again
+			c.held = true // the row knows of a demand that the view did not
 		case errors.Is(err, storage.ErrNotFound):
 			q.gone++
-			return false, nil
+			return nil
 		case err != nil:
-			return false, err
+			q.s.log.Error("message cannot be searched", "mailbox", q.s.box.name, "uid", c.entry.UID, "err", err)
+			q.damaged++
+			return nil
 		}
+		if q.ask(c) != unknown {
+			return nil
+		}
+		err = q.deepen(ctx, c)
 	}
 }
 
@@ -264,22 +300,33 @@ func (q *searching) deepen(ctx context.Context, c *candidate) error {
 	if err != nil {
 		return err
 	}
-	account, id := q.s.account, q.s.box.id
-	if c.level == levelRow {
-		if c.summary, err = account.Summary(ctx, id, c.entry.UID, release); err == nil {
-			c.level = levelSummary
-		}
-		return err
-	}
-	message, err := account.Message(ctx, id, c.entry.UID, release)
+	message, err := q.s.account.Message(ctx, q.s.box.id, c.entry.UID, release)
 	if err != nil {
 		return err
 	}
-	c.level, c.octets, c.done = levelOctets, message, message.Close
+	defer message.Close()
+	octets := attentively(ctx, message)
+	c.octets = octets
 	if message.Size() <= searchInMemory {
-		err = q.hold(c, message)
+		if err := q.hold(c, octets); err != nil {
+			return err
+		}
 	}
-	return err
+	if err := q.lookThroughHeader(c); err != nil {
+		return err
+	}
+	c.level = levelHeader
+	if q.test(c) != unknown {
+		return nil
+	}
+	if err := q.lookThroughText(c); err != nil {
+		return err
+	}
+	c.level = levelText
+	if q.test(c) == unknown {
+		panic("a search key did not know what to say of a whole message")
+	}
+	return nil
 }
 
 // hold reads a small message at once, into memory used again for the next.

@@ -33,19 +33,17 @@ func (q *searching) compile(key syntax.Key) (test, error) {
 	case syntax.UIDs:
 		return q.among(k.Set, uids)
 	case syntax.Date:
-		return dateTest(k)
+		return q.dateTest(k)
 	case syntax.Within:
 		return q.within(k), nil
 	case syntax.Size:
-		return sizeTest(k), nil
+		return q.sizeTest(k), nil
 	case syntax.Header:
-		return headerTest(k), nil
+		return q.headerTest(k)
 	case syntax.Body:
-		needle := fold(k.Value)
-		return content(levelOctets, func(c *candidate) bool { return c.text().inBody(needle) }), nil
+		return q.textTest(&q.body, k.Value)
 	case syntax.Text:
-		needle := fold(k.Value)
-		return content(levelOctets, func(c *candidate) bool { return c.text().anywhere(needle) }), nil
+		return q.textTest(&q.anywhere, k.Value)
 	}
 	return nil, errSearchKey
 }
@@ -103,7 +101,8 @@ func content(needs level, holds func(c *candidate) bool) test {
 }
 
 // plain is a key on what every session may know of a message.
-func plain(holds func(c *candidate) bool) test {
+func (q *searching) plain(holds func(c *candidate) bool) test {
+	q.sizes = true
 	return func(c *candidate) verdict {
 		if c.level < levelRow {
 			return unknown
@@ -141,7 +140,7 @@ func (q *searching) among(set syntax.Set, what counting) (test, error) {
 
 // dateTest compares days, time and zone disregarded: a date counts in the zone
 // it was written in.
-func dateTest(k syntax.Date) (test, error) {
+func (q *searching) dateTest(k syntax.Date) (test, error) {
 	day := dayOf(k.Day)
 	compare := map[syntax.When]func(d int) bool{
 		syntax.Before: func(d int) bool { return d < day },
@@ -150,7 +149,7 @@ func dateTest(k syntax.Date) (test, error) {
 	}[k.When]
 	switch k.Of {
 	case syntax.InternalDate:
-		return plain(func(c *candidate) bool { return compare(dayOf(c.row.InternalDate)) }), nil
+		return q.plain(func(c *candidate) bool { return compare(dayOf(c.row.InternalDate)) }), nil
 	case syntax.SentDate:
 		return content(levelSummary, func(c *candidate) bool {
 			return !c.summary.Sent.IsZero() && compare(dayOf(c.summary.Sent))
@@ -165,14 +164,14 @@ func dayOf(t time.Time) int { return (t.Year()*12+int(t.Month()))*32 + t.Day() }
 // within is YOUNGER and OLDER (RFC 5032).
 func (q *searching) within(k syntax.Within) test {
 	edge := q.now.Add(-time.Duration(k.Seconds) * time.Second)
-	return plain(func(c *candidate) bool {
+	return q.plain(func(c *candidate) bool {
 		younger := c.row.InternalDate.After(edge)
 		return younger == (k.Age == syntax.Younger)
 	})
 }
 
-func sizeTest(k syntax.Size) test {
-	return plain(func(c *candidate) bool {
+func (q *searching) sizeTest(k syntax.Size) test {
+	return q.plain(func(c *candidate) bool {
 		if k.Than == syntax.Larger {
 			return c.row.Size > k.N
 		}
@@ -182,16 +181,41 @@ func sizeTest(k syntax.Size) test {
 
 // headerTest looks into a field: into the cached envelope where it has it, into
 // the header where not.
-func headerTest(k syntax.Header) test {
-	needle, name := fold(k.Value), strings.ToLower(k.Field)
-	if needle != "" {
+func (q *searching) headerTest(k syntax.Header) (test, error) {
+	name := strings.ToLower(k.Field)
+	if k.Value != "" {
 		if cached := envelopeField(name); cached != nil {
+			sought := fold(k.Value)
 			return content(levelSummary, func(c *candidate) bool {
-				return strings.Contains(fold(cached(c.summary)), needle)
-			})
+				return strings.Contains(fold(cached(c.summary)), sought)
+			}), nil
 		}
 	}
-	return content(levelOctets, func(c *candidate) bool { return c.text().inField(name, needle) })
+	n, err := q.field(name, k.Value)
+	return found(levelHeader, n), err
+}
+
+func (q *searching) textTest(in *needles, value string) (test, error) {
+	n, err := q.needle(in, value)
+	return found(levelText, n), err
+}
+
+// found is a key that holds as soon as its needle was found, and does not when
+// all of that level was looked through.
+func found(all level, n *needle) test {
+	return func(c *candidate) verdict {
+		switch {
+		case c.held:
+			return isNo
+		case c.level < levelSummary:
+			return unknown // what was found was found in another message
+		case n.found:
+			return isYes
+		case c.level < all:
+			return unknown
+		}
+		return isNo
+	}
 }
 
 // envelopeField is the field's text in an envelope, decoded; nil for fields

@@ -4,12 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
 	"unicode/utf8"
 
-	"letterlock/internal/mail"
 	"letterlock/internal/mime"
 )
 
@@ -20,84 +20,131 @@ const maxField = 64 << 10
 // §6.4.4).
 func fold(s string) string { return strings.ToLower(s) }
 
-// messageText is a message as its reader sees it: headers decoded, text parts
-// decoded and in UTF-8. An error of the store goes to the candidate; what a
-// sender wrote wrongly is no error.
-type messageText struct {
-	octets io.ReaderAt
-	root   *mail.Part
-	err    *error
+// needle is a text that is sought, folded, and whether it was found in the
+// message being looked through.
+type needle struct {
+	want  []byte
+	found bool
 }
 
-func (c *candidate) text() messageText {
-	return messageText{c.octets, &c.summary.Root, &c.err}
+// needles are looked for together, in one pass over a message.
+type needles []*needle
+
+// fieldNeedle is sought in the header fields of one name.
+type fieldNeedle struct {
+	needle
+	name string
 }
 
-// inField says whether a field of the message's header has the needle in it;
-// an empty needle asks for the field alone.
-func (t messageText) inField(name, needle string) bool {
-	return t.anyField(t.root, func(field, value string) bool {
-		return strings.EqualFold(field, name) && strings.Contains(fold(mime.DecodeHeader(value)), needle)
-	})
-}
+// maxNeedles is how many texts one search looks for.
+const maxNeedles = 256
 
-// anywhere is TEXT: header, body, and the headers of the parts.
-func (t messageText) anywhere(needle string) bool {
-	return t.inHeader(t.root, needle) || t.inPart(t.root, needle, mimeHeadersToo)
-}
+var errNeedles = no("LIMIT", "A search can look for up to 256 texts at once")
 
-// inBody is BODY: the text parts, and messages inside with their headers.
-func (t messageText) inBody(needle string) bool {
-	return t.inPart(t.root, needle, contentAlone)
-}
-
-// reach says whether the headers of body parts are searched.
-type reach uint8
-
-const (
-	contentAlone reach = iota
-	mimeHeadersToo
-)
-
-func (t messageText) inHeader(p *mail.Part, needle string) bool {
-	return t.anyField(p, func(field, value string) bool {
-		return strings.Contains(fold(field+": "+mime.DecodeHeader(value)), needle)
-	})
-}
-
-func (t messageText) inPart(p *mail.Part, needle string, far reach) bool {
-	if *t.err != nil {
-		return false
-	}
-	if p.Message != nil {
-		inner := &p.Message.Root
-		return t.inHeader(inner, needle) || t.inPart(inner, needle, far)
-	}
-	for i := range p.Parts {
-		child := &p.Parts[i]
-		if far == mimeHeadersToo && t.inHeader(child, needle) || t.inPart(child, needle, far) {
-			return true
+// needle is the one of in for a text, made where it is new.
+func (q *searching) needle(in *needles, value string) (*needle, error) {
+	want := fold(value)
+	for _, n := range *in {
+		if string(n.want) == want {
+			return n, nil
 		}
 	}
-	return p.Parts == nil && strings.EqualFold(p.Type, "text") && t.inText(p, needle)
+	n := &needle{want: []byte(want)}
+	*in = append(*in, n)
+	return n, q.notTooMany()
 }
 
-// inText looks through one text part.
-func (t messageText) inText(p *mail.Part, needle string) bool {
-	charset, _ := mime.Param(p.Params, "charset")
-	stored := &sourceErrors{r: io.NewSectionReader(t.octets, p.Body, p.Size())}
-	r, err := mime.Text(stored, p.Encoding, charset)
-	if err != nil { // an encoding or charset nobody knows: as it stands
-		r = stored
-	}
-	found := contains(r, needle)
-	if stored.err != nil && *t.err == nil {
-		*t.err = stored.err
-	}
-	return found
+func (q *searching) field(name, value string) (*needle, error) {
+	n := &fieldNeedle{needle{want: []byte(fold(value))}, name}
+	q.fields = append(q.fields, n)
+	return &n.needle, q.notTooMany()
 }
 
-// sourceErrors tells the store's errors from those of a decoder.
+func (q *searching) notTooMany() error {
+	if len(q.fields)+len(q.body)+len(q.anywhere) > maxNeedles {
+		return errNeedles
+	}
+	return nil
+}
+
+// forget begins another message. The empty text is in each (RFC 9051 §6.4.4).
+func (q *searching) forget() {
+	for _, f := range q.fields {
+		f.found = false
+	}
+	for _, ns := range []needles{q.body, q.anywhere} {
+		for _, n := range ns {
+			n.found = len(n.want) == 0
+		}
+	}
+}
+
+// lookThroughHeader looks for what is sought in single fields.
+func (q *searching) lookThroughHeader(c *candidate) error {
+	if len(q.fields) == 0 {
+		return nil
+	}
+	root := &c.summary.Root
+	stored := &sourceErrors{r: io.NewSectionReader(c.octets, root.Header, root.Body-root.Header)}
+	lines := lineReaders.Get().(*bufio.Reader)
+	defer lineReaders.Put(lines)
+	lines.Reset(stored)
+	anyField(lines, q.inField)
+	return stored.err
+}
+
+// inField looks for what is sought in fields of that name, and says whether
+// nothing is sought any more.
+func (q *searching) inField(name, value string) (done bool) {
+	text, done := "", true
+	for _, f := range q.fields {
+		if !f.found && strings.EqualFold(f.name, name) {
+			if text == "" {
+				text = fold(mime.DecodeHeader(value))
+			}
+			f.found = strings.Contains(text, string(f.want))
+		}
+		done = done && f.found
+	}
+	return done
+}
+
+// lookThroughText looks for what BODY and TEXT seek, until the search knows
+// enough.
+func (q *searching) lookThroughText(c *candidate) error {
+	if err := q.lookThrough(c, q.body, mime.ScopeBody); err != nil {
+		return err
+	}
+	return q.lookThrough(c, q.anywhere, mime.ScopeText)
+}
+
+func (q *searching) lookThrough(c *candidate, sought needles, scope mime.Scope) error {
+	if sought.open() == 0 || q.test(c) != unknown {
+		return nil
+	}
+	for passage := range mime.Passages(c.summary, c.octets, scope) {
+		before := sought.open()
+		if err := sought.look(passage); err != nil {
+			return fmt.Errorf("read message: %w", err)
+		}
+		if now := sought.open(); now == 0 || now < before && q.test(c) != unknown {
+			return nil
+		}
+	}
+	return nil
+}
+
+// open is how many are not found yet.
+func (ns needles) open() (n int) {
+	for _, one := range ns {
+		if !one.found {
+			n++
+		}
+	}
+	return n
+}
+
+// sourceErrors tells the store's errors from the end.
 type sourceErrors struct {
 	r   io.Reader
 	err error
@@ -111,17 +158,18 @@ func (s *sourceErrors) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// contains looks for the folded needle in the stream, in bounded memory.
-func contains(r io.Reader, needle string) bool {
-	if needle == "" {
-		return true
+// look looks for those that were not found yet in a stream of text, in bounded
+// memory.
+func (ns needles) look(r io.Reader) error {
+	longest := 0
+	for _, n := range ns {
+		longest = max(longest, len(n.want))
 	}
-	want := []byte(needle)
 	memory := searchBuffers.Get().(*searchBuffer)
 	defer searchBuffers.Put(memory)
 	chunk := memory.chunk[:]
-	tail := memory.tail[:0] // the end of what was seen, folded: a match may start there
-	defer func() { memory.tail = tail }()
+	seen := memory.seen[:0] // the end of what came, folded: a match may start there
+	defer func() { memory.seen = seen }()
 	raw := 0 // octets of an unfinished character at the front of chunk
 	for {
 		n, err := r.Read(chunk[raw:])
@@ -130,24 +178,39 @@ func contains(r io.Reader, needle string) bool {
 		if err == nil {
 			whole = wholeRunes(chunk[:n])
 		}
-		tail = appendFolded(tail, chunk[:whole])
-		if bytes.Contains(tail, want) {
-			return true
+		old := len(seen)
+		seen = appendFolded(seen, chunk[:whole])
+		if ns.mark(seen, old) == 0 || err == io.EOF {
+			return nil
 		}
-		if keep := len(want) - 1; len(tail) > keep {
-			tail = append(tail[:0], tail[len(tail)-keep:]...)
+		if err != nil {
+			return err
+		}
+		if keep := longest - 1; len(seen) > keep {
+			seen = append(seen[:0], seen[len(seen)-keep:]...)
 		}
 		raw = copy(chunk, chunk[whole:n])
-		if err != nil {
-			return false
+	}
+}
+
+// mark marks what is in text, of which the first old octets were searched
+// before, and says how many are still open.
+func (ns needles) mark(text []byte, old int) (open int) {
+	for _, n := range ns {
+		if n.found {
+			continue
+		}
+		if n.found = bytes.Contains(text[max(0, old-len(n.want)+1):], n.want); !n.found {
+			open++
 		}
 	}
+	return open
 }
 
 // searchBuffer is what looking through one text takes.
 type searchBuffer struct {
-	chunk [16 << 10]byte
-	tail  []byte
+	chunk [32 << 10]byte
+	seen  []byte
 }
 
 var searchBuffers = sync.Pool{New: func() any { return new(searchBuffer) }}
@@ -180,24 +243,9 @@ func wholeRunes(b []byte) int {
 	return len(b)
 }
 
-// anyField asks is of the fields of a part's header, unfolded, until one is it.
-func (t messageText) anyField(p *mail.Part, is func(name, value string) bool) bool {
-	if *t.err != nil {
-		return false
-	}
-	stored := &sourceErrors{r: io.NewSectionReader(t.octets, p.Header, p.Body-p.Header)}
-	lines := lineReaders.Get().(*bufio.Reader)
-	defer lineReaders.Put(lines)
-	lines.Reset(stored)
-	found := anyField(lines, is)
-	if stored.err != nil {
-		*t.err = stored.err
-	}
-	return found
-}
-
 var lineReaders = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
 
+// anyField asks is of the fields of a header, unfolded, until one is it.
 func anyField(br *bufio.Reader, is func(name, value string) bool) bool {
 	var field []byte
 	ask := func() bool {

@@ -27,6 +27,7 @@ type session struct {
 	log  *slog.Logger
 
 	scratch []byte // what is being written; see put
+	fields  []byte // what a filter passes of a header
 	tag     string // of the command in progress
 	verb    string
 	bad     int  // bad commands since the last good one
@@ -162,6 +163,7 @@ func (s *session) slim() {
 	if cap(s.scratch) > idleScratch {
 		s.scratch = nil
 	}
+	s.fields = nil
 }
 
 // whyLeave is what BYE says when the session has to end, "" otherwise.
@@ -271,6 +273,9 @@ func (s *session) badCommand(err error) error {
 	var wrong *syntax.BadError
 	if !errors.As(err, &wrong) {
 		return err
+	}
+	if wrong.Unsave && s.box != nil {
+		s.box.saved = nil // RFC 9051 §6.4.4.1
 	}
 	s.put(syntax.AppendBad(s.scratch[:0], wrong))
 	if wrong.Close {

@@ -77,7 +77,7 @@ func (s *session) changeFlags(ctx context.Context, a *syntax.Store, set []int, f
 		if errors.Is(err, storage.ErrNotFound) {
 			return 0, errGone
 		}
-		return 0, err
+		return 0, keywordRefusal(err)
 	}
 	there, err := s.look(ctx, sendExpunges)
 	if err != nil {
@@ -170,9 +170,35 @@ func (s *session) copy(ctx context.Context, a *syntax.Copy) (answer, error) {
 	}
 	copied, err := s.account.Copy(ctx, s.box.id, uids, a.Mailbox)
 	if err != nil {
-		return answer{}, orTryCreate(err)
+		return answer{}, orTryCreate(transferRefusal(err))
+	}
+	missed := missed(uids, copied)
+	if len(copied.From) == 0 {
+		return missed, nil
+	}
+	if missed.code != "" { // the tagged answer has room for one code
+		s.putString("* OK [" + missed.code + "] " + missed.text + "\r\n")
 	}
 	return answer{copyUID(copied), "COPY completed"}, nil
+}
+
+var errTransferLimit = no("LIMIT", "That is more than can be copied at once; take at most 250000 messages")
+
+func transferRefusal(err error) error {
+	if errors.Is(err, storage.ErrLimit) {
+		return errTransferLimit
+	}
+	return err
+}
+
+// missed tells of messages that could not be copied because somebody else has
+// expunged them (RFC 9051 §7.1, EXPUNGEISSUED; RFC 5530 §3).
+func missed(asked []storage.UID, c storage.Copied) answer {
+	gone := len(asked) - len(c.From)
+	if gone == 0 {
+		return answer{}
+	}
+	return answer{"EXPUNGEISSUED", counted(gone, "message is", "messages are") + " gone"}
 }
 
 // copyUID is the response code; none where nothing was copied.
@@ -195,10 +221,10 @@ func (s *session) move(ctx context.Context, a *syntax.Move) (answer, error) {
 	}
 	moved, err := s.account.Move(ctx, s.box.id, uids, a.Mailbox)
 	if err != nil {
-		return answer{}, orTryCreate(err)
+		return answer{}, orTryCreate(transferRefusal(err))
 	}
 	if code := copyUID(moved); code != "" {
 		s.putString("* OK [" + code + "] Moved\r\n")
 	}
-	return answer{}, nil
+	return missed(uids, moved), nil
 }

@@ -1,0 +1,163 @@
+package imapd_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"letterlock/internal/requiretls"
+)
+
+// bigBinary is a letter of one base64 part, and what it holds.
+func bigBinary(n int) (text string, holds []byte) {
+	for i := 0; len(holds) < n; i++ {
+		holds = fmt.Appendf(holds, "octets %08d;", i)
+	}
+	var b strings.Builder
+	b.WriteString("Subject: binary\r\nMIME-Version: 1.0\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n")
+	coded := base64.StdEncoding.EncodeToString(holds)
+	for len(coded) > 76 {
+		b.WriteString(coded[:76] + "\r\n")
+		coded = coded[76:]
+	}
+	return b.String() + coded + "\r\n", holds
+}
+
+// TestManyPiecesOfAPartAreDecodedOnce: were it decoded for each, the answer
+// would be NO [LIMIT].
+func TestManyPiecesOfAPartAreDecodedOnce(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t)
+	text, holds := bigBinary(4 << 20)
+	h.deliver(letter{mailbox: "INBOX", text: text})
+	c := h.loggedIn("c", "tls")
+	c.ok("EXAMINE INBOX")
+	var items []string
+	for i := range 200 {
+		items = append(items, fmt.Sprintf("BINARY.PEEK[1]<%d.2>", 3_000_000+i))
+	}
+	c.send("b FETCH 1 (" + strings.Join(items, " ") + ")\r\n")
+	for i := range items {
+		if line, want := c.line(), fmt.Sprintf("BINARY[1]<%d> {2}", 3_000_000+i); !strings.HasSuffix(line, want) {
+			t.Fatalf("got %s, want %s", line, want)
+		}
+		got := make([]byte, 2)
+		if _, err := io.ReadFull(c.r, got); err != nil || !bytes.Equal(got, holds[3_000_000+i:][:2]) {
+			t.Fatalf("piece %d: got %q, %v, want %q", i, got, err, holds[3_000_000+i:][:2])
+		}
+	}
+	if line := c.line(); line != ")" {
+		t.Errorf("got %s, want )", line)
+	}
+	if line := c.line(); line != "b OK FETCH completed" {
+		t.Errorf("got %s", line)
+	}
+}
+
+// TestFetchThatReadsAndReadsIsEnded: a header of megabytes, filtered again and
+// again. The session goes on.
+func TestFetchThatReadsAndReadsIsEnded(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t)
+	h.deliver(letter{mailbox: "INBOX", text: "Subject: long\r\n" + strings.Repeat("X-Long: "+strings.Repeat("x", 70)+"\r\n", 60_000) + "\r\nHi\r\n"})
+	h.deliver(letter{mailbox: "INBOX", text: openLetter})
+	c := h.loggedIn("c", "tls")
+	c.ok("EXAMINE INBOX")
+	items := strings.TrimSpace(strings.Repeat("BODY.PEEK[HEADER.FIELDS (Subject)] ", 200))
+	lines := c.do("FETCH 1:2 (" + items + ")")
+	if last := lines[len(lines)-1]; !strings.HasPrefix(last, "NO [LIMIT] ") {
+		t.Errorf("got %s, want NO [LIMIT]", last)
+	}
+	if n := strings.Count(strings.Join(lines, "\n"), "Subject: open"); n != 200 {
+		t.Errorf("the other letter was answered %d times, want 200", n)
+	}
+	if n := strings.Count(strings.Join(lines, "\n"), "Subject: long"); n == 0 || n == 200 {
+		t.Errorf("the long header was sent %d times of 200", n)
+	}
+	c.ok("FETCH 1 BODY.PEEK[HEADER.FIELDS (Subject)]")
+}
+
+// TestSearchForTooManyTextsIsRefused: with the limit in the answer.
+func TestSearchForTooManyTextsIsRefused(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t)
+	h.deliver(letter{mailbox: "INBOX", text: openLetter})
+	c := h.loggedIn("c", "tls")
+	c.ok("EXAMINE INBOX")
+	var keys strings.Builder
+	for i := range 257 {
+		fmt.Fprintf(&keys, " NOT BODY a%d", i)
+	}
+	if got, want := c.do("SEARCH" + keys.String())[0], "NO [LIMIT] A search can look for up to 256 texts at once"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got := c.ok("SEARCH" + strings.Repeat(" NOT BODY same", 1000))[0]; got != "* SEARCH 1" {
+		t.Errorf("got %s, want * SEARCH 1", got)
+	}
+}
+
+// TestDamagedMessageIsNamedAndTheOthersServed: nothing of it is sent, nothing
+// that was promised is left out, and the session goes on.
+func TestDamagedMessageIsNamedAndTheOthersServed(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"small": 100, "big": 200 << 10} {
+		t.Run(name, func(t *testing.T) {
+			h := openHouse(t)
+			h.deliver(letter{mailbox: "INBOX", text: openLetter})
+			const trace = "Grevyzebra"
+			h.deliver(letter{mailbox: "INBOX", text: "Subject: damaged\r\n\r\n" + strings.Repeat("-", size) + "\r\n" + trace + "\r\n", demand: requiretls.Usual()})
+			h.deliver(letter{mailbox: "INBOX", text: openLetter})
+			damage(t, h.dir, trace)
+			c := h.loggedIn("c", "tls")
+			c.ok("EXAMINE INBOX")
+			for _, items := range []string{"BODY.PEEK[]", "(UID BODY.PEEK[TEXT])", "(FLAGS BODY.PEEK[1])", "BINARY.PEEK[1]", "(BODY.PEEK[HEADER] BINARY.PEEK[1] BINARY.SIZE[1] BINARY.PEEK[1])"} {
+				lines := c.do("FETCH 1:3 " + items)
+				said := strings.Join(lines, "\n")
+				if last := lines[len(lines)-1]; last != "NO [CORRUPTION] 1 message cannot be read" {
+					t.Errorf("FETCH %s: got %s", items, last)
+				}
+				if n := strings.Count(said, "an open letter"); n < 2 {
+					t.Errorf("FETCH %s: the others came %d times: %s", items, n, said)
+				}
+				if strings.Contains(said, trace) {
+					t.Errorf("FETCH %s: sent damaged octets", items)
+				}
+			}
+			if lines := c.do("SEARCH TEXT open"); lines[0] != "* SEARCH 1 3" || !strings.Contains(lines[1], "[CORRUPTION]") {
+				t.Errorf("SEARCH: got %q", lines)
+			}
+		})
+	}
+}
+
+// damage changes an octet of the stored message that has trace in it.
+func damage(t *testing.T, dir, trace string) {
+	t.Helper()
+	found := false
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		octets, err := os.ReadFile(path)
+		if i := bytes.Index(octets, []byte(trace)); err == nil && i >= 0 {
+			found = true
+			f, err := os.OpenFile(path, os.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			_, err = f.WriteAt([]byte{octets[i+3] ^ 1}, int64(i+3))
+			return err
+		}
+		return err
+	})
+	if err != nil || !found {
+		t.Fatalf("damage the message: found is %v, %v", found, err)
+	}
+}

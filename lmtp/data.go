@@ -115,6 +115,7 @@ func (c *session) finish(ctx context.Context) {
 	defer c.reset()
 	c.errors = 0
 	env, fates := c.handOver(ctx, tx)
+	c.answered(env, tx, fates)
 	for _, rcpt := range tx.rcpts {
 		if e := fates[rcpt]; e != nil {
 			c.refuse(e)
@@ -122,7 +123,7 @@ func (c *session) finish(ctx context.Context) {
 			continue
 		}
 		c.say("250 2.0.0 %s delivered as %s", shown(rcpt), tx.id)
-		c.opt.Mail.Accepted(ctx, env, rcpt, tx.body.hold.body().Size())
+		c.opt.Mail.Accepted(ctx, env, rcpt, c.taken.body.hold.body().Size())
 	}
 }
 

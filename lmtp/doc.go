@@ -14,6 +14,8 @@
 //     smuggled inside another. On the way in a bare LF becomes CRLF and a NUL
 //     becomes 0x80, since IMAP may send neither (RFC 9051 §4.3.1); every other
 //     octet stays as it came.
+//   - A letter whose 250 nobody may have heard is told of, so that the second
+//     offer of it need not become a second copy (RFC 1047).
 //   - Our own faults are temporary refusals, 451 4.3.0: they never bounce mail
 //     and never show a stranger what went wrong inside.
 //

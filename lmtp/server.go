@@ -47,6 +47,12 @@ type Options struct {
 	Hostname string // our name in greetings; default "localhost"
 	Deliver  Deliverer
 
+	// Unanswered is told of recipients whose letter was taken and whose answer
+	// nobody may have heard: the connection ended before the peer said another
+	// word. It will come again (RFC 5321 §6.1), and whoever remembers it need not
+	// file it twice. body is readable until Unanswered returns. nil: nobody.
+	Unanswered func(ctx context.Context, env *mail.Envelope, body mail.Body, rcpts []mail.Address) error
+
 	// Spool takes the bodies that memory does not; nil: such a message is
 	// refused with 452 4.3.1.
 	Spool  Spool
@@ -133,6 +139,7 @@ func (s *Server) Handle(ctx context.Context, conn *serve.Conn) {
 	}
 	defer conn.OnDraining(c.in.Interrupt)()
 	defer c.reset()
+	defer c.unanswered(ctx)
 	c.run(ctx)
 	out.Flush()
 }

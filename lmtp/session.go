@@ -25,6 +25,7 @@ type session struct {
 
 	helo   string       // what the peer called itself; empty before LHLO
 	tx     *transaction // nil outside a mail transaction
+	taken  *taken       // the last message, until the peer goes on
 	errors int          // broken commands since the last message
 	over   bool         // the connection is to be closed
 }
@@ -99,6 +100,7 @@ func (c *session) hangUp(err error) {
 // obey carries out one command. Replies to what a client may pipeline wait for
 // the next read; all others go out at once (RFC 2920 §3.2 (5), (6)).
 func (c *session) obey(ctx context.Context, line []byte) {
+	c.heard()
 	text := strings.TrimRight(string(line), " \t") // RFC 5321 §4.1.1: trailing white space is tolerated
 	verb, args, _ := strings.Cut(text, " ")
 	verb = strings.ToUpper(verb)

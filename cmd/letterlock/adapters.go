@@ -21,9 +21,20 @@ import (
 // The seams: each room asks in its own words, the vault answers in its own.
 
 // sorting is the vault as the sorting room asks for it.
-type sorting struct{ *storage.Store }
+type sorting struct {
+	*storage.Store
+	full *reply.Error // what a sender hears of a full mailbox
+}
 
 var _ deliver.Store = sorting{}
+
+// fullAnswer is temporary by default: who is full today may have room tomorrow.
+func fullAnswer(cfg *config.Config) *reply.Error {
+	if cfg.Quota.Answer == config.QuotaReject {
+		return reply.Perm(52, "2.2", reply.MailboxFull.Text)
+	}
+	return reply.MailboxFull
+}
 
 func (s sorting) Account(ctx context.Context, addr mail.Address) (uint64, bool, error) {
 	p, err := s.Person(ctx, addr)
@@ -37,27 +48,30 @@ func (s sorting) Alias(ctx context.Context, from mail.Address) ([]mail.Address, 
 	return a.To, found, err
 }
 
-// Eldest has the lowest account number: they are given out in order.
-func (s sorting) Eldest(ctx context.Context) (id uint64, found bool, err error) {
-	for p, err := range s.People(ctx) {
-		if err != nil {
-			return 0, false, err
-		}
-		if !found || uint64(p.ID) < id {
-			id, found = uint64(p.ID), true
-		}
-	}
-	return id, found, nil
+func (s sorting) Eldest(ctx context.Context) (uint64, bool, error) {
+	p, err := s.Store.Eldest(ctx)
+	found, err := there(err)
+	return uint64(p.ID), found, err
 }
 
-// Commit says of a full mailbox what a sender may hear; the vault says it of
+// Room asks for as little as a letter can be.
+func (s sorting) Room(ctx context.Context, id uint64) error {
+	return s.heard(s.Store.Account(storage.AccountID(id)).CheckQuota(ctx, storage.Usage{Bytes: 1, Messages: 1}))
+}
+
+// heard says of a full mailbox what a sender may hear; the vault says it of
 // itself.
+func (s sorting) heard(err error) error {
+	if errors.Is(err, storage.ErrOverQuota) {
+		return s.full.Because(err)
+	}
+	return err
+}
+
 func (s sorting) Commit(ctx context.Context, env *mail.Envelope, body mail.Body, sum *mail.Summary, plans []mail.Delivery) []error {
 	errs := s.Store.Commit(ctx, env, body, sum, plans)
 	for i, err := range errs {
-		if errors.Is(err, storage.ErrOverQuota) {
-			errs[i] = reply.MailboxFull.Because(err)
-		}
+		errs[i] = s.heard(err)
 	}
 	return errs
 }
@@ -104,8 +118,13 @@ func (l logins) Credentials(ctx context.Context, login string) (uint64, []byte, 
 // endpoint is a configured listener in the words of whoever listens.
 func endpoint(l config.Listener) (serve.Endpoint, error) {
 	e, err := serve.ParseEndpoint(l.Address)
-	e.Allow, e.ClientCA = l.Allow, l.ClientCA
+	e.Allow, e.ClientCA, e.Proxy = l.Allow, l.ClientCA, l.Proxy
 	return e, err
+}
+
+// proxies are the load balancers whose PROXY header is believed.
+func proxies(cfg *config.Config) serve.Proxies {
+	return serve.Proxies{Trusted: cfg.Proxy.Trusted, AssumeTLS: cfg.Proxy.AssumeTLS}
 }
 
 // trustHeader says on which endpoints Postfix' header counts as the tag.

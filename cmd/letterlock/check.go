@@ -96,6 +96,7 @@ func (r *report) look(ctx context.Context, cfg *config.Config) {
 	r.checkCertificate(cfg)
 	running := r.checkData(ctx, cfg)
 	r.checkListeners(cfg, running)
+	r.checkProxies(cfg)
 	r.checkReaders(cfg)
 	r.add("relay", fine, "off: mail leaves for no other server, no resolver is needed")
 	r.MTA = mtaAdvice(cfg)

@@ -198,6 +198,22 @@ func (r *report) checkPort(what string, l config.Listener, e serve.Endpoint) {
 	r.add(what, fine, "%s is free", l.Address)
 }
 
+// checkProxies names the ways on which a password is there for all to read.
+func (r *report) checkProxies(cfg *config.Config) {
+	for _, l := range cfg.IMAP.Listeners {
+		e, err := endpoint(l)
+		if err != nil || !e.Proxy {
+			continue
+		}
+		if hops := proxies(cfg).ClearHop(e); len(hops) > 0 {
+			r.add("proxy", worry, "passwords may cross the network in clear from %v to %s", hops, l.Address).
+				Hint = "listen at tls:… or a UNIX socket, or put the proxy on this machine"
+			continue
+		}
+		r.add("proxy", fine, "PROXY headers are believed at %s from %v", l.Address, cfg.Proxy.Trusted)
+	}
+}
+
 func (r *report) checkSocket(cfg *config.Config, what string, e serve.Endpoint) {
 	dir := filepath.Dir(e.Address)
 	if _, err := os.Stat(dir); err != nil && filepath.Clean(dir) != filepath.Clean(cfg.Data) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +52,9 @@ func complain(w io.Writer, err error) int {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errSaid):
+		return exitNo
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(w, "error: interrupted")
 		return exitNo
 	}
 	for line := range strings.Lines(err.Error()) {

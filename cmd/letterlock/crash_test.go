@@ -62,9 +62,9 @@ func newTown(t *testing.T, people ...string) *town {
 	return w
 }
 
-func (w *town) start() {
+func (w *town) start(args ...string) {
 	w.t.Helper()
-	c, err := startServer(w.dir, os.Environ())
+	c, err := startServer(w.dir, os.Environ(), args...)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -28,17 +28,25 @@ const (
 // server that runs on it, or else on the store itself.
 func atDesk(ctx context.Context, conf string, need folder, do func(admin.Operations) error) error {
 	cfg, err := config.Load(conf)
+	if err == nil && need == mustExist {
+		err = dataThere(cfg)
+	}
 	if err != nil {
 		return err
-	}
-	if _, err := os.Stat(cfg.Data); need == mustExist && errors.Is(err, fs.ErrNotExist) {
-		return withHint(fmt.Errorf("there is no data folder %s", cfg.Data), "--config FILE names the config of the server; letterlock user add makes a first user")
 	}
 	o, done, err := admin.Reach(ctx, cfg.Data, func() (*admin.Desk, func() error, error) { return openDesk(cfg) })
 	if err != nil {
 		return err
 	}
 	return errors.Join(do(o), done())
+}
+
+// dataThere refuses a data folder that is not there.
+func dataThere(cfg *config.Config) error {
+	if _, err := os.Stat(cfg.Data); errors.Is(err, fs.ErrNotExist) {
+		return withHint(fmt.Errorf("there is no data folder %s", cfg.Data), "--config FILE names the config of the server; letterlock user add makes a first user")
+	}
+	return nil
 }
 
 // listing is what a verb does that lists things of the store: a line for each,

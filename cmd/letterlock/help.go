@@ -42,7 +42,7 @@ func overview(c *call) error {
 		fmt.Fprintf(&b, "  %-14s %s\n", v.name, v.short)
 	}
 	b.WriteString("\nFirst steps: letterlock demo, then letterlock serve.\n")
-	b.WriteString("letterlock help VERB shows how a verb is used, letterlock help config every key of\nthe config (./letterlock.toml, then /etc/letterlock/letterlock.toml). Every verb works\nbeside a running server.\n")
+	b.WriteString("letterlock help VERB shows how a verb is used, letterlock help config every key of\nthe config (./letterlock.toml, then /etc/letterlock/letterlock.toml). Every verb works\nbeside a running server, but for restore and fsck --repair.\n")
 	_, err := fmt.Fprint(c.out, b.String())
 	return err
 }

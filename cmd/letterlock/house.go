@@ -120,7 +120,10 @@ func userName(uid int) string {
 
 // newDesk is where the admin's operations are carried out on an open vault.
 func newDesk(cfg *config.Config, store *storage.Store, server func(context.Context) admin.Server) *admin.Desk {
-	return admin.NewDesk(admin.Options{Store: store, Addresses: addresses(cfg), Server: server})
+	return admin.NewDesk(admin.Options{
+		Store: store, Data: cfg.Data, Addresses: addresses(cfg), Server: server,
+		Limits: storage.Usage{Bytes: uint64(cfg.Quota.Bytes), Messages: uint64(cfg.Quota.Messages)},
+	})
 }
 
 // loadCertificates reads the configured certificate, or makes one of our own. A
@@ -147,6 +150,24 @@ func certificateFiles(cfg *config.Config) (cert, key string, err error) {
 // privateTLS is where our own CA and certificate lie.
 func privateTLS(cfg *config.Config) string { return filepath.Join(cfg.Data, "tls") }
 
+// renewDaily makes a new private certificate in time, for a server that is
+// never started anew. day ticks once a day.
+func (h *house) renewDaily(ctx context.Context, day <-chan time.Time) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-day:
+		}
+		before := h.certs.Expires()
+		if err := h.reload(); err != nil {
+			h.log.Error("certificate not renewed, the old one stays", "expires", before, "error", err)
+		} else if after := h.certs.Expires(); !after.Equal(before) {
+			h.log.Info("certificate renewed", "expires", after)
+		}
+	}
+}
+
 // reload reads the certificate again; a bad one leaves the old one in place.
 func (h *house) reload() error {
 	if _, _, err := certificateFiles(h.cfg); err != nil {
@@ -169,7 +190,7 @@ func (h *house) openReading() (err error) {
 		MailLog:    readers{h.fates.Readers("imap")},
 	})
 	h.imap, err = h.listen(h.cfg.IMAP.Listeners, serve.Options{
-		Name: "imap", ALPN: []string{"imap"}, Grace: imapGrace, TooMany: imapd.TooManyConnections, Handle: room.Handle,
+		Name: "imap", ALPN: []string{"imap"}, Grace: imapGrace, TooMany: imapd.TooManyConnections, Handle: room.Handle, Proxies: proxies(h.cfg),
 	})
 	return err
 }
@@ -179,8 +200,9 @@ func (h *house) openFront() (err error) {
 	room := lmtp.New(lmtp.Options{
 		Hostname: h.cfg.Hostname,
 		Deliver: deliver.New(deliver.Options{
-			Store: sorting{h.store}, Hostname: h.cfg.Hostname, Addresses: addresses(h.cfg), Log: h.fates,
+			Store: sorting{h.store, fullAnswer(h.cfg)}, Hostname: h.cfg.Hostname, Addresses: addresses(h.cfg), Log: h.fates,
 		}),
+		Unanswered:       h.store.Unanswered,
 		Spool:            spool(h.store),
 		MaxSize:          h.cfg.LMTP.MaxSize,
 		TLSRequired:      mime.TLSRequiredNo,
@@ -203,6 +225,9 @@ func (h *house) listen(configured []config.Listener, opt serve.Options) (*serve.
 			return nil, fmt.Errorf("%s: %w", opt.Name, err)
 		}
 		opt.Endpoints = append(opt.Endpoints, e)
+		if hops := opt.Proxies.ClearHop(e); len(hops) > 0 {
+			h.log.Warn("passwords may cross the network in clear on their way from a proxy", "server", opt.Name, "endpoint", e.String(), "from", hops)
+		}
 	}
 	opt.TLS, opt.Log = h.certs, h.log
 	return serve.Listen(opt)
@@ -226,6 +251,9 @@ func (h *house) healthy() error {
 	}
 	if free, err := admin.FreeBytes(h.cfg.Data); err == nil && free < spaceNeeded {
 		return fmt.Errorf("the disk of %s is full", h.cfg.Data)
+	}
+	if err := h.store.Trouble(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -18,11 +18,14 @@ const (
 // DATA finished; a BYE to readers; the admin's own ways in; the vault.
 // started is called once everybody is served.
 func (h *house) run(ctx context.Context, started func()) error {
+	day := time.NewTicker(24 * time.Hour)
+	defer day.Stop()
 	var doors []*door
 	for _, d := range []struct {
 		name string
 		run  func(context.Context) error
 	}{
+		{"certificate", func(ctx context.Context) error { return h.renewDaily(ctx, day.C) }},
 		{"admin socket", h.socket.Run},
 		{"admin listener", h.web.Run},
 		{"imap", h.imap.Run},

@@ -30,9 +30,10 @@ func main() { os.Exit(dispatch(os.Args[1:], stdio())) }
 func verbs() []verb {
 	return []verb{
 		serveVerb,
-		userAdd, userList, userPasswd, userRemove,
+		userAdd, userList, userPasswd, userQuota, userRelease, userRemove,
 		aliasAdd, aliasList, aliasRemove,
 		checkVerb,
+		fsckVerb, backupVerb, restoreVerb,
 		demoVerb,
 		versionVerb,
 		helpVerb(),

@@ -32,6 +32,8 @@ func TestMain(m *testing.M) {
 //	                   awaited, as regular expressions; TLS starts it
 //	hangup NAME        closes it
 //	get URL TEXT       what HTTP GET answers has TEXT in it
+//	damage GLOB TEXT   changes an octet of the one file, where it says TEXT, or its
+//	                   whole beginning where TEXT is left out
 //	certificate DIR NAME DAYS   writes cert.pem and key.pem in DIR for NAME
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -60,6 +62,7 @@ func TestScripts(t *testing.T) {
 			"talk":        onStage((*stage).talk),
 			"hangup":      onStage((*stage).hangup),
 			"get":         onStage((*stage).get),
+			"damage":      onStage((*stage).damage),
 			"certificate": onStage((*stage).certificate),
 		},
 	})

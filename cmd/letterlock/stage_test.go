@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -197,6 +198,28 @@ func (s *stage) get(_ *testscript.TestScript, args []string) error {
 		err = fmt.Errorf("GET %s: %s %s, want %s in it", args[0], resp.Status, body, args[1])
 	}
 	return err
+}
+
+// damage is what a disk does in the end.
+func (s *stage) damage(ts *testscript.TestScript, args []string) error {
+	names, err := filepath.Glob(ts.MkAbs(args[0]))
+	if err != nil || len(names) != 1 {
+		return fmt.Errorf("%s is %q, %v: want one file", args[0], names, err)
+	}
+	octets, err := os.ReadFile(names[0])
+	if err != nil {
+		return err
+	}
+	if len(args) == 1 {
+		copy(octets, bytes.Repeat([]byte("ruin"), 8<<10))
+		return os.WriteFile(names[0], octets, 0o600)
+	}
+	at := bytes.Index(octets, []byte(args[1]))
+	if at < 0 {
+		return fmt.Errorf("%s is not in %s", args[1], names[0])
+	}
+	octets[at] ^= 1
+	return os.WriteFile(names[0], octets, 0o600)
 }
 
 // certificate signs itself; a negative number of days makes one that is over.

@@ -25,7 +25,6 @@ var _ Operations = (*Client)(nil)
 func Dial(data string) *Client {
 	var d net.Dialer
 	return &Client{http.Client{
-		Timeout: time.Minute,
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return d.DialContext(ctx, "unix", SocketPath(data))
@@ -46,26 +45,38 @@ func (op operation[In, Out]) call(ctx context.Context, c *Client, in In) (out Ou
 	if err != nil {
 		return out, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://admin"+op.path, bytes.NewReader(body))
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	resp, err := c.ask(ctx, op.path, body)
 	if err != nil {
 		return out, err
 	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return out, unreached(err)
-	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		r := &Refusal{}
-		if json.NewDecoder(resp.Body).Decode(r) != nil || r.Text == "" {
-			return out, fmt.Errorf("ask the server: %s", resp.Status)
-		}
-		return out, r
-	}
 	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
 		return out, fmt.Errorf("read the server's answer: %w", err)
 	}
 	return out, nil
+}
+
+// ask sends a request and answers what was agreed to.
+func (c *Client) ask(ctx context.Context, path string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://admin"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, unreached(err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	r := &Refusal{}
+	if json.NewDecoder(resp.Body).Decode(r) != nil || r.Text == "" {
+		return nil, fmt.Errorf("ask the server: %s", resp.Status)
+	}
+	return nil, r
 }
 
 // unreached says what to do where the server could not be asked.
@@ -105,6 +116,30 @@ func (c *Client) RemoveAlias(ctx context.Context, in Alias) (Alias, error) {
 
 func (c *Client) Aliases(ctx context.Context) ([]Alias, error) {
 	return listAliases.call(ctx, c, nothing{})
+}
+
+func (c *Client) Quota(ctx context.Context, address string) (Quota, error) {
+	return showQuota.call(ctx, c, address)
+}
+
+func (c *Client) SetQuota(ctx context.Context, in Limits) (Quota, error) {
+	return setQuota.call(ctx, c, in)
+}
+
+func (c *Client) Release(ctx context.Context, address string) (Release, error) {
+	return showRelease.call(ctx, c, address)
+}
+
+func (c *Client) SetRelease(ctx context.Context, in Release) (Release, error) {
+	return setRelease.call(ctx, c, in)
+}
+
+func (c *Client) Check(ctx context.Context, found func(Finding)) error {
+	return checkStore.call(ctx, c, nothing{}, found)
+}
+
+func (c *Client) Backup(ctx context.Context, dir string, told func(Progress)) error {
+	return backupStore.call(ctx, c, dir, told)
 }
 
 func (c *Client) Server(ctx context.Context) (Server, error) {

@@ -17,10 +17,12 @@ type Desk struct{ opt Options }
 
 var _ Operations = (*Desk)(nil)
 
-// Options of a desk. Store is needed.
+// Options of a desk. Store and Data are needed.
 type Options struct {
 	Store     *storage.Store
+	Data      string                       // the data folder
 	Addresses deliver.Addresses            // how addresses are read
+	Limits    storage.Usage                // what a new account may hold; zero is no limit
 	Server    func(context.Context) Server // who we are; may be nil
 }
 
@@ -70,6 +72,11 @@ func (d *Desk) AddUser(ctx context.Context, in Login) (User, error) {
 	}
 	if err != nil {
 		return User{}, fmt.Errorf("add %s: %w", addr, err)
+	}
+	if d.opt.Limits != (storage.Usage{}) {
+		if err := d.opt.Store.Account(p.ID).SetLimits(ctx, d.opt.Limits); err != nil {
+			return User{}, fmt.Errorf("limit %s: %w", addr, err)
+		}
 	}
 	return User{Address: addr.String(), Created: p.Created}, nil
 }

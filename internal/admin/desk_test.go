@@ -42,6 +42,7 @@ func newDesk(t *testing.T, dir string) *Desk {
 	t.Helper()
 	return NewDesk(Options{
 		Store:     openStore(t, dir),
+		Data:      dir,
 		Addresses: deliver.Addresses{Domain: "example.org", Delimiter: "+", Fold: true},
 		Server:    func(context.Context) Server { return Server{PID: os.Getpid(), Version: "test"} },
 	})

@@ -8,6 +8,9 @@
 // works alike with and without a running server and neither can do what the
 // other cannot.
 //
+// An operation that takes long has news on the way; over the socket they come
+// as a stream. Whoever hangs up ends it, and so does the server when it stops.
+//
 // It promises: the socket can be opened by the owner of the data folder alone
 // (0600 in a folder of 0700), passwords never cross it (credentials are
 // derived by the caller), and whatever is refused says why and what to do

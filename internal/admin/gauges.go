@@ -12,7 +12,7 @@ import (
 )
 
 // Gauges collects what the data folder holds: users, aliases, room on its
-// disk, and how long the certificate lasts.
+// disk, whether it can be written, and how long the certificate lasts.
 type Gauges struct {
 	opt GaugeOptions
 
@@ -46,12 +46,13 @@ var (
 	messagesGauge = prometheus.NewDesc("letterlock_messages", "Messages in all mailboxes.", nil, nil)
 	bytesGauge    = prometheus.NewDesc("letterlock_messages_bytes", "Octets of all messages.", nil, nil)
 	freeGauge     = prometheus.NewDesc("letterlock_data_free_bytes", "Octets free on the disk of the data folder.", nil, nil)
+	troubleGauge  = prometheus.NewDesc("letterlock_store_trouble", "1 while the store, in whole or in part, takes no changes; /healthz says why.", nil, nil)
 	certGauge     = prometheus.NewDesc("letterlock_tls_certificate_expiry_seconds", "When the certificate ends, in seconds since 1970.", nil, nil)
 )
 
 // Describe implements [prometheus.Collector].
 func (g *Gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{usersGauge, aliasesGauge, messagesGauge, bytesGauge, freeGauge, certGauge} {
+	for _, d := range []*prometheus.Desc{usersGauge, aliasesGauge, messagesGauge, bytesGauge, freeGauge, troubleGauge, certGauge} {
 		ch <- d
 	}
 }
@@ -65,6 +66,11 @@ func (g *Gauges) Collect(ch chan<- prometheus.Metric) {
 		gauge(messagesGauge, c.messages)
 		gauge(bytesGauge, c.bytes)
 	}
+	trouble := 0.0
+	if g.opt.Store.Trouble() != nil {
+		trouble = 1
+	}
+	gauge(troubleGauge, trouble)
 	if free, err := FreeBytes(g.opt.Data); err == nil {
 		gauge(freeGauge, float64(free))
 	}

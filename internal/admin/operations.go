@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -26,6 +28,19 @@ type Operations interface {
 	// RemoveAlias takes the named targets off an alias, all of them where none
 	// is named; an alias without targets is gone. The answer has what was removed.
 	RemoveAlias(context.Context, Alias) (Alias, error)
+	// Quota tells what an account holds and may hold.
+	Quota(ctx context.Context, address string) (Quota, error)
+	// SetQuota changes what an account may hold; what is nil stays.
+	SetQuota(context.Context, Limits) (Quota, error)
+	// Release tells which sessions may read an account's REQUIRETLS mail.
+	Release(ctx context.Context, address string) (Release, error)
+	// SetRelease changes that.
+	SetRelease(context.Context, Release) (Release, error)
+	// Check reads the whole store and tells of each thing that is wrong.
+	Check(ctx context.Context, found func(Finding)) error
+	// Backup copies the store into a folder, or brings the copy there up to
+	// date. dir is absolute.
+	Backup(ctx context.Context, dir string, told func(Progress)) error
 	// Server tells who carries the operations out.
 	Server(context.Context) (Server, error)
 }
@@ -56,4 +71,65 @@ type Server struct {
 	PID       int                 `json:"pid"`
 	Version   string              `json:"version"`
 	Listening map[string][]string `json:"listening,omitempty"` // protocol → addresses bound
+}
+
+// Quota is what an account holds, and may hold: no limit where that is 0.
+type Quota struct {
+	Address     string `json:"address"`
+	Bytes       uint64 `json:"bytes"`
+	MaxBytes    uint64 `json:"max_bytes"`
+	Messages    uint64 `json:"messages"`
+	MaxMessages uint64 `json:"max_messages"`
+}
+
+// Limits is what an account may hold from now on. 0 is no limit, nil leaves
+// what is.
+type Limits struct {
+	Address     string  `json:"address"`
+	MaxBytes    *uint64 `json:"max_bytes,omitempty"`
+	MaxMessages *uint64 `json:"max_messages,omitempty"`
+}
+
+// Release is an account's own policy for REQUIRETLS mail. It can only be
+// stricter than the server's.
+type Release struct {
+	Address string `json:"address"`
+	Policy  string `json:"policy"`
+}
+
+// The policies an account can have.
+const (
+	ReleaseInherit = "inherit" // what the config says for all
+	ReleaseBound   = "bound"   // a login that proved that nobody sits in between
+)
+
+// Finding is one thing that is wrong with a store.
+type Finding struct {
+	Account string `json:"account,omitempty"` // its address; empty: the store itself
+	Mailbox string `json:"mailbox,omitempty"`
+	UID     uint32 `json:"uid,omitempty"`
+	What    string `json:"what"`
+}
+
+func (f Finding) String() string {
+	var b strings.Builder
+	for _, s := range []string{f.Account, f.Mailbox} {
+		if s != "" {
+			b.WriteString(s + ", ")
+		}
+	}
+	if f.UID != 0 {
+		fmt.Fprintf(&b, "UID %d, ", f.UID)
+	}
+	where := strings.TrimSuffix(b.String(), ", ")
+	if where == "" {
+		return f.What
+	}
+	return where + ": " + f.What
+}
+
+// Progress is how far a backup is, in octets. Total is an estimate.
+type Progress struct {
+	Done  uint64 `json:"done"`
+	Total uint64 `json:"total"`
 }

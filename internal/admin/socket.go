@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -37,6 +38,10 @@ func CheckSocketPath(data string) error {
 type Socket struct {
 	listener net.Listener
 	server   *http.Server
+	busy     sync.WaitGroup // operations that are being carried out
+
+	mu    sync.Mutex // guards ended
+	ended bool       // none begins any more
 }
 
 // ListenSocket opens the admin socket. The caller holds the store open, so a
@@ -57,11 +62,37 @@ func ListenSocket(data string, desk Operations, log *slog.Logger) (*Socket, erro
 		l.Close()
 		return nil, fmt.Errorf("admin socket: %w", err)
 	}
-	return &Socket{listener: l, server: httpServer(routes(desk), log)}, nil
+	s := &Socket{listener: l}
+	work := routes(desk)
+	s.server = httpServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.begin() {
+			defer s.busy.Done()
+			work.ServeHTTP(w, r)
+		}
+	}), log)
+	return s, nil
 }
 
-// Run answers until ctx ends; operations that have begun are finished.
-func (s *Socket) Run(ctx context.Context) error { return runHTTP(ctx, s.server, s.listener) }
+// Run answers until ctx ends. Operations that have begun have a second to
+// finish, then they are told to stop; when Run returns, none uses the store.
+func (s *Socket) Run(ctx context.Context) error {
+	err := runHTTP(ctx, s.server, s.listener)
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	s.busy.Wait()
+	return err
+}
+
+// begin says whether an operation may still begin.
+func (s *Socket) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.busy.Add(1)
+	}
+	return !s.ended
+}
 
 // Close closes the socket. Run does it by itself; Close is for one that never ran.
 func (s *Socket) Close() error { return s.listener.Close() }
@@ -117,6 +148,14 @@ var (
 	addAlias    = operation[Alias, Alias]{"/v1/alias/add", Operations.AddAlias}
 	removeAlias = operation[Alias, Alias]{"/v1/alias/remove", Operations.RemoveAlias}
 	listAliases = operation[nothing, []Alias]{"/v1/alias/list", func(o Operations, ctx context.Context, _ nothing) ([]Alias, error) { return o.Aliases(ctx) }}
+	showQuota   = operation[string, Quota]{"/v1/user/quota", Operations.Quota}
+	setQuota    = operation[Limits, Quota]{"/v1/user/quota/set", Operations.SetQuota}
+	showRelease = operation[string, Release]{"/v1/user/release", Operations.Release}
+	setRelease  = operation[Release, Release]{"/v1/user/release/set", Operations.SetRelease}
+	checkStore  = stream[nothing, Finding]{"/v1/check", func(o Operations, ctx context.Context, _ nothing, found func(Finding)) error {
+		return o.Check(ctx, found)
+	}}
+	backupStore = stream[string, Progress]{"/v1/backup", Operations.Backup}
 	whoServes   = operation[nothing, Server]{"/v1/server", func(o Operations, ctx context.Context, _ nothing) (Server, error) { return o.Server(ctx) }}
 )
 
@@ -129,6 +168,12 @@ func routes(o Operations) http.Handler {
 	addAlias.answer(mux, o)
 	removeAlias.answer(mux, o)
 	listAliases.answer(mux, o)
+	showQuota.answer(mux, o)
+	setQuota.answer(mux, o)
+	showRelease.answer(mux, o)
+	setRelease.answer(mux, o)
+	checkStore.answer(mux, o)
+	backupStore.answer(mux, o)
 	whoServes.answer(mux, o)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		send(w, http.StatusNotFound, refuse("the server runs another version than this command: restart it", "the server does not know %s", r.URL.Path))
@@ -140,8 +185,7 @@ func routes(o Operations) http.Handler {
 func (op operation[In, Out]) answer(mux *http.ServeMux, o Operations) {
 	mux.HandleFunc("POST "+op.path, func(w http.ResponseWriter, r *http.Request) {
 		var in In
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&in); err != nil {
-			send(w, http.StatusBadRequest, refusalOf(fmt.Errorf("read the request: %w", err)))
+		if !receive(w, r, &in) {
 			return
 		}
 		out, err := op.do(o, r.Context(), in)
@@ -151,6 +195,15 @@ func (op operation[In, Out]) answer(mux *http.ServeMux, o Operations) {
 		}
 		send(w, http.StatusOK, out)
 	})
+}
+
+// receive reads the arguments, or answers that they cannot be read.
+func receive(w http.ResponseWriter, r *http.Request, in any) bool {
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(in)
+	if err != nil {
+		send(w, http.StatusBadRequest, refusalOf(fmt.Errorf("read the request: %w", err)))
+	}
+	return err == nil
 }
 
 func send(w http.ResponseWriter, status int, v any) {

@@ -20,29 +20,30 @@ const module = "letterlock/"
 // may is the map: what a package may import of ours. What is not listed does
 // not exist. Test files may import anything.
 var may = map[string][]string{
-	"internal/reply":      {},
-	"internal/requiretls": {"internal/reply"},
-	"internal/mail":       {"internal/requiretls"},
-	"internal/mime":       {"internal/mail"},
-	"internal/wire":       {},
-	"internal/serve":      {"internal/requiretls"}, // a connection states the facts its reader is judged by
-	"internal/auth":       {},
-	"internal/maillog":    {"internal/mail", "internal/requiretls", "internal/reply"},
-	"internal/search":     {"internal/mime"},
-	"internal/config":     {},
-	"internal/deliver":    {"internal/mail", "internal/mime", "sieve", "internal/reply", "internal/requiretls", "internal/maillog"},
-	"internal/admin":      {"internal/mail", "internal/requiretls", "storage", "relay", "internal/deliver", "internal/serve"},
-	"lmtp":                {"internal/mail", "internal/requiretls", "internal/reply", "internal/wire", "internal/serve", "internal/maillog"},
-	"storage/segment":     {"internal/mail", "internal/requiretls"},
-	"storage/kv":          {},
-	"storage/kv/bolt":     {"storage/kv"},
-	"storage":             {"internal/mail", "internal/requiretls", "internal/search", "internal/reply", "storage/segment", "storage/kv", "storage/kv/bolt"},
-	"imapd/syntax":        {"internal/mail", "internal/wire"}, // the grammar, both ways
-	"imapd":               {"imapd/syntax", "storage", "internal/mail", "internal/mime", "internal/search", "internal/wire", "internal/serve", "internal/auth", "internal/requiretls", "internal/maillog"},
-	"sieve":               {"internal/mime"},
-	"sieve/managesieve":   {"sieve", "internal/wire", "internal/serve", "internal/auth", "internal/maillog"},
-	"relay":               {"internal/mail", "internal/mime", "internal/requiretls", "internal/reply", "internal/wire", "internal/maillog"},
-	"internal/arrows":     {},
+	"internal/reply":       {},
+	"internal/requiretls":  {"internal/reply"},
+	"internal/mail":        {"internal/requiretls"},
+	"internal/mime":        {"internal/mail"},
+	"internal/wire":        {},
+	"internal/serve":       {"internal/requiretls"}, // a connection states the facts its reader is judged by
+	"internal/auth":        {},
+	"internal/maillog":     {"internal/mail", "internal/requiretls", "internal/reply"},
+	"internal/search":      {"internal/mime"},
+	"internal/config":      {},
+	"internal/deliver":     {"internal/mail", "internal/mime", "sieve", "internal/reply", "internal/requiretls", "internal/maillog"},
+	"internal/admin":       {"internal/mail", "internal/requiretls", "storage", "relay", "internal/deliver", "internal/serve"},
+	"lmtp":                 {"internal/mail", "internal/requiretls", "internal/reply", "internal/wire", "internal/serve", "internal/maillog"},
+	"storage/segment":      {"internal/mail", "internal/requiretls"},
+	"storage/kv":           {},
+	"storage/kv/bolt":      {"storage/kv"},
+	"storage":              {"internal/mail", "internal/requiretls", "internal/search", "internal/reply", "storage/segment", "storage/kv", "storage/kv/bolt"},
+	"imapd/syntax":         {"internal/mail", "internal/wire"}, // the grammar, both ways
+	"imapd":                {"imapd/syntax", "storage", "internal/mail", "internal/mime", "internal/search", "internal/wire", "internal/serve", "internal/auth", "internal/requiretls", "internal/maillog"},
+	"sieve":                {"internal/mime"},
+	"sieve/managesieve":    {"sieve", "internal/wire", "internal/serve", "internal/auth", "internal/maillog"},
+	"relay":                {"internal/mail", "internal/mime", "internal/requiretls", "internal/reply", "internal/wire", "internal/maillog"},
+	"internal/conformance": {"internal/mail"},
+	"internal/arrows":      {},
 }
 
 // everything may be imported by the room that builds the others.

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"letterlock/internal/admin"
+	"letterlock/internal/config"
+	"letterlock/storage"
+)
+
+var backupVerb = verb{
+	name:  "backup",
+	args:  "DIR",
+	short: "copy all mail and users to DIR, or bring the copy there up to date",
+	setup: func(f *flag.FlagSet) action {
+		conf := configFlag(f)
+		return func(ctx context.Context, c *call) error {
+			if len(c.args) != 1 {
+				return errArguments
+			}
+			ctx, stop := interruptible(ctx)
+			defer stop()
+			p := newProgress(c)
+			defer p.clear()
+			return atDesk(ctx, *conf, mustExist, func(o admin.Operations) error {
+				return o.Backup(ctx, absolute(c.args[0]), func(n admin.Progress) {
+					p.show("%s of about %s", octets(n.Done), octets(max(n.Done, n.Total)))
+				})
+			})
+		}
+	},
+}
+
+var restoreVerb = verb{
+	name:  "restore",
+	args:  "DIR",
+	short: "make the data folder out of the backup in DIR",
+	setup: func(f *flag.FlagSet) action {
+		conf := configFlag(f)
+		return func(ctx context.Context, c *call) error {
+			if len(c.args) != 1 {
+				return errArguments
+			}
+			ctx, stop := interruptible(ctx)
+			defer stop()
+			return restore(ctx, c, *conf, c.args[0])
+		}
+	},
+}
+
+func restore(ctx context.Context, c *call, conf, backup string) error {
+	cfg, err := config.Load(conf)
+	if err != nil {
+		return err
+	}
+	if err := emptyFolder(cfg.Data); err != nil {
+		return err
+	}
+	p, total := newProgress(c), admin.FolderSize(backup)
+	stop := p.during(func(time.Duration) string {
+		return fmt.Sprintf("%s of %s", octets(admin.FolderSize(cfg.Data)), octets(total))
+	})
+	err = putBack(ctx, cfg, backup)
+	stop()
+	if err != nil {
+		return errors.Join(err, empty(cfg.Data))
+	}
+	return nil
+}
+
+// emptyFolder makes the data folder, or refuses one with something in it.
+func emptyFolder(dir string) error {
+	if err := checkOwner(dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err == nil && len(entries) > 0 {
+		err = withHint(fmt.Errorf("the data folder %s is not empty: %s", dir, entries[0].Name()),
+			"stop the server and move the folder away, or name another one with data = … in the config")
+	}
+	return err
+}
+
+// empty takes out again what a restore that failed has put there.
+func empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
+}
+
+// putBack restores, and opens the store once, which replays what the index of
+// the backup did not know yet.
+func putBack(ctx context.Context, cfg *config.Config, backup string) error {
+	err := storage.Restore(ctx, backup, cfg.Data)
+	if errors.Is(err, fs.ErrNotExist) {
+		return withHint(err, "name the folder that letterlock backup was given; one that was cut short is finished by running it again")
+	}
+	if err != nil {
+		return err
+	}
+	if err := admin.CopyCertificates(backup, cfg.Data); err != nil {
+		return err
+	}
+	_, done, err := openDesk(cfg)
+	if err != nil {
+		return err
+	}
+	return done()
+}

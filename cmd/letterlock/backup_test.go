@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Three MTAs deliver while two backups are made into one folder. What was
+// answered 250 before the second began is in the restored store, once.
+func TestBackupWhileMailComesInHasEveryLetterAcknowledgedBefore(t *testing.T) {
+	w := newTown(t, "ann", "ben")
+	m := &mails{town: w, more: make(chan struct{}, 1), stop: make(chan struct{})}
+	var mtas sync.WaitGroup
+	for n := range 3 {
+		conn, err := w.mta()
+		if err != nil {
+			t.Fatal(err)
+		}
+		mtas.Go(func() { m.deliver(n, conn) })
+	}
+	stop := sync.OnceFunc(func() { close(m.stop); mtas.Wait() })
+	defer stop()
+	m.await(40)
+	w.letterlock("backup", "saved")
+	m.await(120)
+	before := m.soFar()
+	w.letterlock("backup", "saved")
+	stop()
+	w.kill()
+
+	elsewhere := filepath.Join(w.dir, "elsewhere.toml")
+	if err := os.WriteFile(elsewhere, []byte("data = \"elsewhere\"\n"+testConfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.letterlock("restore", "saved", "--config", elsewhere)
+	w.letterlock("fsck", "--config", elsewhere)
+	w.start("--config", elsewhere)
+	found := map[string]map[string]int{"ann": w.subjects("ann"), "ben": w.subjects("ben")}
+	for _, l := range before {
+		if n := found[l.to][l.subject]; n != 1 {
+			t.Errorf("letter %s to %s is there %d times, want once", l.subject, l.to, n)
+		}
+	}
+	if all := m.soFar(); len(found["ann"])+len(found["ben"]) > len(all) {
+		t.Errorf("%d letters were restored, %d were sent", len(found["ann"])+len(found["ben"]), len(all))
+	}
+}
+
+// letterlock runs a verb in the town's folder.
+func (w *town) letterlock(words ...string) {
+	w.t.Helper()
+	verb := exec.Command("letterlock", words...)
+	verb.Dir = w.dir
+	if out, err := verb.CombinedOutput(); err != nil {
+		w.t.Fatalf("letterlock %s: %v\n%s", strings.Join(words, " "), err, out)
+	}
+}
+
+// mails is what MTAs deliver until stop is closed.
+type mails struct {
+	*town
+	more chan struct{} // room for one: there is one more
+	stop chan struct{}
+
+	mu   sync.Mutex // guards sent
+	sent []posted
+}
+
+type posted struct{ to, subject string }
+
+func (m *mails) deliver(mta int, conn *line) {
+	defer conn.conn.Close()
+	for n := 0; ; n++ {
+		select {
+		case <-m.stop:
+			return
+		default:
+		}
+		l := posted{m.people[n%2], fmt.Sprintf("%d-%d", mta, n)}
+		if err := conn.post(l.to, l.subject); err != nil {
+			m.t.Error(err)
+			return
+		}
+		m.mu.Lock()
+		m.sent = append(m.sent, l)
+		m.mu.Unlock()
+		select {
+		case m.more <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (m *mails) soFar() []posted {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sent[:len(m.sent):len(m.sent)]
+}
+
+// await waits until that many letters were acknowledged.
+func (m *mails) await(letters int) {
+	m.t.Helper()
+	over := time.After(patience)
+	for len(m.soFar()) < letters {
+		select {
+		case <-m.more:
+		case <-over:
+			m.t.Fatalf("%d letters were acknowledged, want %d", len(m.soFar()), letters)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"letterlock/storage"
+)
+
+// Check implements [Operations].
+func (d *Desk) Check(ctx context.Context, found func(Finding)) error {
+	names := make(map[storage.AccountID]string)
+	for p, err := range d.opt.Store.People(ctx) {
+		if err != nil {
+			found(Finding{What: fmt.Sprintf("the list of users cannot be read: %v", err)})
+			break
+		}
+		names[p.ID] = p.Address.String()
+	}
+	return d.opt.Store.Check(ctx, func(f storage.Finding) {
+		name := names[f.Account]
+		if name == "" && f.Account != 0 {
+			name = fmt.Sprintf("account %d", f.Account)
+		}
+		found(Finding{Account: name, Mailbox: f.Mailbox, UID: uint32(f.UID), What: f.What})
+	})
+}
+
+// What lies in a backup: the store's own, and the private certificates.
+const (
+	formatName = "FORMAT"
+	tlsName    = "tls"
+)
+
+var backupNames = []string{formatName, "SEALED", "index", "seg", tlsName}
+
+// Backup implements [Operations].
+func (d *Desk) Backup(ctx context.Context, dir string, told func(Progress)) error {
+	if err := d.mayBackup(dir); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	total := FolderSize(filepath.Join(d.opt.Data, "seg")) + FolderSize(filepath.Join(d.opt.Data, "index"))
+	kept := FolderSize(filepath.Join(dir, "seg"))
+	begun := time.Now()
+	go func() { ended <- d.opt.Store.Backup(ctx, dir) }()
+	look := time.NewTicker(progressEvery)
+	defer look.Stop()
+	for {
+		select {
+		case err := <-ended:
+			if err != nil {
+				return err
+			}
+			return CopyCertificates(d.opt.Data, dir)
+		case <-look.C:
+			told(Progress{writtenSince(dir, begun), total - min(kept, total)})
+		}
+	}
+}
+
+const progressEvery = 500 * time.Millisecond
+
+// mayBackup refuses a folder whose files a backup would take for its own.
+func (d *Desk) mayBackup(dir string) error {
+	if !filepath.IsAbs(dir) {
+		return refuse("name it from the root: /…", "%s is not an absolute path", dir)
+	}
+	if inside, err := filepath.Rel(absolute(d.opt.Data), dir); err == nil && inside != ".." && !strings.HasPrefix(inside, "../") {
+		return refuse("name a folder elsewhere, best on another disk", "%s lies in the data folder", dir)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return refuse("the user letterlock runs as must be able to write there", "%v", err).because(err)
+	}
+	for _, e := range entries {
+		if !slices.Contains(backupNames, strings.TrimSuffix(e.Name(), ".new")) {
+			return refuse("name an empty folder, or one that holds an earlier backup", "%s holds something else: %s", dir, e.Name())
+		}
+	}
+	ours, err := os.ReadFile(filepath.Join(d.opt.Data, formatName))
+	if err != nil {
+		return err
+	}
+	if theirs, err := os.ReadFile(filepath.Join(dir, formatName)); err == nil && !bytes.Equal(ours, theirs) {
+		return refuse("give each store a folder of its own", "%s holds the backup of another store", dir)
+	}
+	return nil
+}
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+// CopyCertificates copies the private CA and certificate from one folder to
+// another, where there are some: who trusts them goes on to.
+func CopyCertificates(from, to string) error {
+	from, to = filepath.Join(from, tlsName), filepath.Join(to, tlsName)
+	entries, err := os.ReadDir(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = os.MkdirAll(to, 0o700)
+	}
+	for _, e := range entries {
+		if err == nil && strings.HasSuffix(e.Name(), ".pem") {
+			err = copyFile(filepath.Join(from, e.Name()), filepath.Join(to, e.Name()))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("copy the certificates: %w", err)
+	}
+	return nil
+}
+
+func copyFile(from, to string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(to+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Chmod(info.Mode().Perm()), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(to+".new", to)
+}
+
+// FolderSize counts the octets in the files of a folder, as far as they can be
+// looked at.
+func FolderSize(dir string) uint64 { return writtenSince(dir, time.Time{}) }
+
+// writtenSince counts only the files that have changed since.
+func writtenSince(dir string, since time.Time) (n uint64) {
+	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return nil
+		}
+		if info, err := e.Info(); err == nil && !info.ModTime().Before(since) {
+			n += uint64(info.Size())
+		}
+		return nil
+	})
+	return n
+}

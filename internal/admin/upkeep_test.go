@@ -1,0 +1,155 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"letterlock/storage"
+)
+
+// Whoever carries them out, the operations that take long answer alike.
+func TestLongOperationsAnswerAlikeOverTheSocket(t *testing.T) {
+	play := func(o Operations, dir string) (said []string) {
+		ctx := t.Context()
+		note := func(v any, err error) {
+			said = append(said, strings.ReplaceAll(fmt.Sprintf("%v | %v", v, err), dir, "…"))
+		}
+		none := uint64(0)
+		five := uint64(5)
+		_, err := o.AddUser(ctx, Login{Address: "ann"})
+		note("", err)
+		note(o.Quota(ctx, "ann"))
+		note(o.SetQuota(ctx, Limits{Address: "ann", MaxBytes: &five}))
+		note(o.SetQuota(ctx, Limits{Address: "ann", MaxBytes: &none, MaxMessages: &five}))
+		note(o.SetQuota(ctx, Limits{Address: "nobody", MaxBytes: &none}))
+		note(o.Release(ctx, "ann"))
+		note(o.SetRelease(ctx, Release{"ann", ReleaseBound}))
+		note(o.Release(ctx, "ann"))
+		note(o.SetRelease(ctx, Release{"ann", "local"}))
+		note(o.SetRelease(ctx, Release{"ann", ReleaseInherit}))
+		note("", o.Check(ctx, func(f Finding) { note(f, nil) }))
+		note("", o.Backup(ctx, filepath.Join(dir, "saved"), func(Progress) {}))
+		note("", o.Backup(ctx, filepath.Join(dir, "saved"), func(Progress) {}))
+		note("", o.Backup(ctx, "saved", func(Progress) {}))
+		note("", o.Backup(ctx, filepath.Join(dir, "data", "saved"), func(Progress) {}))
+		return said
+	}
+	direct, over := t.TempDir(), t.TempDir()
+	want := play(newDesk(t, filepath.Join(direct, "data")), direct)
+	data := filepath.Join(over, "data")
+	listen(t, data, newDesk(t, data))
+	client := Dial(data)
+	defer client.Close()
+	got := play(client, over)
+	if !slices.Equal(got, want) {
+		t.Errorf("over the socket:\n%s\ndirectly:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for _, folder := range []string{direct, over} {
+		if err := storage.Restore(t.Context(), filepath.Join(folder, "saved"), filepath.Join(folder, "back")); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestBackupLeavesTheBackupOfAnotherStoreAlone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "saved")
+	if err := newDesk(t, folder(t)).Backup(t.Context(), dir, func(Progress) {}); err != nil {
+		t.Fatal(err)
+	}
+	err := newDesk(t, folder(t)).Backup(t.Context(), dir, func(Progress) {})
+	if err == nil || !strings.Contains(err.Error(), "the backup of another store") {
+		t.Errorf("a second store went into the same folder: %v", err)
+	}
+}
+
+func TestCertificatesOfThePrivateCAGoWithTheBackup(t *testing.T) {
+	data, saved := folder(t), filepath.Join(t.TempDir(), "saved")
+	desk := newDesk(t, data)
+	if err := os.Mkdir(filepath.Join(data, "tls"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, mode := range map[string]os.FileMode{"ca.pem": 0o644, "ca-key.pem": 0o600} {
+		if err := os.WriteFile(filepath.Join(data, "tls", name), []byte(name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := desk.Backup(t.Context(), saved, func(Progress) {}); err != nil {
+		t.Fatal(err)
+	}
+	for name, mode := range map[string]os.FileMode{"ca.pem": 0o644, "ca-key.pem": 0o600} {
+		text, err := os.ReadFile(filepath.Join(saved, "tls", name))
+		if err != nil || string(text) != name {
+			t.Errorf("%s is %q, %v", name, text, err)
+		}
+		if info, err := os.Stat(filepath.Join(saved, "tls", name)); err != nil || info.Mode() != mode {
+			t.Errorf("%s has mode %v, %v, want %v", name, info.Mode(), err, mode)
+		}
+	}
+}
+
+// slow is a desk whose check ends only when it is told to.
+type slow struct {
+	*Desk
+	begun, ended chan struct{}
+}
+
+func (s slow) Check(ctx context.Context, found func(Finding)) error {
+	found(Finding{What: "the first of many"})
+	close(s.begun)
+	<-ctx.Done()
+	close(s.ended)
+	return ctx.Err()
+}
+
+func TestWhoHangsUpEndsALongOperation(t *testing.T) {
+	dir := folder(t)
+	desk := slow{newDesk(t, dir), make(chan struct{}), make(chan struct{})}
+	listen(t, dir, desk)
+	client := Dial(dir)
+	defer client.Close()
+	ctx, hangUp := context.WithCancel(t.Context())
+	var heard []string
+	err := client.Check(ctx, func(f Finding) {
+		heard = append(heard, f.What)
+		<-desk.begun
+		hangUp()
+	})
+	if !errors.Is(err, context.Canceled) || !slices.Equal(heard, []string{"the first of many"}) {
+		t.Errorf("heard %q, then %v", heard, err)
+	}
+	<-desk.ended
+}
+
+func TestAStoppingServerEndsLongOperationsBeforeTheStoreCloses(t *testing.T) {
+	dir := folder(t)
+	desk := slow{newDesk(t, dir), make(chan struct{}), make(chan struct{})}
+	socket, err := ListenSocket(dir, desk, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	go func() {
+		<-desk.begun
+		stop()
+	}()
+	client, asked := Dial(dir), make(chan error, 1)
+	defer client.Close()
+	go func() { asked <- client.Check(t.Context(), func(Finding) {}) }()
+	if err := socket.Run(ctx); err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-desk.ended:
+	default:
+		t.Error("the socket ended, and the check goes on")
+	}
+	if err := <-asked; err == nil {
+		t.Error("the client takes it for done")
+	}
+}

@@ -178,9 +178,11 @@ func (h *house) reload() error {
 
 // openReading opens IMAP, the reading room.
 func (h *house) openReading() (err error) {
+	passwords := auth.NewChecker(logins{h.store, addresses(h.cfg)}, 0)
+	passwords.Cache = &auth.Cache{} // clients log in every few minutes: one hash serves many
 	room := imapd.New(imapd.Options{
 		Store:      h.store,
-		Passwords:  auth.NewChecker(logins{h.store, addresses(h.cfg)}, 0),
+		Passwords:  passwords,
 		Hostname:   h.cfg.Hostname,
 		Cleartext:  imapd.Cleartext(h.cfg.IMAP.CleartextAuth),
 		Release:    releasePolicy[h.cfg.IMAP.Release],

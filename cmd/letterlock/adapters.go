@@ -95,7 +95,10 @@ type logins struct {
 	addresses deliver.Addresses
 }
 
-var _ auth.Users = logins{}
+var (
+	_ auth.Users     = logins{}
+	_ auth.Canonical = logins{}
+)
 
 // Credentials finds a login: an address, its domain left out where it is the
 // configured one. What cannot be an address is nobody's login, and an account
@@ -113,6 +116,16 @@ func (l logins) Credentials(ctx context.Context, login string) (uint64, []byte, 
 		return 0, nil, err
 	}
 	return uint64(p.ID), p.Credentials, nil
+}
+
+// Canonical is a login as its account is named: two spellings of one login get
+// the same answers, whether somebody has it or not.
+func (l logins) Canonical(login string) string {
+	addr, err := mail.ParseAddress(login)
+	if err != nil {
+		return login
+	}
+	return l.addresses.Normal(addr).String()
 }
 
 // endpoint is a configured listener in the words of whoever listens.

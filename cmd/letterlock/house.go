@@ -179,7 +179,8 @@ func (h *house) reload() error {
 // openReading opens IMAP, the reading room.
 func (h *house) openReading() (err error) {
 	passwords := auth.NewChecker(logins{h.store, addresses(h.cfg)}, 0)
-	passwords.Cache = &auth.Cache{} // clients log in every few minutes: one hash serves many
+	passwords.Cache = &auth.Cache{}     // clients log in every few minutes: one hash serves many
+	passwords.Penalty = &auth.Penalty{} // whoever guesses waits, and nobody else
 	room := imapd.New(imapd.Options{
 		Store:      h.store,
 		Passwords:  passwords,

@@ -139,7 +139,7 @@ func (c *session) obey(ctx context.Context, line []byte) {
 	case "HELO", "EHLO":
 		c.blame(reply.NotLMTP) // RFC 2033 §4.1
 	case "EXPN":
-		c.blame(reply.Perm(2, "5.1", "there are no lists to expand here")) // RFC 5321 §4.2.4: known, not implemented
+		c.blame(reply.Perm(2, "5.1", "there are no lists to expand here")) // RFC 5321 §4.2.4: 502 for a command that is known
 	default:
 		c.blame(reply.UnknownCommand)
 	}

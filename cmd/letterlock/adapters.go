@@ -10,7 +10,6 @@ import (
 	"letterlock/internal/config"
 	"letterlock/internal/deliver"
 	"letterlock/internal/mail"
-	"letterlock/internal/maillog"
 	"letterlock/internal/reply"
 	"letterlock/internal/requiretls"
 	"letterlock/internal/serve"
@@ -162,18 +161,3 @@ var noticeWord = map[string]imapd.Notice{
 	config.NoticeGeneric: imapd.NoticeGeneric,
 	config.NoticeOff:     imapd.NoticeOff,
 }
-
-// readers tells the mail log of logins. What a client got wrong is a line to
-// ban by; what we could not do is not.
-type readers struct{ *maillog.Readers }
-
-func (r readers) Login(peer, login string, class requiretls.Class, err error) {
-	if errors.Is(err, auth.ErrRefused) {
-		err = refused{err}
-	}
-	r.Readers.Login(peer, login, class, err)
-}
-
-type refused struct{ error }
-
-func (refused) Refused() bool { return true }

@@ -190,7 +190,7 @@ func (h *house) openReading() (err error) {
 		Notice:     noticeWord[h.cfg.IMAP.Notice],
 		MaxMessage: h.cfg.LMTP.MaxSize,
 		Log:        h.log,
-		MailLog:    readers{h.fates.Readers("imap")},
+		MailLog:    h.fates.Readers("imap"),
 	})
 	h.imap, err = h.listen(h.cfg.IMAP.Listeners, serve.Options{
 		Name: "imap", ALPN: []string{"imap"}, Grace: imapGrace, TooMany: imapd.TooManyConnections, Handle: room.Handle, Proxies: proxies(h.cfg),

@@ -55,16 +55,9 @@ func (v vault) Alias(ctx context.Context, from mail.Address) ([]mail.Address, bo
 	return a.To, err == nil, ours(err)
 }
 
-func (v vault) Eldest(ctx context.Context) (id uint64, found bool, err error) {
-	for p, err := range v.People(ctx) {
-		if err != nil {
-			return 0, false, err
-		}
-		if !found || uint64(p.ID) < id {
-			id, found = uint64(p.ID), true
-		}
-	}
-	return id, found, nil
+func (v vault) Eldest(ctx context.Context) (uint64, bool, error) {
+	p, err := v.Store.Eldest(ctx)
+	return uint64(p.ID), err == nil, ours(err)
 }
 
 func (v vault) Room(ctx context.Context, id uint64) error {

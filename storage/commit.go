@@ -26,15 +26,11 @@ var errNotStated = errors.New("the demand of the message is not stated")
 // A plan for an account that is not there is [ErrNotFound], one that has no
 // room [ErrOverQuota]; a full disk is [ErrUnavailable] and reply.DiskFull at
 // once. A letter that [Store.Unanswered] knows is not filed a second time.
-func (s *Store) Commit(ctx context.Context, env *mail.Envelope, body mail.Body, sum *mail.Summary, plans []mail.Delivery) (errs []error) {
-	return s.CommitSending(ctx, env, body, sum, plans, nil)
-}
-
-// CommitSending is [Store.Commit] where mail leaves, too: out[i] is what leaves
-// because of plans[i], and becomes rows of the outbox with its copies, or
+//
+// What leaves because of a plan becomes rows of the outbox with its copies, or
 // without any: all of it or nothing. Each must demand what the envelope does, or
 // more (RFC 8689 §4.1, §6).
-func (s *Store) CommitSending(ctx context.Context, env *mail.Envelope, body mail.Body, sum *mail.Summary, plans []mail.Delivery, out [][]*mail.Outbound) (errs []error) {
+func (s *Store) Commit(ctx context.Context, env *mail.Envelope, body mail.Body, sum *mail.Summary, plans []mail.Delivery) (errs []error) {
 	errs = make([]error, len(plans))
 	fail := func(err error) []error {
 		for i := range errs {
@@ -55,11 +51,7 @@ func (s *Store) CommitSending(ctx context.Context, env *mail.Envelope, body mail
 	r.Envelope.Received = timeOr(env.Received, s.opt.Now())
 	resolved, octets := make([]*segment.Recipient, len(plans)), 0
 	for i := range plans {
-		var leaving []*mail.Outbound
-		if i < len(out) {
-			leaving = out[i]
-		}
-		more, err := encodeMore(env.Demand, plans[i].Remember, leaving)
+		more, err := encodeMore(env.Demand, plans[i].Remember, plans[i].Outbound)
 		if err == nil && (len(plans[i].Copies)+len(more) == 0 || again(i)) {
 			continue // discarded, or taken before
 		}

@@ -19,7 +19,7 @@
 // [requiretls.Release] made for its demand, and through [Store.OpenOut], which
 // hands it to the relay together with that demand.
 //
-// What leaves ([Store.CommitSending]) and what is remembered of a delivery
+// What leaves ([Store.Commit]) and what is remembered of a delivery
 // stand in its record and come into the index with its copies: more.go and
 // outbox.go. Sieve scripts are kept in script.go.
 //

@@ -164,7 +164,8 @@ func (m *machine) Send(t *rapid.T) {
 	if !filed {
 		plans[0].Copies = nil
 	}
-	if errs := m.store.CommitSending(context.Background(), env, b, sum, plans, [][]*mail.Outbound{{o}}); errs[0] != nil {
+	plans[0].Outbound = []*mail.Outbound{o}
+	if errs := m.store.Commit(context.Background(), env, b, sum, plans); errs[0] != nil {
 		t.Fatal(errs[0])
 	}
 	m.memories[byte(m.n)] = true

@@ -15,7 +15,7 @@ import (
 	"letterlock/storage/segment"
 )
 
-// The outbox is what [Store.CommitSending] was told leaves: a row for each
+// The outbox is what [Store.Commit] was told leaves: a row for each
 // recipient elsewhere, in the shard of the account it came of. A second key
 // says when it is due; one that is parked or held has none. Nothing of it is
 // kept in memory.
@@ -402,10 +402,14 @@ type Queued struct {
 }
 
 // Outbox walks all rows, without their texts, shard by shard and by age within
-// a shard, some hundred at a time.
+// a shard, some hundred at a time. Whatever was acknowledged before is among them.
 func (s *Store) Outbox(ctx context.Context) iter.Seq2[Queued, error] {
 	return func(yield func(Queued, error) bool) {
-		for i := range s.shards {
+		for i, sh := range s.shards {
+			if err := sh.drain(ctx); err != nil {
+				yield(Queued{}, fmt.Errorf("outbox: %w", err))
+				return
+			}
 			lo := key(systemAccount, keyOut)
 			for more := true; more; {
 				var page []Queued

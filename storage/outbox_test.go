@@ -36,7 +36,8 @@ func send(t testing.TB, s *Store, a AccountID, subject string, d requiretls.Dema
 	for _, local := range to {
 		out = append(out, env.Redirect(mail.Redirect{To: elsewhere(local), Prefix: []byte("Received: by us for " + local + "\r\n")}))
 	}
-	if errs := s.CommitSending(context.Background(), env, b, sum, plans, [][]*mail.Outbound{out}); errs[0] != nil {
+	plans[0].Outbound = out
+	if errs := s.Commit(context.Background(), env, b, sum, plans); errs[0] != nil {
 		t.Fatal(errs[0])
 	}
 	settleAppliers(t, s)
@@ -116,10 +117,10 @@ func TestWhatLeavesIsThereWithItsCopiesAfterACrash(t *testing.T) {
 	env := &mail.Envelope{ID: "e1", From: elsewhere("sender"), Demand: requiretls.Required(), SMTPUTF8: true, Received: time.Now()}
 	redirect := env.Redirect(mail.Redirect{To: elsewhere("carl"), Prefix: []byte("Received: by us for carl\r\n"), DSN: mail.DSN{Notify: mail.NotifyFailure, EnvID: "x", ORcptType: "rfc822", ORcpt: "y"}})
 	answer := env.Answer(mail.Answer{Kind: mail.Answered, To: elsewhere("sender"), Text: []byte("Subject: away\r\n\r\n" + strings.Repeat("long\r\n", 30000))})
-	out := [][]*mail.Outbound{{redirect, answer}, {env.Redirect(mail.Redirect{To: elsewhere("dora"), Prefix: []byte("Received: by us for dora\r\n")})}}
 	plans := plansFor(inbox, ann.ID, bob.ID)
-	plans[1].Copies = nil
-	for _, err := range s.CommitSending(ctx, env, b, sum, plans, out) {
+	plans[0].Outbound = []*mail.Outbound{redirect, answer}
+	plans[1].Copies, plans[1].Outbound = nil, []*mail.Outbound{env.Redirect(mail.Redirect{To: elsewhere("dora"), Prefix: []byte("Received: by us for dora\r\n")})}
+	for _, err := range s.Commit(ctx, env, b, sum, plans) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -362,7 +363,9 @@ func TestRequireTLSWhatLeavesCannotDemandLess(t *testing.T) {
 			b, sum := letter("x")
 			env := &mail.Envelope{ID: "x", From: elsewhere("sender"), Demand: d}
 			o := (&mail.Envelope{ID: "x", From: elsewhere("sender"), Demand: other}).Redirect(mail.Redirect{To: elsewhere("carl")})
-			err := s.CommitSending(ctx, env, b, sum, plansFor(inbox, ann.ID), [][]*mail.Outbound{{o}})[0]
+			plans := plansFor(inbox, ann.ID)
+			plans[0].Outbound = []*mail.Outbound{o}
+			err := s.Commit(ctx, env, b, sum, plans)[0]
 			if ok := other == d || other.IsRequired(); ok != (err == nil) {
 				t.Errorf("a message %v, what leaves %v: %v", d, other, err)
 			}

@@ -14,11 +14,10 @@ type batch struct {
 	edit  edit
 	fates []*fate
 	plans []mail.Delivery
-	out   [][]*mail.Outbound
 }
 
-func (b *batch) add(f *fate, p mail.Delivery, out []*mail.Outbound) {
-	b.fates, b.plans, b.out = append(b.fates, f), append(b.plans, p), append(b.out, out)
+func (b *batch) add(f *fate, p mail.Delivery) {
+	b.fates, b.plans = append(b.fates, f), append(b.plans, p)
 }
 
 // commit makes all fates durable. Recipients whose rules changed the header in
@@ -42,7 +41,7 @@ func (l *letter) commit(ctx context.Context, fates []*fate) {
 			b = &batch{edit: p.edit}
 			batches[p.edit], order = b, append(order, b)
 		}
-		b.add(f, f.delivery(p.copies, f.remember), f.out)
+		b.add(f, f.whole(p.copies))
 	}
 	for _, b := range order {
 		l.commitBatch(ctx, b)
@@ -54,17 +53,25 @@ func (l *letter) apart(f *fate) (list []*batch) {
 	for i, p := range f.pieces {
 		b := &batch{edit: p.edit}
 		if i+1 < len(f.pieces) {
-			b.add(f, f.delivery(p.copies, nil), nil)
+			b.add(f, f.delivery(p.copies))
 		} else {
-			b.add(f, f.delivery(p.copies, f.remember), f.out)
+			b.add(f, f.whole(p.copies))
 		}
 		list = append(list, b)
 	}
 	return list
 }
 
-func (f *fate) delivery(copies []mail.Copy, remember []mail.Memory) mail.Delivery {
-	return mail.Delivery{Account: f.account, Rcpt: f.rcpt, Prefix: f.prefix, Copies: copies, Remember: remember}
+// delivery is copies alone.
+func (f *fate) delivery(copies []mail.Copy) mail.Delivery {
+	return mail.Delivery{Account: f.account, Rcpt: f.rcpt, Prefix: f.prefix, Copies: copies}
+}
+
+// whole is copies with what leaves and what is remembered.
+func (f *fate) whole(copies []mail.Copy) mail.Delivery {
+	d := f.delivery(copies)
+	d.Outbound, d.Remember = f.out, f.remember
+	return d
 }
 
 func (l *letter) commitBatch(ctx context.Context, b *batch) {
@@ -81,12 +88,7 @@ func (l *letter) commitBatch(ctx context.Context, b *batch) {
 			return
 		}
 	}
-	var errs []error
-	if l.opt.Outbox == nil {
-		errs = l.opt.Store.Commit(ctx, l.env, body, sum, b.plans)
-	} else {
-		errs = l.opt.Outbox.CommitSending(ctx, l.env, body, sum, b.plans, b.out)
-	}
+	errs := l.opt.Store.Commit(ctx, l.env, body, sum, b.plans)
 	for i, f := range b.fates {
 		f.err = errs[i]
 	}
@@ -101,7 +103,7 @@ func (l *letter) report(ctx context.Context, fates []*fate) {
 		filed := false
 		for _, p := range f.pieces {
 			filed = true
-			d := f.delivery(p.copies, nil)
+			d := f.delivery(p.copies)
 			l.opt.Log.Filed(ctx, l.env, &d, named(p.rules)...)
 		}
 		if !filed && f.refusal == nil && len(f.out) == 0 {

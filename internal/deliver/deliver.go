@@ -24,7 +24,8 @@ type Store interface {
 	// or a *reply.Error where it is full.
 	Room(ctx context.Context, id uint64) error
 	// Commit makes the plans durable, each with a fate of its own. A *reply.Error
-	// among the fates is said to the sender as it is.
+	// among the fates is said to the sender as it is. What leaves because of a
+	// plan leaves with its copies, or neither does.
 	Commit(ctx context.Context, env *mail.Envelope, body mail.Body, sum *mail.Summary, plans []mail.Delivery) []error
 }
 
@@ -34,7 +35,7 @@ type Options struct {
 	Hostname  string // after "by" in Received
 	Addresses Addresses
 	Rules     Rules        // nil: nobody has rules, everything is kept
-	Outbox    Outbox       // nil: nothing leaves; what was to leave is kept and noted
+	Way       Preflight    // nil: nothing leaves; what was to leave is kept and noted
 	Log       *maillog.Log // nil: silent
 }
 

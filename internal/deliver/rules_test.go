@@ -66,7 +66,7 @@ type office struct {
 	read int
 }
 
-func openOffice(t *testing.T, outbox deliver.Outbox) *office {
+func openOffice(t *testing.T, way deliver.Preflight) *office {
 	t.Helper()
 	now := func() time.Time { return time.Date(2026, 11, 21, 12, 0, 1, 0, time.UTC) }
 	store, err := storage.Open(filepath.Join(t.TempDir(), "store"), storage.Options{Now: now})
@@ -84,7 +84,7 @@ func openOffice(t *testing.T, outbox deliver.Outbox) *office {
 		Hostname:  "store.example.org",
 		Addresses: deliver.Addresses{Domain: "example.org", Delimiter: "+", Fold: true},
 		Rules:     shelf{store, &o.read},
-		Outbox:    outbox,
+		Way:       way,
 		Log:       maillog.New(slog.New(slog.NewTextHandler(&o.log, nil))),
 	})
 	o.person("ann@example.org")

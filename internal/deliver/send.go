@@ -9,11 +9,12 @@ import (
 	"letterlock/sieve"
 )
 
-// Outbox is where mail goes that leaves because of a rule.
-type Outbox interface {
-	// CommitSending is [Store.Commit] with mail to send: out[i] leaves with
-	// plans[i], or neither does.
-	CommitSending(ctx context.Context, env *mail.Envelope, body mail.Body, sum *mail.Summary, plans []mail.Delivery, out [][]*mail.Outbound) []error
+// Preflight is what is known already of the way mail would leave by.
+type Preflight interface {
+	// Preflight says what would become of o: nil where nothing known speaks
+	// against sending it, or a [*reply.Error] where it is known that it cannot
+	// be sent as it demands (RFC 8689 §4.2.1, §5). It asks nobody and does not wait.
+	Preflight(ctx context.Context, o *mail.Outbound) error
 }
 
 // redirectedFrom names the account that sent a message on; a message that comes
@@ -27,7 +28,7 @@ func (l *letter) redirect(f *fate, owner mail.Address, a *sieve.Redirect, rule s
 	switch {
 	case err != nil || to.Domain == "":
 		why = "The message was to be sent on to " + a.To + ", which is no address mail can go to. It was kept."
-	case l.opt.Outbox == nil:
+	case l.opt.Way == nil:
 		why = "The message was to be sent on to " + a.To + ". This server sends no mail, so it was kept."
 	case l.cameBack(owner):
 		why = "The message was to be sent on to " + a.To + " and had been sent on by you before: it travels in circles. It was kept."

@@ -12,30 +12,36 @@ import (
 	"letterlock/internal/requiretls"
 )
 
-// tray is an outbox that lays open what leaves, over the office's store.
-type tray struct {
-	*office
-	out  []*mail.Outbound
-	text []string
-}
+// unknown is a way of which nothing is known that speaks against it.
+type unknown struct{}
 
-func (t *tray) CommitSending(ctx context.Context, env *mail.Envelope, body mail.Body, sum *mail.Summary, plans []mail.Delivery, out [][]*mail.Outbound) []error {
-	for _, o := range slices.Concat(out...) {
-		r, _ := o.Reader(body, mail.FullForm)
-		text, err := io.ReadAll(r)
+func (unknown) Preflight(context.Context, *mail.Outbound) error { return nil }
+
+// left is what leaves, with its text, as the store's outbox has it.
+func (o *office) left() (out []*mail.Outbound, text []string) {
+	o.Helper()
+	for q, err := range o.store.Outbox(o.Context()) {
 		if err != nil {
-			t.Fatal(err)
+			o.Fatal(err)
 		}
-		t.out, t.text = append(t.out, o), append(t.text, string(text))
+		l, err := o.store.OpenOut(o.Context(), q.ID)
+		if err != nil {
+			o.Fatal(err)
+		}
+		defer l.Close()
+		r, _ := l.Outbound.Reader(l.Body, mail.FullForm)
+		octets, err := io.ReadAll(r)
+		if err != nil {
+			o.Fatal(err)
+		}
+		out, text = append(out, l.Outbound), append(text, string(octets))
 	}
-	return vault{t.store}.Commit(ctx, env, body, sum, plans)
+	return out, text
 }
 
 // RFC 8689 §6: what is sent on demands what came, or more.
 func TestRedirectLeavesWithTheDemand(t *testing.T) {
-	box := &tray{}
-	o := openOffice(t, box)
-	box.office = o
+	o := openOffice(t, unknown{})
 	o.rule("ann@example.org", `require ["vnd.letterlock.redirect-requiretls", "copy", "editheader"];
 		redirect "one@elsewhere.example";
 		addheader "X-Sorted" "yes";
@@ -48,10 +54,10 @@ func TestRedirectLeavesWithTheDemand(t *testing.T) {
 		{requiretls.Waived(), "one waived, two required"},
 		{requiretls.Required(), "one required, two required"},
 	} {
-		box.out, box.text = nil, nil
 		o.wantFates(o.deliver(envelope(c.came), letter, "ann@example.org"), "delivered")
 		var got []string
-		for _, out := range box.out {
+		out, _ := o.left()
+		for _, out := range out[len(out)-2:] {
 			got = append(got, out.To.Local+" "+out.Demand().String())
 		}
 		if s := strings.Join(got, ", "); s != c.want {
@@ -59,25 +65,25 @@ func TestRedirectLeavesWithTheDemand(t *testing.T) {
 		}
 	}
 	o.lies("ann@example.org", "") // redirect cancels the implicit keep
-	if !strings.HasPrefix(box.text[0], "Received: ") || !strings.HasSuffix(box.text[0], "\r\nX-Sieve-Redirected-From: ann@example.org\r\n"+letter) {
-		t.Errorf("one gets %q", box.text[0])
+	_, text := o.left()
+	if text := text[len(text)-2]; !strings.HasPrefix(text, "Received: ") || !strings.HasSuffix(text, "\r\nX-Sieve-Redirected-From: ann@example.org\r\n"+letter) {
+		t.Errorf("one gets %q", text)
 	}
-	if !strings.HasSuffix(box.text[1], "\r\nX-Sorted: yes\r\n"+letter) { // the edited message (RFC 5293 §7)
-		t.Errorf("two gets %q", box.text[1])
+	if text := text[len(text)-1]; !strings.HasSuffix(text, "\r\nX-Sorted: yes\r\n"+letter) { // the edited message (RFC 5293 §7)
+		t.Errorf("two gets %q", text)
 	}
 }
 
 // RFC 5228 §10: a message that comes back is kept, and not sent again.
 func TestRedirectInCirclesIsKept(t *testing.T) {
-	box := &tray{}
-	o := openOffice(t, box)
-	box.office = o
+	o := openOffice(t, unknown{})
 	o.rule("ann@example.org", `redirect "one@elsewhere.example";`)
 	o.usual(letter, "ann@example.org")
 	o.lies("ann@example.org", "")
-	o.usual(box.text[0], "ann@example.org")
-	if len(box.out) != 1 {
-		t.Errorf("%d messages left, want 1", len(box.out))
+	_, text := o.left()
+	o.usual(text[0], "ann@example.org")
+	if out, _ := o.left(); len(out) != 1 {
+		t.Errorf("%d messages left, want 1", len(out))
 	}
 	o.lies("ann@example.org", "INBOX 2")
 	o.says("msg=noted", `what="redirect not sent"`)
@@ -107,9 +113,7 @@ func TestLanguageHasWhatTheStoreHasGroundFor(t *testing.T) {
 // RFC 5230 §4.2, §5: one answer to each sender, from nobody, about the message
 // it answers; RFC 8580: its copy is filed where it was sent.
 func TestVacationAnswersOnce(t *testing.T) {
-	box := &tray{}
-	o := openOffice(t, box)
-	box.office = o
+	o := openOffice(t, unknown{})
 	o.rule("ann@example.org", `require ["vacation", "fcc", "mailbox"]; vacation :fcc "Answers" :create text:
 Gone
 fishing
@@ -118,10 +122,11 @@ fishing
 	text := "To: ann@example.org\r\nMessage-ID: <1@sender.example>\r\n" + letter
 	o.wantFates(o.deliver(envelope(requiretls.Required()), text, "ann@example.org"), "delivered")
 	o.usual(text, "ann@example.org")
-	if len(box.out) != 1 {
-		t.Fatalf("%d answers, want 1", len(box.out))
+	out, texts := o.left()
+	if len(out) != 1 {
+		t.Fatalf("%d answers, want 1", len(out))
 	}
-	a := box.out[0]
+	a := out[0]
 	if a.Kind != mail.Answered || !a.From.IsNull() || a.To != addr(t, "alice@sender.example") || !a.Demand().IsRequired() {
 		t.Errorf("answer %v from %q to %q, %v", a.Kind, a.From, a.To, a.Demand())
 	}
@@ -130,8 +135,8 @@ fishing
 		"In-Reply-To: <1@sender.example>\r\nReferences: <1@sender.example>\r\n" +
 		"Auto-Submitted: auto-replied (vacation)\r\nPrecedence: bulk\r\nX-Auto-Response-Suppress: All\r\nMIME-Version: 1.0\r\n" +
 		"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGone\r\nfishing\r\n"
-	if box.text[0] != want {
-		t.Errorf("got %q, want %q", box.text[0], want)
+	if texts[0] != want {
+		t.Errorf("got %q, want %q", texts[0], want)
 	}
 	o.lies("ann@example.org", "Answers 1 required, INBOX 2")
 	if got := o.latest("ann@example.org", "Answers"); !strings.HasSuffix(got, want) {

@@ -29,7 +29,7 @@ func (l *letter) answer(ctx context.Context, f *fate, h *host, owner mail.Addres
 		}
 	}
 	to, err := mail.ParseAddress(a.To)
-	if err != nil || l.opt.Outbox == nil {
+	if err != nil || l.opt.Way == nil {
 		f.note(noAnswer, rule, "An answer to "+a.To+" was asked for. This server sends no mail to there, so nothing was sent.")
 		return nil
 	}

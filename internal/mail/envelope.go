@@ -36,9 +36,10 @@ type Delivery struct {
 	Account uint64  // whose store
 	Rcpt    Address // as the MTA named it
 	Prefix  []byte  // the recipient's own first header fields: Return-Path, Delivered-To, Received; CRLF lines
-	Copies  []Copy  // where it goes; empty discards it
+	Copies  []Copy  // where it goes; empty files it nowhere
 
-	Remember []Memory // what not to do again for a while: answers sent (RFC 5230 §4.2), duplicates seen (RFC 7352)
+	Outbound []*Outbound // what leaves because of it, with the copies or not at all
+	Remember []Memory    // what not to do again for a while: answers sent (RFC 5230 §4.2), duplicates seen (RFC 7352)
 }
 
 // Memory is something remembered for an account until a time.

@@ -26,20 +26,19 @@ func (l *letter) carryOut(ctx context.Context, f *fate, h *host, owner mail.Addr
 		case *sieve.Discard:
 			f.dropped = rule
 		case *sieve.Reject:
-			l.reject(f, a, rule)
+			l.reject(f, owner, a, rule)
 		case *sieve.Redirect:
-			l.redirect(f, owner, a, rule)
+			err = l.redirect(ctx, f, owner, a, rule)
 		case *sieve.Vacation:
 			err = l.answer(ctx, f, h, owner, a, rule)
 		case *sieve.Notify:
-			if a.Skip == "" {
-				f.note(noNotice, rule, "A notification was asked for. This server sends none, so nothing was sent.")
-			}
+			err = l.notify(ctx, f, h, owner, a, rule)
 		}
 		if err != nil {
 			return err
 		}
 	}
+	f.judgeBlocked()
 	if len(f.unsent) > 0 && f.refusal == nil {
 		f.keep(f.unsent[0])
 	}
@@ -76,7 +75,7 @@ const maxReason = 480
 
 // reject plans a refusal in the dialogue, which RFC 5429 §2.1.1 demands of
 // ereject, and §2.2 allows for reject where its reason can be said there whole.
-func (l *letter) reject(f *fate, a *sieve.Reject, rule string) {
+func (l *letter) reject(f *fate, owner mail.Address, a *sieve.Reject, rule string) {
 	text := strings.Join(strings.FieldsFunc(a.Reason, func(r rune) bool { return r == '\r' || r == '\n' }), " ")
 	sayable := ascii(text) && len(text) <= maxReason
 	switch {
@@ -86,23 +85,44 @@ func (l *letter) reject(f *fate, a *sieve.Reject, rule string) {
 	case a.Protocol:
 		text = "refused by the recipient's mail filter" // §2.1.1: MUST be replaced
 	default:
-		f.keep(rule)
-		f.note(noReject, rule, "The message was to be rejected with a reason that can only be sent in a message of its own. This server sends none, so it was kept.")
+		if !l.rejectByMail(f, owner, a.Reason) {
+			f.keep(rule)
+			f.note(noReject, rule, "The message was to be rejected with a reason that can only be sent in a message of its own. None can be sent, so it was kept.")
+		}
 		return
 	}
 	if strings.TrimSpace(text) == "" {
 		text = "refused by the recipient's mail filter"
 	}
-	f.refusal = &refusal{reply.Perm(50, "7.1", text), rule} // RFC 5429 §2.5
+	f.refusal = &refusal{reason: reply.Perm(50, "7.1", text), rule: rule} // RFC 5429 §2.5
+	if !a.Protocol {
+		f.refusal.otherwise = func() bool { return l.rejectByMail(f, owner, a.Reason) }
+	}
 }
 
-// unrefuse keeps what could not be refused, since others behind the same
-// address take it: there is one answer for all.
+// rejectByMail says no with a message of its own, where mail leaves and there
+// is somebody to hear it.
+func (l *letter) rejectByMail(f *fate, owner mail.Address, reason string) bool {
+	if l.opt.Way == nil {
+		return false
+	}
+	mdn, ok := l.rejection(f, owner, reason)
+	if ok {
+		f.out = append(f.out, mdn)
+	}
+	return ok
+}
+
+// unrefuse is for what could not be refused in the dialogue, since others behind
+// the same address take it: there is one answer for all.
 func (f *fate) unrefuse() {
-	rule := f.refusal.rule
+	r := f.refusal
 	f.refusal = nil
-	f.keep(rule)
-	f.note(noReject, rule, "The message was to be rejected. Others behind the same address took it, so it was kept.")
+	if r.otherwise != nil && r.otherwise() {
+		return
+	}
+	f.keep(r.rule)
+	f.note(noReject, r.rule, "The message was to be refused. Others behind the same address took it, so it was kept.")
 }
 
 func ascii(s string) bool {

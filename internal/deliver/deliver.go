@@ -36,8 +36,14 @@ type Options struct {
 	Addresses Addresses
 	Rules     Rules        // nil: nobody has rules, everything is kept
 	Way       Preflight    // nil: nothing leaves; what was to leave is kept and noted
+	Sender    Sender       // nil: what is sent on keeps its sender
 	Log       *maillog.Log // nil: silent
 }
+
+// Sender says from whom a message leaves that is sent on: the envelope's sender,
+// never null, rewritten so that bounces come back (SRS), or the owner whose rule
+// it was.
+type Sender func(from, owner mail.Address) mail.Address
 
 // maxReceived is how many Received fields a message may carry before it is
 // taken for one that loops (RFC 5321 §6.3: at least 100).

@@ -25,7 +25,8 @@ const (
 )
 
 // note is something that rules asked for and that was not done. Its text is for
-// the owner alone: it may quote what the message says, which no log may.
+// the owner alone: it may quote what the message says, which no log may. Without
+// one the log line is all there is to say.
 type note struct{ what, rule, text string }
 
 func (f *fate) note(what, rule, text string) {
@@ -55,7 +56,7 @@ func (l *letter) tell(ctx context.Context, f *fate) {
 	var remember []mail.Memory
 	for _, n := range f.notes {
 		l.opt.Log.Noted(ctx, l.env, f.account, f.rcpt, n.what, n.rule)
-		if strings.HasPrefix(n.rule, globally) {
+		if n.text == "" || strings.HasPrefix(n.rule, globally) {
 			continue
 		}
 		key := digest("told", n.what)
@@ -117,20 +118,4 @@ func (l *letter) notice(owner mail.Address, news []note) string {
 	}
 	b.WriteString("\r\nYou are told of the same kind of thing once a day at most.\r\n")
 	return b.String()
-}
-
-// plainLine keeps a line from being more than one, or longer than RFC 5322
-// §2.1.1 lets it be.
-func plainLine(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
-	const most = 900
-	if len(s) > most {
-		s = s[:most]
-	}
-	return strings.ToValidUTF8(s, "\uFFFD")
 }

@@ -3,9 +3,13 @@ package deliver
 import (
 	"bytes"
 	"context"
+	"errors"
+	"slices"
 	"strings"
+	"time"
 
 	"letterlock/internal/mail"
+	"letterlock/internal/reply"
 	"letterlock/sieve"
 )
 
@@ -21,25 +25,46 @@ type Preflight interface {
 // back with it travels in circles (RFC 5228 §10).
 const redirectedFrom = "X-Sieve-Redirected-From"
 
+// blocked is a redirect that is known not to be sent as the sender demands.
+type blocked struct {
+	out    *mail.Outbound
+	reason *reply.Error
+	rule   string
+}
+
 // redirect sends the message on. What cannot be sent is kept, and said.
-func (l *letter) redirect(f *fate, owner mail.Address, a *sieve.Redirect, rule string) {
+func (l *letter) redirect(ctx context.Context, f *fate, owner mail.Address, a *sieve.Redirect, rule string) error {
 	to, err := mail.ParseAddress(a.To)
+	key := digest("redirected", l.sum.MessageID, to.String())
+	circle, remembered := l.cameBack(owner), error(nil)
+	if !circle && l.passedHere() {
+		circle, remembered = l.opt.Rules.Remembered(ctx, f.account, key)
+	}
+	if remembered != nil {
+		return remembered
+	}
 	why := ""
 	switch {
 	case err != nil || to.Domain == "":
 		why = "The message was to be sent on to " + a.To + ", which is no address mail can go to. It was kept."
 	case l.opt.Way == nil:
 		why = "The message was to be sent on to " + a.To + ". This server sends no mail, so it was kept."
-	case l.cameBack(owner):
+	case circle:
 		why = "The message was to be sent on to " + a.To + " and had been sent on by you before: it travels in circles. It was kept."
 	}
 	if why != "" {
 		f.note(noRedirect, rule, why)
 		f.unsent = append(f.unsent, rule)
-		return
+		return nil
 	}
 	e := f.edited(a.Rewrite, rule)
 	r := mail.Redirect{To: to, DSN: dsn(a), Skip: e.skip}
+	switch {
+	case r.DSN.Notify != 0 || r.DSN.Return != 0:
+		r.From = owner // RFC 6009 §6.1: MUST
+	case l.opt.Sender != nil:
+		r.From = l.opt.Sender(l.env.From, owner)
+	}
 	r.Prefix = append(r.Prefix, ownReceived(f.prefix)...)
 	r.Prefix = append(r.Prefix, redirectedFrom+": "+owner.String()+"\r\n"...)
 	r.Prefix = append(r.Prefix, e.header...)
@@ -47,7 +72,48 @@ func (l *letter) redirect(f *fate, owner mail.Address, a *sieve.Redirect, rule s
 	if a.Marks[markRequired] != "" {
 		o.Raise()
 	}
+	if no, ok := errors.AsType[*reply.Error](l.opt.Way.Preflight(ctx, o)); ok && no.Class == reply.Permanent {
+		f.blocked = append(f.blocked, blocked{o, no, rule})
+		return nil
+	}
 	f.out = append(f.out, o)
+	f.remember = append(f.remember, mail.Memory{Key: key, Until: l.now().Add(circlePeriod)})
+	return nil
+}
+
+// circlePeriod is how long a message that was sent on is known again.
+const circlePeriod = 7 * 24 * time.Hour
+
+// judgeBlocked decides about redirects that would not be sent as the message
+// demands. Where it was to be sent on and nothing else, it is refused here: the
+// sender's own server says so (RFC 8689 §4.2.1). Beside a copy that is kept, its
+// owner is told. Beside others that are sent on, it waits in the outbox for its
+// bounce.
+func (f *fate) judgeBlocked() {
+	switch {
+	case len(f.blocked) == 0 || f.refusal != nil:
+	case len(f.pieces) > 0 || len(f.unsent) > 0:
+		for _, b := range f.blocked {
+			f.note(noRedirect, b.rule, "The message was to be sent on to "+b.out.To.String()+
+				", and cannot be protected on its way there as its sender demands ("+b.reason.Line()+"). It was kept.")
+		}
+	case !slices.ContainsFunc(f.out, func(o *mail.Outbound) bool { return o.Kind == mail.Redirected }):
+		f.refusal = &refusal{reason: f.blocked[0].reason, rule: f.blocked[0].rule}
+	default:
+		for _, b := range f.blocked {
+			f.out = append(f.out, b.out)
+		}
+	}
+}
+
+// passedHere says whether one of our own Received is in the header already.
+func (l *letter) passedHere() bool {
+	for v := range l.header.Values("Received") {
+		if strings.Contains(v, "by "+l.opt.Hostname+" with ") {
+			return true
+		}
+	}
+	return false
 }
 
 // cameBack says whether the owner had sent the message on before.

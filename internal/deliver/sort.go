@@ -38,6 +38,7 @@ type fate struct {
 	own      []ownCopy // of answers that leave
 	dropped  string    // the rule that threw it away
 	unsent   []string  // the rules that wanted to send it on, and could not
+	blocked  []blocked // what is known not to be sent as it demands
 	refusal  *refusal
 	notes    []note
 	err      error // why it could not be committed
@@ -50,10 +51,12 @@ type piece struct {
 	rules  []string // what put each copy there
 }
 
-// refusal is a message that its recipient refuses (RFC 5429).
+// refusal is a message that its recipient refuses (RFC 5429), or that was only
+// to be sent on, where nobody can do so as its sender demands.
 type refusal struct {
-	reason *reply.Error
-	rule   string
+	reason    *reply.Error
+	rule      string
+	otherwise func() bool // says no in another way; nil: there is none
 }
 
 // implicit is the rule that keeps what no other decided about (RFC 5228

@@ -2,8 +2,6 @@ package deliver
 
 import (
 	"context"
-	"fmt"
-	"mime"
 	"strings"
 
 	"letterlock/internal/mail"
@@ -33,22 +31,41 @@ func (l *letter) answer(ctx context.Context, f *fate, h *host, owner mail.Addres
 		f.note(noAnswer, rule, "An answer to "+a.To+" was asked for. This server sends no mail to there, so nothing was sent.")
 		return nil
 	}
-	o := l.env.Answer(mail.Answer{Kind: mail.Answered, To: to, Text: l.reply(f, owner, to, a)})
-	f.out = append(f.out, o)
+	text := l.reply(f, owner, to, a)
+	if !l.send(ctx, f, l.env.Answer(mail.Answer{Kind: mail.Answered, To: to, Text: text}), noAnswer, rule) {
+		return nil
+	}
 	if a.Period > 0 {
 		f.remember = append(f.remember, mail.Memory{Key: key, Until: l.now().Add(a.Period)})
 	}
-	if a.Fcc != nil {
-		name, err := h.name(ctx, a.Fcc.Target)
-		if err != nil {
-			return err
-		}
-		f.own = append(f.own, ownCopy{o.Prefix, mail.Copy{Mailbox: name, Create: a.Fcc.Create, Flags: storable(a.Fcc.Flags)}})
+	if a.Fcc == nil {
+		return nil
 	}
+	return l.fileCopy(ctx, f, h, a.Fcc, text)
+}
+
+// send lets a message of ours leave, unless it is known that it would not be
+// sent as it demands: then that is logged, and nothing is lost (RFC 8689 §6).
+func (l *letter) send(ctx context.Context, f *fate, o *mail.Outbound, what, rule string) bool {
+	if err := l.opt.Way.Preflight(ctx, o); err != nil {
+		f.note(what, rule, "")
+		return false
+	}
+	f.out = append(f.out, o)
+	return true
+}
+
+// fileCopy plans the copy that its sender wants of a message of ours.
+func (l *letter) fileCopy(ctx context.Context, f *fate, h *host, fcc *sieve.Fcc, text []byte) error {
+	name, err := h.name(ctx, fcc.Target)
+	if err != nil {
+		return err
+	}
+	f.own = append(f.own, ownCopy{text, mail.Copy{Mailbox: name, Create: fcc.Create, Flags: storable(fcc.Flags)}})
 	return nil
 }
 
-// reply is the text of an answer (RFC 5230 §5, RFC 3834 §3.1).
+// reply is the text of an answer (RFC 5230 §5).
 func (l *letter) reply(f *fate, owner, to mail.Address, a *sieve.Vacation) []byte {
 	from := a.From
 	switch {
@@ -58,47 +75,16 @@ func (l *letter) reply(f *fate, owner, to mail.Address, a *sieve.Vacation) []byt
 	default:
 		from = owner.String()
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "From: %s\r\nTo: %s\r\nSubject: %s\r\n", plainLine(from), to.Path(), mime.BEncoding.Encode("utf-8", plainLine(l.subject(a))))
-	fmt.Fprintf(&b, "Date: %s\r\nMessage-ID: <%s.%d.answer@%s>\r\n", l.now().Format(traceDate), l.env.ID, f.account, l.opt.Hostname)
-	if id := plainLine(l.sum.MessageID); id != "" { // RFC 5230 §5.8
-		fmt.Fprintf(&b, "In-Reply-To: %s\r\nReferences: %s\r\n", id, strings.Join(append(lastOf(l.sum.References), id), "\r\n "))
+	subject := a.Subject
+	if subject == "" { // RFC 5230 §5.3
+		subject = l.about("Auto: ", "Automated reply")
 	}
-	b.WriteString("Auto-Submitted: auto-replied (vacation)\r\nPrecedence: bulk\r\nX-Auto-Response-Suppress: All\r\nMIME-Version: 1.0\r\n")
-	if !a.MIME {
-		b.WriteString("Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n")
-	}
-	b.WriteString(crlf(a.Reason))
-	return []byte(b.String())
-}
-
-// subject is what the script says, or "Auto: " and the original's (RFC 5230
-// §5.3). That of a required message stays where it is protected.
-func (l *letter) subject(a *sieve.Vacation) string {
-	switch original, ok := l.header.Text("Subject"); {
-	case a.Subject != "":
-		return a.Subject
-	case l.env.Demand.IsRequired() || !ok:
-		return "Automated reply"
-	default:
-		return "Auto: " + string([]rune(original)[:min(256, len([]rune(original)))])
-	}
-}
-
-// lastOf keeps References within reason (RFC 5322 §2.1.1).
-func lastOf(ids []string) []string {
-	const most = 10
-	var out []string
-	for _, id := range ids[max(0, len(ids)-most):] {
-		out = append(out, plainLine(id))
-	}
-	return out
-}
-
-// crlf ends every line as mail does.
-func crlf(s string) string {
-	s = strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
-	return strings.ReplaceAll(strings.TrimSuffix(s, "\n")+"\n", "\n", "\r\n")
+	return l.compose(f, draft{
+		word: "answer", from: from, to: to.Path(), subject: subject,
+		auto: "auto-replied (vacation)",
+		more: []string{"Precedence: bulk", "X-Auto-Response-Suppress: All"},
+		typed: a.MIME, body: a.Reason,
+	})
 }
 
 // fileOwn files copies of what was sent for a recipient, as wanted by :fcc.

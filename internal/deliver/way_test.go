@@ -1,0 +1,219 @@
+package deliver_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/reply"
+	"letterlock/internal/requiretls"
+)
+
+// narrow is a way that tagged mail cannot take to one domain.
+type narrow string
+
+func (n narrow) Preflight(_ context.Context, o *mail.Outbound) error {
+	if o.To.Domain == string(n) && o.Demand().IsRequired() && !o.From.IsNull() {
+		return reply.NoRequireTLS.Because(context.Canceled)
+	}
+	if o.To.Domain == string(n) && o.Kind == mail.Answered && o.Demand().IsRequired() {
+		return reply.NoVerifiedTLS
+	}
+	return nil
+}
+
+// RFC 8689 §4.2.1: what is to be sent on alone, where it is known that the next
+// host cannot protect it, is refused at once: the sender's server bounces it.
+func TestRedirectThatCannotBeProtectedIsRefusedInTheDialogue(t *testing.T) {
+	o := openOffice(t, narrow("open.example"))
+	o.rule("ann@example.org", `redirect "a@open.example";`)
+	o.wantFates(o.deliver(envelope(requiretls.Required()), letter, "ann@example.org"),
+		"550 5.7.30 REQUIRETLS support required and not offered by the next host")
+	if out, _ := o.left(); len(out) != 0 {
+		t.Errorf("%d messages left", len(out))
+	}
+	o.lies("ann@example.org", "")
+	o.usual(letter, "ann@example.org")
+	if out, _ := o.left(); len(out) != 1 {
+		t.Errorf("an untagged one: %d messages left, want 1", len(out))
+	}
+}
+
+func TestRedirectThatCannotBeProtectedBesideAKeptCopyIsNoted(t *testing.T) {
+	o := openOffice(t, narrow("open.example"))
+	o.rule("ann@example.org", `require "copy"; redirect :copy "a@open.example";`)
+	o.wantFates(o.deliver(envelope(requiretls.Required()), letter, "ann@example.org"), "delivered")
+	if out, _ := o.left(); len(out) != 0 {
+		t.Errorf("%d messages left", len(out))
+	}
+	o.lies("ann@example.org", "INBOX 2 required") // the letter and the notice
+	if got := o.latest("ann@example.org", "INBOX"); !strings.Contains(got, "550 5.7.30") || !strings.Contains(got, "a@open.example") {
+		t.Errorf("the notice is %q", got)
+	}
+}
+
+// RFC 8689 §4.2.1: beside one that leaves, the other waits for its bounce.
+func TestRedirectThatCannotBeProtectedBesideOneThatCan(t *testing.T) {
+	o := openOffice(t, narrow("open.example"))
+	o.rule("ann@example.org", `redirect "a@open.example"; redirect "b@safe.example";`)
+	o.wantFates(o.deliver(envelope(requiretls.Required()), letter, "ann@example.org"), "delivered")
+	if out, _ := o.left(); len(out) != 2 {
+		t.Errorf("%d messages left, want 2", len(out))
+	}
+	o.lies("ann@example.org", "")
+}
+
+// Behind an alias there is one answer: who cannot be refused is kept and told.
+func TestRedirectThatCannotBeProtectedBehindAnAlias(t *testing.T) {
+	o := openOffice(t, narrow("open.example"))
+	o.person("bob@example.org")
+	o.alias("team@example.org", "ann@example.org", "bob@example.org")
+	o.rule("ann@example.org", `redirect "a@open.example";`)
+	o.wantFates(o.deliver(envelope(requiretls.Required()), letter, "team@example.org"), "delivered")
+	o.lies("ann@example.org", "INBOX 2 required")
+	o.lies("bob@example.org", "INBOX 1 required")
+}
+
+// A message that was sent on and came back without its marks is known by its
+// Message-ID and our Received.
+func TestRedirectInCirclesThatLostTheMark(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.rule("ann@example.org", `redirect "one@elsewhere.example";`)
+	text := "Message-ID: <circle@sender.example>\r\n" + letter
+	o.usual(text, "ann@example.org")
+	_, texts := o.left()
+	back := strings.Replace(texts[0], "X-Sieve-Redirected-From: ann@example.org\r\n", "", 1)
+	o.usual(back, "ann@example.org")
+	if out, _ := o.left(); len(out) != 1 {
+		t.Errorf("%d messages left, want 1", len(out))
+	}
+	o.lies("ann@example.org", "INBOX 2")
+}
+
+// RFC 6009 §6.1: who asks to be told is the one who is told.
+func TestRedirectWithDSNLeavesInTheOwnersName(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.rule("ann@example.org", `require "redirect-dsn"; redirect :notify "success" "one@elsewhere.example";`)
+	o.usual(letter, "ann@example.org")
+	if out, _ := o.left(); len(out) != 1 || out[0].From != addr(t, "ann@example.org") || out[0].DSN.Notify != mail.NotifySuccess {
+		t.Errorf("left %+v", out)
+	}
+}
+
+// RFC 5436 §2.7: auto-notified, from the owner, to all whom the URI names; RFC
+// 8689 §6: with the demand, and without the subject of a required message.
+func TestNotifyByMail(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.rule("ann@example.org", `require ["enotify", "fcc"];
+		notify :importance "1" :fcc "INBOX" "mailto:pager@elsewhere.example?cc=two@elsewhere.example&body=Look%0D%0Ahere&X-Team=red&received=no";`)
+	text := "Message-ID: <1@sender.example>\r\nSubject: Plans\r\n" + letter
+	o.wantFates(o.deliver(envelope(requiretls.Required()), text, "ann@example.org"), "delivered")
+	out, texts := o.left()
+	if len(out) != 2 || out[0].To != addr(t, "pager@elsewhere.example") || out[1].To != addr(t, "two@elsewhere.example") {
+		t.Fatalf("left %+v", out)
+	}
+	for _, n := range out {
+		if !n.Demand().IsRequired() || n.From != addr(t, "ann@example.org") || n.DSN.Notify != mail.NotifyNever {
+			t.Errorf("%v from %v, %v", n.Demand(), n.From, n.DSN)
+		}
+	}
+	want := "From: ann@example.org\r\nTo: pager@elsewhere.example\r\nSubject: New mail\r\n" +
+		"Date: Sat, 21 Nov 2026 12:00:00 +0000\r\nMessage-ID: <q1x2.1.notice0@store.example.org>\r\n" +
+		"In-Reply-To: <1@sender.example>\r\nReferences: <1@sender.example>\r\n" +
+		"Auto-Submitted: auto-notified; owner-email=\"ann@example.org\"\r\nCc: two@elsewhere.example\r\nImportance: high\r\nX-Team: red\r\n" +
+		"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nLook\r\nhere\r\n"
+	if texts[0] != want || texts[1] != want {
+		t.Errorf("got %q, want %q", texts[0], want)
+	}
+	o.lies("ann@example.org", "INBOX 2 required")
+}
+
+// RFC 5436 §2.7: a null sender MUST be allowed, and MUST stay null.
+func TestNotifyAboutABounceHasANullSender(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.rule("ann@example.org", `require "enotify"; notify :message "Hm" "mailto:pager@elsewhere.example";`)
+	env := envelope(requiretls.Usual())
+	env.From = mail.Address{}
+	o.wantFates(o.deliver(env, letter, "ann@example.org"), "delivered")
+	if out, texts := o.left(); len(out) != 1 || !out[0].From.IsNull() || !strings.Contains(texts[0], "Subject: Hm\r\n") {
+		t.Errorf("left %+v", out)
+	}
+}
+
+// RFC 8689 §6: an answer that cannot be protected is skipped, and logged.
+func TestAnswersThatCannotBeProtectedAreSkipped(t *testing.T) {
+	o := openOffice(t, narrow("sender.example"))
+	o.rule("ann@example.org", `require ["vacation", "enotify"]; vacation "Gone"; notify "mailto:x@sender.example";`)
+	text := "To: ann@example.org\r\n" + letter
+	o.wantFates(o.deliver(envelope(requiretls.Required()), text, "ann@example.org"), "delivered")
+	if out, _ := o.left(); len(out) != 0 {
+		t.Errorf("%d messages left", len(out))
+	}
+	o.says("msg=noted", `what="answer not sent"`, "")
+	o.says("msg=noted", `what="notification not sent"`, "")
+	o.lies("ann@example.org", "INBOX 1 required") // no notice: nothing of hers was lost
+	o.usual(text, "ann@example.org")
+	if out, _ := o.left(); len(out) != 2 {
+		t.Errorf("an untagged one: %d messages left, want 2", len(out))
+	}
+}
+
+// RFC 5429 §2.2.1: a rejection by mail MUST be an MDN that says "deleted"; RFC
+// 8098: from the owner, with a null sender; RFC 8689 §5: headers alone, and a
+// form without them for where REQUIRETLS is not offered.
+func TestRejectByMail(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.rule("ann@example.org", `require "reject"; reject "Kein Tee für mich";`)
+	text := "Message-ID: <1@sender.example>\r\nSubject: Tea, secretly\r\n" + letter
+	o.wantFates(o.deliver(envelope(requiretls.Required()), text, "ann@example.org"), "delivered")
+	o.lies("ann@example.org", "")
+	out, texts := o.left()
+	if len(out) != 1 || out[0].Kind != mail.Bounced || !out[0].From.IsNull() || out[0].To != addr(t, "alice@sender.example") || !out[0].Demand().IsRequired() {
+		t.Fatalf("left %+v", out)
+	}
+	for _, want := range []string{
+		"From: ann@example.org\r\n", "Kein Tee für mich\r\n", "report-type=disposition-notification", "\r\nFinal-Recipient: rfc822; ann@example.org\r\n",
+		"\r\nOriginal-Message-ID: <1@sender.example>\r\n", "\r\nDisposition: automatic-action/MDN-sent-automatically; deleted\r\n", "\r\nSubject: Tea, secretly\r\n",
+	} {
+		if !strings.Contains(texts[0], want) {
+			t.Errorf("the rejection lacks %q:\n%s", want, texts[0])
+		}
+	}
+	redacted := string(out[0].Redacted)
+	for _, secret := range []string{"Tea, secretly", "<1@sender.example>", "für"} {
+		if strings.Contains(redacted, secret) {
+			t.Errorf("the redacted form has %q:\n%s", secret, redacted)
+		}
+	}
+	if !strings.Contains(redacted, "\r\nDisposition: automatic-action/MDN-sent-automatically; deleted\r\n") {
+		t.Errorf("the redacted form is %q", redacted)
+	}
+}
+
+// RFC 5429 §2.2.1: none is sent to nobody.
+func TestRejectByMailOfABounceIsKept(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.rule("ann@example.org", `require "reject"; reject "Kein Tee für mich";`)
+	env := envelope(requiretls.Usual())
+	env.From = mail.Address{}
+	o.wantFates(o.deliver(env, letter, "ann@example.org"), "delivered")
+	if out, _ := o.left(); len(out) != 0 {
+		t.Errorf("%d messages left", len(out))
+	}
+	o.lies("ann@example.org", "INBOX 2")
+}
+
+// Behind an alias that others take, a no goes by mail.
+func TestRejectBehindAnAliasGoesByMail(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.person("bob@example.org")
+	o.alias("team@example.org", "ann@example.org", "bob@example.org")
+	o.rule("ann@example.org", `require "reject"; reject "not me";`)
+	o.usual(letter, "team@example.org")
+	if out, texts := o.left(); len(out) != 1 || !strings.Contains(texts[0], "not me") {
+		t.Errorf("left %+v", out)
+	}
+	o.lies("ann@example.org", "")
+	o.lies("bob@example.org", "INBOX 1")
+}

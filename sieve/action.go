@@ -183,7 +183,7 @@ func (rt *Runtime) reconcile(a Action) (merged bool, err error) {
 	case *Reject:
 		return false, rt.onlyReject()
 	case *Vacation:
-		return false, rt.oneVacation()
+		return rt.oneVacation()
 	case *Notify:
 		limit := rt.engine.config.Limits.Notifies
 		if count[*Notify](rt.actions) >= limit {
@@ -294,26 +294,34 @@ func (rt *Runtime) withoutReject(a Action) error {
 	return nil
 }
 
+// onlyReject checks a refusal. An answer that another script planned before is
+// not given: who wrote this one need not know of that.
 func (rt *Runtime) onlyReject() error {
 	switch {
 	case count[*Reject](rt.actions) > 0:
 		return errRejectTwice
-	case count[*Vacation](rt.actions) > 0:
+	case count[*Vacation](rt.actions[rt.earlier:]) > 0:
 		return errRejectVacation
 	case slices.ContainsFunc(rt.actions, delivers):
 		return errRejectDeliver
 	}
+	before := len(rt.actions)
+	rt.actions = slices.DeleteFunc(rt.actions, func(a Action) bool { _, ok := a.(*Vacation); return ok })
+	rt.earlier -= before - len(rt.actions)
 	return nil
 }
 
-func (rt *Runtime) oneVacation() error {
+// oneVacation checks an answer; settled where what another script planned before
+// stands in its place.
+func (rt *Runtime) oneVacation() (settled bool, err error) {
+	own := rt.actions[rt.earlier:]
 	switch {
-	case count[*Vacation](rt.actions) > 0:
-		return errVacationTwice
-	case count[*Reject](rt.actions) > 0:
-		return errRejectVacation
+	case count[*Vacation](own) > 0:
+		return false, errVacationTwice
+	case count[*Reject](own) > 0:
+		return false, errRejectVacation
 	}
-	return nil
+	return count[*Vacation](rt.actions)+count[*Reject](rt.actions) > 0, nil
 }
 
 // notifiedAlready drops recipients that a notification of this run has already

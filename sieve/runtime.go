@@ -100,6 +100,7 @@ type Runtime struct {
 	at      Pos // of the command or test that runs
 	label   string
 	actions []Action
+	earlier int // how many of them other scripts planned that ran before this one
 	tracks  []Track
 	seen    map[Track]bool // answers of duplicate within this run
 	keep    bool           // the implicit keep is in effect
@@ -170,6 +171,7 @@ func (rt *Runtime) Run(s *Script) (err error) {
 		}
 		rt.frame = nil
 	}()
+	rt.earlier = len(rt.actions)
 	rt.frame = newFrame(s, nil, included{name: s.name})
 	if _, err := rt.RunBlock(s.code); err != nil {
 		return rt.broke(err)

@@ -53,6 +53,11 @@ const (
 	After  = "after"
 )
 
+// Managed names the script of one's own that the verbs for people write who
+// write no Sieve: forwards and an answer. It runs ahead of the active one,
+// whether or not it is active itself.
+const Managed = "letterlock-managed"
+
 // chain is the scripts for one account's mail, in the order they run. Those
 // that do not compile are left out and noted: the message is kept unless the
 // others know better.
@@ -67,7 +72,14 @@ func (l *letter) chain(ctx context.Context, account uint64) (run []*sieve.Script
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, c := range []*compiled{l.before, own, l.after} {
+	managed, err := l.named(ctx, account, Managed)
+	if err != nil {
+		return nil, nil, err
+	}
+	if managed != nil && own != nil && own.title == Managed {
+		own = nil // it runs once
+	}
+	for _, c := range []*compiled{l.before, managed, own, l.after} {
 		switch {
 		case c == nil:
 		case c.err != nil:

@@ -10,6 +10,7 @@ import (
 	"letterlock/internal/deliver"
 	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
+	"letterlock/storage"
 )
 
 // unknown is a way of which nothing is known that speaks against it.
@@ -17,8 +18,14 @@ type unknown struct{}
 
 func (unknown) Preflight(context.Context, *mail.Outbound) error { return nil }
 
+// leaving is a row of the store's outbox.
+type leaving struct {
+	*mail.Outbound
+	id storage.OutID
+}
+
 // left is what leaves, with its text, as the store's outbox has it.
-func (o *office) left() (out []*mail.Outbound, text []string) {
+func (o *office) left() (out []leaving, text []string) {
 	o.Helper()
 	for q, err := range o.store.Outbox(o.Context()) {
 		if err != nil {
@@ -34,7 +41,7 @@ func (o *office) left() (out []*mail.Outbound, text []string) {
 		if err != nil {
 			o.Fatal(err)
 		}
-		out, text = append(out, l.Outbound), append(text, string(octets))
+		out, text = append(out, leaving{l.Outbound, q.ID}), append(text, string(octets))
 	}
 	return out, text
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"letterlock/internal/deliver"
 	"letterlock/internal/mail"
 	"letterlock/internal/reply"
 	"letterlock/internal/requiretls"
@@ -216,4 +217,40 @@ func TestRejectBehindAnAliasGoesByMail(t *testing.T) {
 	}
 	o.lies("ann@example.org", "")
 	o.lies("bob@example.org", "INBOX 1")
+}
+
+// What people who write no Sieve asked for runs ahead of their own script,
+// whichever is active, and once.
+func TestManagedScriptRunsAheadOfTheActiveOne(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.put(o.account("ann@example.org"), deliver.Managed, `require ["copy", "vacation"]; redirect :copy "one@elsewhere.example"; vacation "Gone";`)
+	text := "To: ann@example.org\r\n" + letter
+	left := func(want string) {
+		t.Helper()
+		var got []string
+		out, _ := o.left()
+		for _, l := range out {
+			got = append(got, l.Kind.String()+" "+l.To.Local)
+			if err := o.store.DeleteOut(t.Context(), l.id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s := strings.Join(got, ", "); s != want {
+			t.Errorf("left %q, want %q", s, want)
+		}
+	}
+	o.usual(text, "ann@example.org")
+	left("redirect one, answer alice")
+	o.rule("ann@example.org", `require ["fileinto", "vacation", "mailbox"]; fileinto :create "Tea"; vacation "Mine";`)
+	o.usual(text, "ann@example.org")
+	left("redirect one") // the managed answer stands in for the other, and was given
+	o.rule("ann@example.org", `require "ereject"; ereject "no tea";`)
+	o.wantFates(o.deliver(envelope(requiretls.Usual()), text, "ann@example.org"), "550 5.7.1 no tea")
+	left("redirect one")
+	if err := o.account("ann@example.org").ActivateScript(t.Context(), deliver.Managed); err != nil {
+		t.Fatal(err)
+	}
+	o.usual(text, "ann@example.org")
+	left("redirect one")
+	o.lies("ann@example.org", "INBOX 2, Tea 1")
 }

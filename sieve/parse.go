@@ -1,6 +1,9 @@
 package sieve
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // ArgKind is a kind of argument (RFC 5228 §2.6, §8.2).
 type ArgKind uint8
@@ -75,19 +78,42 @@ type parser struct {
 	depth int
 	errs  *collector
 
-	args     []Arg     // a stack for arguments of the command being read
-	literals []Literal // likewise for lists
-	pending  []Command // likewise for blocks
-	slab     []Arg     // arguments are cut from here, many with one allocation
+	*stacks
+	slab []Arg // arguments are cut from here, many with one allocation
+}
+
+// stacks hold what is being read; nothing of them is in the AST. They are used
+// again by the next parser, and grow with the largest script within reason.
+type stacks struct {
+	args     []Arg     // arguments of the command being read
+	literals []Literal // of its list
+	pending  []Command // of its block
+}
+
+var usedStacks = sync.Pool{New: func() any { return new(stacks) }}
+
+const maxStack = 1 << 12
+
+// release lets go of what the script left in them.
+func (s *stacks) release() {
+	if cap(s.args) > maxStack || cap(s.literals) > maxStack || cap(s.pending) > maxStack {
+		return
+	}
+	clear(s.args[:cap(s.args)])
+	clear(s.literals[:cap(s.literals)])
+	clear(s.pending[:cap(s.pending)])
+	*s = stacks{s.args[:0], s.literals[:0], s.pending[:0]}
+	usedStacks.Put(s)
 }
 
 func newParser(src string) *parser {
-	p := &parser{errs: &collector{src: src}}
+	p := &parser{errs: &collector{src: src}, stacks: usedStacks.Get().(*stacks)}
 	p.lex = newLexer(src, p.errs.add)
 	return p
 }
 
 func (p *parser) parse() *AST {
+	defer p.release()
 	p.advance()
 	ast := &AST{Source: p.lex.src}
 	for {

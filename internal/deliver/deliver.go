@@ -37,6 +37,7 @@ type Options struct {
 	Rules     Rules        // nil: nobody has rules, everything is kept
 	Way       Preflight    // nil: nothing leaves; what was to leave is kept and noted
 	Sender    Sender       // nil: what is sent on keeps its sender
+	RuleLog   *RuleLog     // what rules could not do, for their owners; nil: a message in INBOX alone
 	Log       *maillog.Log // nil: silent
 }
 

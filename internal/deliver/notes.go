@@ -48,21 +48,31 @@ func brokenNote(script string, err error) note {
 // quiet is how long an owner is not told of the same kind of thing again.
 const quiet = 24 * time.Hour
 
-// tell writes the notes of a message into the log, and those of a kind that the
-// owner has not been told of today into a message in INBOX. What the admin's own
+// tell writes the notes of a message into the log and into the owner's own, and
+// those of a kind that he has not been told of today into a message in INBOX. What the admin's own
 // scripts did is in the log alone.
 func (l *letter) tell(ctx context.Context, f *fate) {
 	var news []note
+	var lines []string
 	var remember []mail.Memory
 	for _, n := range f.notes {
 		l.opt.Log.Noted(ctx, l.env, f.account, f.rcpt, n.what, n.rule)
-		if n.text == "" || strings.HasPrefix(n.rule, globally) {
+		if strings.HasPrefix(n.rule, globally) {
+			continue
+		}
+		lines = append(lines, l.logLine(n))
+		if n.text == "" {
 			continue
 		}
 		key := digest("told", n.what)
 		if told, err := l.opt.Rules.Remembered(ctx, f.account, key); err == nil && !told {
 			news = append(news, n)
 			remember = append(remember, mail.Memory{Key: key, Until: l.now().Add(quiet)})
+		}
+	}
+	if l.opt.RuleLog != nil && len(lines) > 0 {
+		if err := l.opt.RuleLog.add(ctx, f.account, l.now(), lines); err != nil {
+			l.opt.Log.Noted(ctx, l.env, f.account, f.rcpt, "log of rules not written", "")
 		}
 	}
 	if len(news) == 0 {

@@ -3,9 +3,12 @@ package deliver_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -66,7 +69,7 @@ type office struct {
 	read int
 }
 
-func openOffice(t *testing.T, way deliver.Preflight) *office {
+func openOffice(t *testing.T, way deliver.Preflight, change ...func(*deliver.Options)) *office {
 	t.Helper()
 	now := func() time.Time { return time.Date(2026, 11, 21, 12, 0, 1, 0, time.UTC) }
 	store, err := storage.Open(filepath.Join(t.TempDir(), "store"), storage.Options{Now: now})
@@ -79,14 +82,18 @@ func openOffice(t *testing.T, way deliver.Preflight) *office {
 		}
 	})
 	o := &office{house: &house{T: t, store: store}}
-	o.sorter = deliver.New(deliver.Options{
+	opt := deliver.Options{
 		Store:     vault{store},
 		Hostname:  "store.example.org",
 		Addresses: deliver.Addresses{Domain: "example.org", Delimiter: "+", Fold: true},
 		Rules:     shelf{store, &o.read},
 		Way:       way,
 		Log:       maillog.New(slog.New(slog.NewTextHandler(&o.log, nil))),
-	})
+	}
+	for _, f := range change {
+		f(&opt)
+	}
+	o.sorter = deliver.New(opt)
 	o.person("ann@example.org")
 	return o
 }
@@ -488,4 +495,63 @@ func TestThousandRecipientsShareOneParse(t *testing.T) {
 	}
 	o.lies("p0@example.org", "Archive 2")
 	o.lies("p999@example.org", "Archive 1")
+}
+
+// texts keeps a text for each account, in files.
+type texts struct{ dir string }
+
+func (k texts) path(account uint64) string { return filepath.Join(k.dir, fmt.Sprint(account)) }
+
+func (k texts) Text(_ context.Context, account uint64) (string, error) {
+	text, err := os.ReadFile(k.path(account))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return string(text), err
+}
+
+func (k texts) SetText(_ context.Context, account uint64, text string) error {
+	return os.WriteFile(k.path(account), []byte(text), 0o600)
+}
+
+// What rules could not do is logged for their owner: of a required message
+// without a word that may be its own (RFC 8689 §4.4), and the oldest drops out.
+func TestRuleLogTellsItsOwner(t *testing.T) {
+	log := deliver.NewRuleLog(texts{t.TempDir()})
+	o := openOffice(t, nil, func(opt *deliver.Options) { opt.RuleLog = log })
+	o.rule("ann@example.org", `require ["variables", "ihave"];
+		if header :matches "Subject" "*" { set "s" "${1}"; }
+		error "no place for ${s}";`)
+	ann, err := o.store.Person(t.Context(), addr(t, "ann@example.org"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := uint64(ann.ID)
+	read := func() string {
+		text, err := log.Read(t.Context(), account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	if text := read(); text != "" {
+		t.Errorf("nothing happened, and the log has %q", text)
+	}
+	o.usual("Subject: tea\r\n"+letter, "ann@example.org")
+	if text := read(); !strings.HasPrefix(text, "2026-11-21 12:00:00 rules, line 3: script broke: ") || !strings.Contains(text, "no place for tea") {
+		t.Errorf("the log has %q", text)
+	}
+	o.wantFates(o.deliver(envelope(requiretls.Required()), "Subject: secret\r\n"+letter, "ann@example.org"), "delivered")
+	if text := read(); strings.Contains(text, "secret") || !strings.HasSuffix(text, "rules, line 3: script broke\n") {
+		t.Errorf("the log has %q", text)
+	}
+	for range 200 {
+		o.usual("Subject: "+strings.Repeat("x", 200)+"\r\n"+letter, "ann@example.org")
+	}
+	if text := read(); len(text) > 16<<10 || len(text) < 15<<10 || strings.Contains(text, "tea") || !strings.HasPrefix(text, "2026-") {
+		t.Errorf("the log has %d octets and begins %.80q", len(text), text)
+	}
+	if err := log.Forget(t.Context(), account); err != nil || read() != "" {
+		t.Errorf("forgotten: %v, %q", err, read())
+	}
 }

@@ -30,6 +30,7 @@ import (
 //	@login NAME [LOGIN]             as ann@example.org
 //	@starttls NAME                  the client's side of the handshake
 //	@closed NAME                    nothing more comes
+//	@note TEXT                      something ann's scripts could not do
 //	@drain                          the server is told to stop
 //	C: text     the client sends a line     C-: text   without CRLF
 //	C<: NAME    it sends a file             S<: NAME   it reads exactly the file
@@ -162,6 +163,8 @@ func (s *stage) direct(words []string) {
 		if line, err := s.client(words[1]).line(); !errors.Is(err, io.EOF) || line != "" {
 			s.fail("got %q, %v; want the connection closed", line, err)
 		}
+	case "@note":
+		s.open().scripts.note(1, strings.Join(words[1:], " "))
 	case "@drain":
 		go s.house.stop()
 	default:

@@ -83,6 +83,37 @@ func (f *folder) active(account uint64) string {
 	return string(name)
 }
 
+// notes lie beside an account's scripts.
+type notes struct{ *folder }
+
+func (n notes) path(account uint64) string { return n.activeFile(account) + ".notes" }
+
+func (n notes) Read(_ context.Context, account uint64) (string, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	text, err := os.ReadFile(n.path(account))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return string(text), err
+}
+
+func (n notes) Forget(_ context.Context, account uint64) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return os.Remove(n.path(account))
+}
+
+func (f *folder) note(account uint64, line string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	name := notes{f}.path(account)
+	text, _ := os.ReadFile(name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, append(text, line+"\n"...), 0o600)); err != nil {
+		panic(err)
+	}
+}
+
 func (f *folder) List(_ context.Context, account uint64) ([]managesieve.Script, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -246,6 +277,7 @@ func openHouse(t testing.TB, change ...func(*managesieve.Options)) *house {
 		Log:         slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		MailLog:     maillog.New(slog.New(slog.NewTextHandler(h.mail, nil))).Readers("managesieve"),
 		Certificate: func() *x509.Certificate { return h.shown() },
+		Notes:       notes{h.scripts},
 	}
 	for _, f := range change {
 		f(&opt)

@@ -19,6 +19,7 @@ type Options struct {
 	Logins   *auth.Checker
 	Language Language
 
+	Notes      Notes // what an account's scripts could not do; nil: nothing is told
 	Quota      Quota
 	MaxPerUser int           // connections of one account; 0: 10
 	Idle       time.Duration // silence that ends a session after login; 0: 30 minutes, the least RFC 5804 §1.2 allows
@@ -83,6 +84,9 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.MaxPerUser, defaultMaxPerUser)
 	orDefault(&o.Idle, defaultIdle)
 	orDefault(&o.LoginTime, defaultLoginTime)
+	if o.Notes != nil {
+		o.Scripts = noted{o.Scripts, o.Notes}
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -15,15 +15,16 @@ type Args interface{ args() }
 
 // Commands without arguments.
 type (
-	Capability struct{} // RFC 9051 §6.1.1
-	Noop       struct{} // RFC 9051 §6.1.2
-	Logout     struct{} // RFC 9051 §6.1.3
-	StartTLS   struct{} // RFC 9051 §6.2.1
-	Namespace  struct{} // RFC 9051 §6.3.10
-	Idle       struct{} // RFC 9051 §6.3.13; its end is read with [Decoder.Done]
-	Check      struct{} // RFC 3501 §6.4.1
-	Close      struct{} // RFC 9051 §6.4.1
-	Unselect   struct{} // RFC 9051 §6.4.2
+	Capability     struct{} // RFC 9051 §6.1.1
+	Noop           struct{} // RFC 9051 §6.1.2
+	Logout         struct{} // RFC 9051 §6.1.3
+	StartTLS       struct{} // RFC 9051 §6.2.1
+	Namespace      struct{} // RFC 9051 §6.3.10
+	Idle           struct{} // RFC 9051 §6.3.13; its end is read with [Decoder.Done]
+	Check          struct{} // RFC 3501 §6.4.1
+	Close          struct{} // RFC 9051 §6.4.1
+	Unselect       struct{} // RFC 9051 §6.4.2
+	Unauthenticate struct{} // RFC 8437
 )
 
 // Login is LOGIN (RFC 9051 §6.2.3). User and Password are the octets as sent.
@@ -47,6 +48,9 @@ type IDParam struct {
 
 // Enable is ENABLE (RFC 9051 §6.3.1): capabilities in upper case.
 type Enable struct{ Caps []imap.Cap }
+
+// Compress is COMPRESS (RFC 4978 §3).
+type Compress struct{ Algorithm string } // upper case
 
 // Select is SELECT or EXAMINE (RFC 9051 §6.3.2, §6.3.3; RFC 7162 §3.1.8, §3.2.5).
 type Select struct {
@@ -143,11 +147,12 @@ const (
 	StatusUIDValidity
 	StatusUnseen
 	StatusDeleted
-	StatusSize          // RFC 8438
-	StatusRecent        // RFC 3501 §6.3.10
-	StatusAppendLimit   // RFC 7889 §5
-	StatusHighestModSeq // RFC 7162 §3.1.7
-	StatusMailboxID     // RFC 8474 §4.3
+	StatusSize           // RFC 8438
+	StatusRecent         // RFC 3501 §6.3.10
+	StatusAppendLimit    // RFC 7889 §5
+	StatusHighestModSeq  // RFC 7162 §3.1.7
+	StatusMailboxID      // RFC 8474 §4.3
+	StatusDeletedStorage // RFC 9208 §4.1.4
 )
 
 // Copy is COPY or UID COPY (RFC 9051 §6.4.7).
@@ -189,32 +194,45 @@ const (
 	RemoveFlags                 // -FLAGS
 )
 
-func (*Capability) args()   {}
-func (*Noop) args()         {}
-func (*Logout) args()       {}
-func (*StartTLS) args()     {}
-func (*Namespace) args()    {}
-func (*Idle) args()         {}
-func (*Check) args()        {}
-func (*Close) args()        {}
-func (*Unselect) args()     {}
-func (*Login) args()        {}
-func (*Authenticate) args() {}
-func (*ID) args()           {}
-func (*Enable) args()       {}
-func (*Select) args()       {}
-func (*Create) args()       {}
-func (*Delete) args()       {}
-func (*Rename) args()       {}
-func (*Subscribe) args()    {}
-func (*Unsubscribe) args()  {}
-func (*List) args()         {}
-func (*Lsub) args()         {}
-func (*Status) args()       {}
-func (*Append) args()       {}
-func (*Copy) args()         {}
-func (*Move) args()         {}
-func (*Expunge) args()      {}
-func (*Store) args()        {}
-func (*Fetch) args()        {}
-func (*Search) args()       {}
+func (*Capability) args()     {}
+func (*Noop) args()           {}
+func (*Logout) args()         {}
+func (*StartTLS) args()       {}
+func (*Namespace) args()      {}
+func (*Idle) args()           {}
+func (*Check) args()          {}
+func (*Close) args()          {}
+func (*Unselect) args()       {}
+func (*Unauthenticate) args() {}
+func (*Login) args()          {}
+func (*Authenticate) args()   {}
+func (*ID) args()             {}
+func (*Enable) args()         {}
+func (*Compress) args()       {}
+func (*Select) args()         {}
+func (*Create) args()         {}
+func (*Delete) args()         {}
+func (*Rename) args()         {}
+func (*Subscribe) args()      {}
+func (*Unsubscribe) args()    {}
+func (*List) args()           {}
+func (*Lsub) args()           {}
+func (*Status) args()         {}
+func (*Append) args()         {}
+func (*Replace) args()        {}
+func (*Copy) args()           {}
+func (*Move) args()           {}
+func (*Expunge) args()        {}
+func (*Store) args()          {}
+func (*Fetch) args()          {}
+func (*Search) args()         {}
+func (*Sort) args()           {}
+func (*Thread) args()         {}
+func (*MultiSearch) args()    {}
+func (*CancelUpdate) args()   {}
+func (*Notify) args()         {}
+func (*GetQuota) args()       {}
+func (*GetQuotaRoot) args()   {}
+func (*SetQuota) args()       {}
+func (*GetMetadata) args()    {}
+func (*SetMetadata) args()    {}

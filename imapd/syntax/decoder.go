@@ -35,7 +35,9 @@ type Decoder struct {
 	held   int    // octets of its literals so far
 	depth  int    // of nested search keys
 	keys   int    // search keys so far
+	items  int    // items to fetch so far
 	saving bool   // the command is a SEARCH that saves its result
+	fuzzy  bool   // one of its keys is FUZZY
 	bad    *BadError
 	broken error   // the connection's error
 	open   *Append // handed out and not finished
@@ -67,16 +69,14 @@ func (d *Decoder) Next() (*Command, error) {
 			return nil, err
 		}
 	}
-	d.tag, d.byUID, d.saving, d.bad = untagged, false, false, nil
-	d.lines, d.held, d.depth, d.keys = 0, 0, 0, 0
+	d.tag, d.byUID, d.saving, d.fuzzy, d.bad = untagged, false, false, false, nil
+	d.lines, d.held, d.depth, d.keys, d.items = 0, 0, 0, 0, 0
 	d.nextLine()
 	cmd := d.command()
 	if err := d.settle(); err != nil {
 		return nil, err
 	}
-	if a, ok := cmd.Args.(*Append); ok {
-		d.open = a
-	}
+	d.open = appending(cmd.Args)
 	return cmd, nil
 }
 
@@ -130,7 +130,7 @@ func (d *Decoder) command() *Command {
 		cmd.Name = "UID " + cmd.Name
 	}
 	cmd.Args = parse(d)
-	if _, streamed := cmd.Args.(*Append); !streamed {
+	if appending(cmd.Args) == nil {
 		d.end()
 	}
 	return cmd

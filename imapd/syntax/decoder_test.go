@@ -60,18 +60,56 @@ func (s *session) rest() (story []string) {
 		case err != nil:
 			return append(story, err.Error())
 		default:
-			if a, ok := cmd.Args.(*Append); ok {
-				if message, err := a.Open(); err == nil {
-					io.Copy(io.Discard, message)
-				}
-				if err := a.Close(); err != nil {
-					story = append(story, err.(*BadError).Tag+" BAD")
+			if a := appending(cmd.Args); a != nil {
+				if _, err := readAll(a); errors.As(err, &bad) {
+					story = append(story, bad.Tag+" "+string(bad.Status))
 					continue
 				}
 			}
 			story = append(story, cmd.Tag+" "+cmd.Name)
 		}
 	}
+}
+
+// readAll reads all messages of an APPEND: their octets, with <url> where a URL
+// is to be catenated.
+func readAll(a *Append) (messages []string, err error) {
+	for more := true; more && err == nil; more, err = a.Next() {
+		text := ""
+		if a.Form != Catenated {
+			if text, err = readOne(a, a.Size); err != nil {
+				return nil, err
+			}
+		}
+		for p, err := a.Part(); p != nil || err != nil; p, err = a.Part() {
+			switch {
+			case err != nil:
+				return nil, err
+			case p.URL != "":
+				text += "<" + p.URL + ">"
+			default:
+				octets, err := readOne(a, p.Size)
+				if err != nil {
+					return nil, err
+				}
+				text += octets
+			}
+		}
+		messages = append(messages, text)
+	}
+	return messages, err
+}
+
+func readOne(a *Append, size int64) (string, error) {
+	r, err := a.Open()
+	if err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(r)
+	if err == nil && int64(len(text)) != size {
+		err = fmt.Errorf("%d octets of %d", len(text), size)
+	}
+	return string(text), err
 }
 
 // one reads the only command of a tape.
@@ -124,8 +162,8 @@ func TestEveryExampleOfTheRFCsIsRead(t *testing.T) {
 			t.Errorf("%s %s has no arguments", cmd.Tag, cmd.Name)
 		}
 	}
-	if n < 160 || s.asked != 3 {
-		t.Errorf("%d commands, asked for %d literals; want at least 160 and 3", n, s.asked)
+	if n < 210 || s.asked != 3 {
+		t.Errorf("%d commands, asked for %d literals; want at least 210 and 3", n, s.asked)
 	}
 }
 
@@ -168,6 +206,16 @@ func TestCommandsAsTheyAreMeant(t *testing.T) {
 		{`a STORE 1 FLAGS ()`, "STORE", &Store{Set: set(Range{1, 1}), Flags: []imap.Flag{}}},
 		{`a UID STORE 1 (UNCHANGEDSINCE 96) -flags.silent \seen $Junk`, "UID STORE",
 			&Store{UID: true, Set: set(Range{1, 1}), Op: RemoveFlags, Silent: true, Flags: []imap.Flag{imap.FlagSeen, "$Junk"}, UnchangedSince: &since}},
+		{`a UNAUTHENTICATE`, "UNAUTHENTICATE", &Unauthenticate{}}, // RFC 8437 §2
+		{`a compress deflate`, "COMPRESS", &Compress{"DEFLATE"}},  // RFC 4978 §3
+		{`a STATUS x (DELETED DELETED-STORAGE HIGHESTMODSEQ MAILBOXID)`, "STATUS", &Status{"x", StatusDeleted | StatusDeletedStorage | StatusHighestModSeq | StatusMailboxID}},
+		{`a GETQUOTA "!partition/sda4"`, "GETQUOTA", &GetQuota{"!partition/sda4"}}, // RFC 9208 §4.1
+		{`a GETQUOTAROOT inbox`, "GETQUOTAROOT", &GetQuotaRoot{"INBOX"}},
+		{`a SETQUOTA "#user/alice" (storage 510 Message 9223372036854775807)`, "SETQUOTA", &SetQuota{"#user/alice", []QuotaLimit{{"STORAGE", 510}, {"MESSAGE", 1<<63 - 1}}}},
+		{`a SETQUOTA "" ()`, "SETQUOTA", &SetQuota{}},
+		{`a CANCELUPDATE "B01" "B0\"2"`, "CANCELUPDATE", &CancelUpdate{[]string{"B01", `B0"2`}}}, // RFC 5267 §4.3.5
+		{`a UID FETCH 25900:26600 (UID FLAGS) (PARTIAL -3:-1 CHANGEDSINCE 98305)`, "UID FETCH", // RFC 9394 §3.3
+			&Fetch{UID: true, Set: set(Range{25900, 26600}), Items: []FetchItem{{Kind: FetchUID}, {Kind: FetchFlags}}, ChangedSince: 98305, Partial: Paging{3, 1, true}}},
 	} {
 		cmd := one(t, 0, c.in)
 		if cmd.Tag != "a" || cmd.Name != c.name || !reflect.DeepEqual(cmd.Args, c.want) {
@@ -191,6 +239,10 @@ func TestFetchItems(t *testing.T) {
 			{Kind: FetchBodySection, Section: Section{Text: BodyText}}, {Kind: FetchBodySection, Section: Section{Part: []uint32{1}}}}},
 		{`(BINARY[1]<5.7> BINARY.PEEK[] BINARY.SIZE[1.2])`, []FetchItem{{Kind: FetchBinary, Section: Section{Part: []uint32{1}}, Partial: &Partial{5, 7}},
 			{Kind: FetchBinary, Peek: true}, {Kind: FetchBinarySize, Peek: true, Section: Section{Part: []uint32{1, 2}}}}},
+		{`(EMAILID THREADID SAVEDATE preview (lazy) UID)`, []FetchItem{{Kind: FetchEmailID}, {Kind: FetchThreadID}, {Kind: FetchSaveDate},
+			{Kind: FetchPreview, Lazy: true}, {Kind: FetchUID}}}, // RFC 8474 §5, 8514 §4.2, 8970 §3.1
+		{`PREVIEW (LAZY)`, []FetchItem{{Kind: FetchPreview, Lazy: true}}},
+		{`PREVIEW (CHANGEDSINCE 5)`, []FetchItem{{Kind: FetchPreview}}},
 		{`(RFC822 RFC822.HEADER RFC822.TEXT RFC822.SIZE)`, []FetchItem{{Kind: FetchRFC822}, {Kind: FetchRFC822Header}, {Kind: FetchRFC822Text}, {Kind: FetchRFC822Size}}},
 	} {
 		f := one(t, 0, "a FETCH 1 "+c.in).Args.(*Fetch)
@@ -219,6 +271,10 @@ func TestSearchKeys(t *testing.T) {
 		{`SMALLER 0 LARGER 9223372036854775807`, And{Size{Smaller, 0}, Size{Larger, 1<<63 - 1}}},
 		{`YOUNGER 100 OLDER 5`, And{Within{Younger, 100}, Within{Older, 5}}}, // RFC 5032
 		{`MODSEQ "/flags/\\draft" all 62`, And{ModSeq{`\draft`, 62}}},
+		{`SAVEDON 1-Feb-1994 SAVEDATESUPPORTED`, And{Date{SaveDate, On, day}, SaveDateSupported{}}},                              // RFC 8514 §4.3
+		{`EMAILID M6d99ac3275bb4e THREADID a_-9`, And{EmailID{"M6d99ac3275bb4e"}, ThreadID{"a_-9"}}},                             // RFC 8474 §6
+		{`filter on-the-road FUZZY (SUBJECT x ALL)`, And{NamedFilter{"on-the-road"}, Fuzzy{And{Header{"SUBJECT", "x"}, All{}}}}}, // RFC 5466 §3.1, 6203 §3
+		{`MODSEQ 9223372036854775807`, And{ModSeq{Value: 1<<63 - 1}}},                                                            // RFC 7162 §1: 63 bits
 		{`CHARSET utf-8 BODY x`, And{Body{"x"}}},
 		{`BCC a CC b TO c SUBJECT d`, And{Header{"BCC", "a"}, Header{"CC", "b"}, Header{"TO", "c"}, Header{"SUBJECT", "d"}}},
 	} {
@@ -231,6 +287,10 @@ func TestSearchKeys(t *testing.T) {
 		`RETURN () ALL`:                      ReturnExtended | ReturnAll, // RFC 9051 §6.4.4.1
 		`RETURN (MIN count) ALL`:             ReturnExtended | ReturnMin | ReturnCount,
 		`RETURN (SAVE) CHARSET US-ASCII ALL`: ReturnExtended | ReturnSave,
+		`RETURN (ALL all) ALL`:               ReturnExtended | ReturnAll,
+		`RETURN (UPDATE CONTEXT COUNT) ALL`:  ReturnExtended | ReturnUpdate | ReturnContext | ReturnCount, // RFC 5267 §4
+		`RETURN (PARTIAL 1:5 MIN) ALL`:       ReturnExtended | ReturnPartial | ReturnMin,
+		`RETURN (RELEVANCY ALL) FUZZY ALL`:   ReturnExtended | ReturnRelevancy | ReturnAll, // RFC 6203 §4
 	} {
 		if s := one(t, 0, "a UID SEARCH "+in).Args.(*Search); s.Return != want || !s.UID {
 			t.Errorf("%s: %+v, want %b", in, s, want)

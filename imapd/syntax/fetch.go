@@ -5,19 +5,22 @@ import (
 	"strings"
 )
 
-// Fetch is FETCH or UID FETCH (RFC 9051 §6.4.5; RFC 7162 §3.1.4, §3.2.6).
+// Fetch is FETCH or UID FETCH (RFC 9051 §6.4.5; RFC 7162 §3.1.4, §3.2.6;
+// RFC 9394 §3.3).
 type Fetch struct {
 	UID          bool // Set is of UIDs; whether UID was among the items is for the caller to see
 	Set          Set
 	Items        []FetchItem // in the client's order, macros spelled out
 	ChangedSince uint64      // the CHANGEDSINCE modifier; 0 without it
 	Vanished     bool        // the VANISHED modifier
+	Partial      Paging      // the PARTIAL modifier (RFC 9394 §3.3): of the messages of Set; zero without it
 }
 
 // FetchItem is one data item of FETCH.
 type FetchItem struct {
 	Kind    FetchKind
 	Peek    bool     // does not set \Seen
+	Lazy    bool     // of FetchPreview: NIL rather than a delay
 	Section Section  // of FetchBodySection, FetchBinary and FetchBinarySize
 	Partial *Partial // nil: whole
 }
@@ -43,6 +46,7 @@ const (
 	FetchEmailID       // RFC 8474 §5.1
 	FetchThreadID      // RFC 8474 §5.2
 	FetchSaveDate      // RFC 8514 §4.2
+	FetchPreview       // RFC 8970
 )
 
 // Section names a piece of a message (RFC 9051 §6.4.5.1).
@@ -95,6 +99,9 @@ func (d *Decoder) fetch() Args {
 	if f.Vanished && (!f.UID || f.ChangedSince == 0) { // RFC 7162 §3.2.6
 		d.fail("VANISHED goes with UID FETCH and CHANGEDSINCE")
 	}
+	if f.Partial != (Paging{}) && !f.UID { // RFC 9394 §3.3
+		d.fail("PARTIAL goes with UID FETCH")
+	}
 	return f
 }
 
@@ -108,6 +115,9 @@ func (d *Decoder) fetchModifier(f *Fetch) {
 		}
 	case "VANISHED":
 		f.Vanished = true
+	case "PARTIAL":
+		d.sp()
+		f.Partial = d.paging()
 	default:
 		d.fail("unknown modifier of FETCH")
 	}
@@ -121,6 +131,9 @@ var macros = map[string][]FetchItem{
 }
 
 func (d *Decoder) fetchItem(name string) FetchItem {
+	if d.items++; d.items > maxItems {
+		d.fail("too many items in a list")
+	}
 	peeked, peek := strings.CutSuffix(name, ".PEEK")
 	switch {
 	case peeked == "BODY" && (peek || d.peek() == '['):
@@ -133,6 +146,8 @@ func (d *Decoder) fetchItem(name string) FetchItem {
 		return item
 	case name == "BINARY.SIZE":
 		return FetchItem{Kind: FetchBinarySize, Peek: true, Section: d.binarySection()}
+	case name == "PREVIEW":
+		return FetchItem{Kind: FetchPreview, Lazy: d.lazy()}
 	}
 	for kind, known := range fetchNames {
 		if known == name {
@@ -141,6 +156,21 @@ func (d *Decoder) fetchItem(name string) FetchItem {
 	}
 	d.fail("unknown item to fetch")
 	return FetchItem{}
+}
+
+// lazy reads the modifiers of PREVIEW, of which there is but LAZY (RFC 8970
+// §6). Another list may follow PREVIEW too: the modifiers of the FETCH.
+func (d *Decoder) lazy() (lazy bool) {
+	if !d.ahead(" (LAZY") {
+		return false
+	}
+	d.sp()
+	d.list1(maxOptions, func() {
+		if d.keyword() != "LAZY" {
+			d.fail("unknown modifier of PREVIEW")
+		}
+	})
+	return true
 }
 
 // fetchNames is the items that are but a name, by kind.
@@ -159,6 +189,7 @@ var fetchNames = [...]string{
 	FetchEmailID:       "EMAILID",
 	FetchThreadID:      "THREADID",
 	FetchSaveDate:      "SAVEDATE",
+	FetchPreview:       "PREVIEW",
 }
 
 // section reads RFC 9051 §9, section.

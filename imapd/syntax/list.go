@@ -113,4 +113,5 @@ var statusNames = []struct {
 	{StatusAppendLimit, "APPENDLIMIT"},
 	{StatusHighestModSeq, "HIGHESTMODSEQ"},
 	{StatusMailboxID, "MAILBOXID"},
+	{StatusDeletedStorage, "DELETED-STORAGE"},
 }

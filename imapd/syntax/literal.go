@@ -96,35 +96,43 @@ func (d *Decoder) announcement() literal {
 // literalString reads a literal into memory, and the line that goes on after it.
 func (d *Decoder) literalString() string {
 	lit := d.announcement()
-	switch {
-	case !d.ok():
-		return ""
-	case lit.binary:
+	if lit.binary {
 		d.fail("no binary literal may be here")
-		return ""
-	case lit.size > int64(d.limits.Literals-d.held):
+	}
+	octets := d.hold(lit)
+	if bytes.IndexByte(octets, 0) >= 0 {
+		d.fail("NUL in a literal")
+	}
+	return string(octets)
+}
+
+// literal8String is literalString for a literal that may hold NUL.
+func (d *Decoder) literal8String() string { return string(d.hold(d.announcement())) }
+
+// hold reads the octets of a literal, and the line after them.
+func (d *Decoder) hold(lit literal) []byte {
+	if d.ok() && lit.size > int64(d.limits.Literals-d.held) {
 		d.refuse(imap.ResponseCodeLimit, "literal too long")
-		return ""
+	}
+	if !d.ok() {
+		return nil
 	}
 	if !lit.nonSync {
 		if d.broken = d.ask(); d.broken != nil {
-			return ""
+			return nil
 		}
 	}
 	octets := make([]byte, lit.size)
 	if _, err := io.ReadFull(d.src, octets); err != nil {
 		d.broken = cut(err)
-		return ""
+		return nil
 	}
 	d.held += len(octets)
 	d.nextLine()
 	if d.lines > d.limits.Command {
 		d.fail("command too long")
 	}
-	if bytes.IndexByte(octets, 0) >= 0 {
-		d.fail("NUL in a literal")
-	}
-	return string(octets)
+	return octets
 }
 
 // swallowRest reads on to the end of a bad command: the literals that the

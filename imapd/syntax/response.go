@@ -6,51 +6,6 @@ import (
 	"github.com/emersion/go-imap/v2"
 )
 
-// ESearch is an ESEARCH response (RFC 9051 §7.3.4).
-type ESearch struct {
-	Tag    string
-	UID    bool
-	Return SearchReturn // which of the following were asked for
-	Min    uint32       // 0: nothing found
-	Max    uint32       // 0: nothing found
-	All    []Range      // empty: nothing found
-	Count  uint32
-	ModSeq uint64 // RFC 7162 §3.1.10; 0: not said
-}
-
-// AppendESearch writes "* ESEARCH …" CRLF. MIN, MAX and ALL are left out where
-// nothing was found, COUNT is not (RFC 9051 §6.4.4.1).
-func AppendESearch(dst []byte, e *ESearch) []byte {
-	dst = append(dst, "* ESEARCH (TAG "...)
-	dst = AppendString(dst, e.Tag, 0)
-	dst = append(dst, ')')
-	if e.UID {
-		dst = append(dst, " UID"...)
-	}
-	if e.Return&ReturnMin != 0 && e.Min != 0 {
-		dst = appendNumber(dst, " MIN ", e.Min)
-	}
-	if e.Return&ReturnMax != 0 && e.Max != 0 {
-		dst = appendNumber(dst, " MAX ", e.Max)
-	}
-	if e.Return&ReturnAll != 0 && len(e.All) > 0 {
-		dst = append(dst, " ALL "...)
-		dst = AppendSet(dst, e.All)
-	}
-	if e.Return&ReturnCount != 0 {
-		dst = appendNumber(dst, " COUNT ", e.Count)
-	}
-	if e.ModSeq != 0 {
-		dst = appendNumber(dst, " MODSEQ ", e.ModSeq)
-	}
-	return append(dst, "\r\n"...)
-}
-
-func appendNumber[N ~uint32 | ~uint64](dst []byte, name string, n N) []byte {
-	dst = append(dst, name...)
-	return strconv.AppendUint(dst, uint64(n), 10)
-}
-
 // ListItem is a LIST response (RFC 9051 §7.3.1).
 type ListItem struct {
 	Attrs     []imap.MailboxAttr
@@ -120,6 +75,7 @@ type StatusData struct {
 	AppendLimit   int64  // octets; 0: NIL (RFC 7889 §5)
 	HighestModSeq uint64 // RFC 7162 §3.1.7
 	MailboxID     string // RFC 8474 §4.3
+	DeletedSize   int64  // octets of what is \Deleted: DELETED-STORAGE (RFC 9208 §4.1.4)
 }
 
 // AppendStatus writes "* STATUS …" CRLF.
@@ -146,9 +102,7 @@ func AppendStatus(dst []byte, s *StatusData, m Mode) []byte {
 func (s *StatusData) appendValue(dst []byte, item StatusItems) []byte {
 	switch item {
 	case StatusMailboxID:
-		dst = append(dst, '(')
-		dst = append(dst, s.MailboxID...)
-		return append(dst, ')')
+		return AppendObjectID(dst, s.MailboxID)
 	case StatusAppendLimit:
 		if s.AppendLimit == 0 {
 			return append(dst, "NIL"...)
@@ -175,6 +129,27 @@ func (s *StatusData) value(item StatusItems) uint64 {
 		return uint64(s.Size)
 	case StatusAppendLimit:
 		return uint64(s.AppendLimit)
+	case StatusDeletedStorage:
+		return uint64(s.DeletedSize)
 	}
 	return s.HighestModSeq
+}
+
+// AppendObjectID writes "(F7)", as MAILBOXID, EMAILID and THREADID are followed
+// by (RFC 8474 §7).
+func AppendObjectID(dst []byte, id string) []byte {
+	dst = append(dst, '(')
+	dst = append(dst, id...)
+	return append(dst, ')')
+}
+
+// AppendInProgress writes "INPROGRESS (tag done goal)", to stand in brackets
+// (RFC 9585 §5). A goal of 0 is not known.
+func AppendInProgress(dst []byte, tag string, done, goal uint32) []byte {
+	dst = AppendString(append(dst, "INPROGRESS ("...), tag, 0)
+	dst = appendNumber(dst, " ", done)
+	if goal == 0 {
+		return append(dst, " NIL)"...)
+	}
+	return append(appendNumber(dst, " ", goal), ')')
 }

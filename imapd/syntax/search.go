@@ -6,28 +6,6 @@ import (
 	"github.com/emersion/go-imap/v2"
 )
 
-// Search is SEARCH or UID SEARCH (RFC 9051 §6.4.4). All strings in its keys
-// are UTF-8: other charsets than US-ASCII and UTF-8 are refused with
-// BADCHARSET.
-type Search struct {
-	UID    bool // answers with UIDs
-	Return SearchReturn
-	Keys   And // never empty
-}
-
-// SearchReturn is the set of result options (RFC 9051 §6.4.4.1). RETURN () and
-// RETURN (ALL) are the same; without RETURN it is 0.
-type SearchReturn uint8
-
-const (
-	ReturnExtended SearchReturn = 1 << iota // RETURN was there: the answer is an ESEARCH response
-	ReturnMin
-	ReturnMax
-	ReturnAll
-	ReturnCount
-	ReturnSave // RFC 5182
-)
-
 // Key is one node of a search: one of the types below.
 type Key interface{ key() }
 
@@ -77,6 +55,18 @@ type (
 		Flag  imap.Flag
 		Value uint64
 	}
+	// EmailID is EMAILID (RFC 8474 §6).
+	EmailID struct{ ID string }
+	// ThreadID is THREADID (RFC 8474 §6).
+	ThreadID struct{ ID string }
+	// SaveDateSupported is SAVEDATESUPPORTED (RFC 8514 §4.3): holds for every
+	// message of a mailbox that keeps the dates at which they were saved.
+	SaveDateSupported struct{}
+	// NamedFilter is FILTER (RFC 5466 §3.1): the search stored under that name,
+	// as written; [ParseKeys] reads it.
+	NamedFilter struct{ Name string }
+	// Fuzzy is a key that may be matched fuzzily (RFC 6203 §3).
+	Fuzzy struct{ Key Key }
 )
 
 // DateOf says which date of a message is meant.
@@ -113,18 +103,23 @@ const (
 	Smaller
 )
 
-func (And) key()     {}
-func (Or) key()      {}
-func (Not) key()     {}
-func (All) key()     {}
-func (Recent) key()  {}
-func (HasFlag) key() {}
-func (Seqs) key()    {}
-func (UIDs) key()    {}
-func (Date) key()    {}
-func (Within) key()  {}
-func (Size) key()    {}
-func (Header) key()  {}
-func (Body) key()    {}
-func (Text) key()    {}
-func (ModSeq) key()  {}
+func (And) key()               {}
+func (Or) key()                {}
+func (Not) key()               {}
+func (All) key()               {}
+func (Recent) key()            {}
+func (HasFlag) key()           {}
+func (Seqs) key()              {}
+func (UIDs) key()              {}
+func (Date) key()              {}
+func (Within) key()            {}
+func (Size) key()              {}
+func (Header) key()            {}
+func (Body) key()              {}
+func (Text) key()              {}
+func (ModSeq) key()            {}
+func (EmailID) key()           {}
+func (ThreadID) key()          {}
+func (SaveDateSupported) key() {}
+func (NamedFilter) key()       {}
+func (Fuzzy) key()             {}

@@ -1,6 +1,7 @@
 package syntax
 
 import (
+	"errors"
 	"strings"
 	"unicode/utf8"
 
@@ -14,55 +15,26 @@ const maxKeys = 4000
 func (d *Decoder) search() Args {
 	s := &Search{UID: d.byUID}
 	d.sp()
-	word := ""
-	if isLetter(d.peek()) {
-		word = d.keyword()
-	}
-	if word == "RETURN" {
-		d.sp()
-		s.Return = d.searchReturn()
-		d.sp()
-		word = ""
-		if isLetter(d.peek()) {
-			word = d.keyword()
-		}
-	}
-	if word == "CHARSET" {
+	if word := d.searchReturn(s, d.word()); word == "CHARSET" {
 		d.charset()
 		d.sp()
-		word = ""
+		s.Keys = d.searchKeys("")
+	} else {
+		s.Keys = d.searchKeys(word)
 	}
-	s.Keys = d.searchKeys(word)
+	d.checkRelevancy(s)
 	return s
 }
 
-func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
-
-// searchReturn reads the result options (RFC 9051 §6.4.4.1): none is ALL.
-func (d *Decoder) searchReturn() SearchReturn {
-	asked := ReturnExtended
-	d.list(maxOptions, func() {
-		switch d.keyword() {
-		case "MIN":
-			asked |= ReturnMin
-		case "MAX":
-			asked |= ReturnMax
-		case "ALL":
-			asked |= ReturnAll
-		case "COUNT":
-			asked |= ReturnCount
-		case "SAVE":
-			asked |= ReturnSave
-			d.saving = true
-		default:
-			d.fail("unknown result option of SEARCH")
-		}
-	})
-	if asked == ReturnExtended {
-		asked |= ReturnAll
+// word reads a word where the next thing starts like one.
+func (d *Decoder) word() string {
+	if !isLetter(d.peek()) {
+		return ""
 	}
-	return asked
+	return d.keyword()
 }
+
+func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 
 // charset reads the charset and refuses what is neither US-ASCII nor UTF-8,
 // the two that RFC 9051 §6.4.4 demands. With UTF8=ACCEPT none may be named
@@ -72,6 +44,10 @@ func (d *Decoder) charset() {
 		d.fail("no CHARSET after UTF8=ACCEPT")
 	}
 	d.sp()
+	d.charsetName()
+}
+
+func (d *Decoder) charsetName() {
 	switch name := d.astring(); {
 	case strings.EqualFold(name, "UTF-8"), strings.EqualFold(name, "US-ASCII"):
 	default:
@@ -157,6 +133,11 @@ func (d *Decoder) namedKey(name string) Key {
 		return d.keywordKey(name)
 	case "MODSEQ":
 		return d.modSeqKey()
+	case "EMAILID", "THREADID": // RFC 8474 §6
+		return d.objectKey(name)
+	case "FILTER": // RFC 5466 §3.1
+		d.sp()
+		return NamedFilter{d.filterName()}
 	}
 	return d.nestedKey(name)
 }
@@ -176,6 +157,10 @@ func (d *Decoder) nestedKey(name string) Key {
 	case "NOT":
 		d.sp()
 		return Not{d.searchKey("")}
+	case "FUZZY": // RFC 6203 §3
+		d.sp()
+		d.fuzzy = true
+		return Fuzzy{d.searchKey("")}
 	case "OR":
 		d.sp()
 		left := d.searchKey("")
@@ -216,6 +201,8 @@ var plainKeys = map[string]Key{
 	"RECENT":     Recent{}, // RFC 3501 §6.4.4, with the next two
 	"NEW":        And{Recent{}, Not{HasFlag{imap.FlagSeen}}},
 	"OLD":        Not{Recent{}},
+
+	"SAVEDATESUPPORTED": SaveDateSupported{}, // RFC 8514 §4.3
 }
 
 var (
@@ -254,3 +241,53 @@ func (d *Decoder) modSeqKey() Key {
 	m.Value = uint64(d.number64())
 	return m
 }
+
+// objectKey reads RFC 8474 §7: an identifier is 1 to 255 letters, digits, _ and -.
+func (d *Decoder) objectKey(name string) Key {
+	d.sp()
+	id := d.run(isObjectChar)
+	if id == "" || len(id) > 255 {
+		d.fail("not an object identifier")
+	}
+	if name == "THREADID" {
+		return ThreadID{id}
+	}
+	return EmailID{id}
+}
+
+func isObjectChar(c byte) bool { return isLetter(c) || isDigit(c) || c == '_' || c == '-' }
+
+// filterName reads RFC 5466 §4, filter-name.
+func (d *Decoder) filterName() string {
+	name := d.atom()
+	if strings.Contains(name, "/") {
+		d.fail("no / may be in the name of a filter")
+	}
+	return name
+}
+
+// ParseKeys reads the search keys of a stored filter, UTF-8 without literals
+// (RFC 5466 §3.2). FILTER may be among them: whoever resolves it bounds how deep.
+func ParseKeys(text string) (And, error) {
+	d := NewDecoder(nowhere{}, func() error { return errNoLiterals })
+	d.SetLimits(Known(0))
+	d.SetMode(Rev2)
+	d.line = []byte(text)
+	keys := d.searchKeys("")
+	d.end()
+	if d.ok() {
+		return keys, nil
+	}
+	if d.broken != nil {
+		return nil, d.broken
+	}
+	return nil, errors.New(d.bad.Text)
+}
+
+// nowhere is where no literal comes from.
+type nowhere struct{}
+
+var errNoLiterals = errors.New("no literal may be here")
+
+func (nowhere) Line(int) ([]byte, error) { return nil, errNoLiterals }
+func (nowhere) Read([]byte) (int, error) { return 0, errNoLiterals }

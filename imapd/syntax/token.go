@@ -48,6 +48,11 @@ func (d *Decoder) take(c byte) bool {
 	return true
 }
 
+// ahead says whether text is next, in any case.
+func (d *Decoder) ahead(text string) bool {
+	return d.ok() && len(d.line)-d.pos >= len(text) && strings.EqualFold(string(d.line[d.pos:d.pos+len(text)]), text)
+}
+
 func (d *Decoder) expect(c byte) {
 	if !d.take(c) {
 		d.fail("expected " + strconv.QuoteRune(rune(c)))

@@ -4,15 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"sync"
+	"slices"
 	"time"
+
+	"letterlock/storage/seal"
 )
 
 // Bounds of what shares one flush.
 const (
 	maxGroups = 512
 	maxFlush  = 32 << 20 // octets
-	oneWrite  = 1 << 20  // octets handed to the kernel at once
+	oneWrite  = 1 << 20  // octets handed to the kernel at once, but for bigger records
 )
 
 // group is the letters of one Append, prepared by the goroutine that waits for
@@ -26,83 +28,111 @@ type group struct {
 type prepared struct {
 	record *Record
 	header header
-	buf    *[]byte // the whole record, its fixed header still empty
+	lock   lock
+	room   *[]byte // to be given back
+	buf    []byte  // the whole record, its front still empty
 	spool  *Spool  // of a big body
 }
 
-// buffers holds records on their way to the disk.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
-// release gives buffers back; one grown by a giant is left to the collector.
+// release gives buffers back.
 func (g *group) release() {
 	for _, p := range g.letters {
 		if p.spool != nil && p.spool.copy {
 			_ = p.spool.Close() // written and flushed, or refused: nothing hangs on it
 		}
-		if cap(*p.buf) <= 2*BigBody {
-			buffers.Put(p.buf)
-		}
+		giveBack(p.room)
 	}
 }
 
 func (g *group) add(l *Log, letter Letter) error {
 	r := letter.Record
-	p := prepared{record: r, buf: buffers.Get().(*[]byte)}
-	b := r.appendMeta(append((*p.buf)[:0], make([]byte, headerSize)...), headerSize)
-	meta := len(b)
-	var err error
-	if r.Big != 0 { // its body lies where it lay
-		b = r.Table.append(b)
-	} else if letter.Body.Size() > BigBody {
-		p.spool, err = l.adopt(letter.Body)
-		if err != nil {
-			return fmt.Errorf("%w: big body: %w", ErrUnwritten, err)
-		}
-		r.Table = p.spool.table
-		b = r.Table.append(b)
-	} else if b, err = r.appendSmall(b, letter.Body); err != nil {
+	p := prepared{record: r}
+	p.header.kind, p.header.demand = r.Kind, r.Envelope.Demand.Byte()
+	if err := p.place(l, letter); err != nil {
 		return err
 	}
-	tableEnd := meta + 8 + 8*len(r.Table.Blocks)
-	p.header = header{
-		kind: r.Kind, codec: r.Codec, demand: r.Envelope.Demand.Byte(),
-		recipients: uint32(len(r.Recipients)), more: r.more,
-		meta: uint32(meta - headerSize), table: uint32(tableEnd - meta), body: uint64(len(b) - tableEnd),
-		metaCRC: Checksum(b[headerSize:meta]), tableCRC: Checksum(b[meta:tableEnd]),
+	front := int(p.header.frontSize())
+	small := 0
+	if p.header.flags&flagBig == 0 {
+		small = int(letter.Body.Size())
 	}
-	if r.Big != 0 || p.spool != nil {
-		p.header.flags |= flagBig
-		p.header.body = r.Big
-	}
-	if p.header.meta > maxMeta {
-		return fmt.Errorf("record with %d octets of meta: %w", p.header.meta, ErrFields)
+	p.room = borrow(front + r.metaBound() + 8 + (8+seal.Tag)*blocksIn(int64(small)) + small + align)
+	g.letters = append(g.letters, p) // its buffer and its spool go with the group
+	b, err := p.fill((*p.room)[:front], letter, small)
+	if err != nil {
+		return err
 	}
 	r.RawSize, r.Size = r.Table.Raw, p.header.size()
-	*p.buf = append(b, make([]byte, r.Size-int64(len(b)))...)
-	g.letters = append(g.letters, p)
+	for int64(len(b)) < r.Size {
+		b = append(b, 0)
+	}
+	*p.room, p.buf = b, b
+	g.letters[len(g.letters)-1] = p
 	g.size += r.Size
 	return nil
 }
 
-// appendSmall writes table and body: the table's room first, since its length
-// is known, then the octets, then the sums.
-func (r *Record) appendSmall(b []byte, body interface {
-	ReadAt([]byte, int64) (int, error)
-	Size() int64
-}) ([]byte, error) {
-	at := len(b)
-	blocks := int((body.Size() + BlockSize - 1) / BlockSize)
-	b = append(b, make([]byte, 8+8*blocks)...)
-	r.Table = Table{}
-	start := len(b)
-	b, err := r.Table.appendBody(b, body, body.Size())
-	if err != nil {
-		return nil, err
+// place sees where the body goes, and under which keys.
+func (p *prepared) place(l *Log, letter Letter) (err error) {
+	r := p.record
+	sealing := l.opt.Keys.Sealing()
+	old, _ := letter.Body.(*Stored)
+	if sealing && r.Big != 0 && (old == nil || old.lock.body == nil) {
+		r.Big = 0 // it lies there in clear: a sealed copy takes its place
 	}
-	if r.Codec == Zstd {
-		b = r.Table.compress(b, start)
+	switch {
+	case r.Big != 0: // its body lies where it lay
+		p.header.flags, p.header.body = flagBig, r.Big
+		if sealing {
+			p.lock.body = old.lock.body
+		}
+	case letter.Body.Size() > BigBody:
+		if p.spool, err = l.adopt(letter.Body); err != nil {
+			return fmt.Errorf("%w: big body: %w", ErrUnwritten, err)
+		}
+		r.Table, r.Codec = p.spool.read.table, Raw
+		p.header.flags, p.lock.body = flagBig, p.spool.read.box
 	}
-	r.Table.append(b[at:at])
+	r.Key = l.opt.Keys.Current()
+	if sealing {
+		p.header.flags |= flagSealed
+		p.lock.box = seal.NewBox()
+	}
+	p.header.codec = r.Codec
+	return nil
+}
+
+// fill writes meta, table and body behind the front, and sums them up.
+func (p *prepared) fill(b []byte, letter Letter, small int) (_ []byte, err error) {
+	r, h, front := p.record, &p.header, len(b)
+	if p.lock.box != nil {
+		b = r.appendSealedMeta(b, front, p.lock.box)
+	} else {
+		b = r.appendMeta(b, front)
+	}
+	meta := len(b)
+	if h.flags&flagBig != 0 {
+		b = r.Table.append(b)
+	} else {
+		// The table's room first, since its length is known; then the octets.
+		table := 8 + 8*blocksIn(int64(small))
+		b = slices.Grow(b, table+small+(blocksIn(int64(small))+1)*seal.Tag)[:meta+table]
+		r.Table = Table{Blocks: slices.Grow([]Block(nil), blocksIn(int64(small)))}
+		if b, err = r.Table.appendBlocks(b, letter.Body, r.Codec, p.lock.box); err != nil {
+			return nil, err
+		}
+		r.Table.append(b[meta:meta])
+	}
+	table := meta + 8 + 8*len(r.Table.Blocks)
+	h.recipients, h.more = uint32(len(r.Recipients)), r.more
+	h.meta, h.table = uint32(meta-front), uint32(table-meta)
+	h.metaCRC, h.tableCRC = Checksum(b[front:meta]), Checksum(b[meta:table])
+	if h.flags&flagBig == 0 {
+		h.body = uint64(len(b) - table)
+	}
+	if h.meta > maxMeta {
+		return nil, fmt.Errorf("record with %d octets of meta: %w", h.meta, ErrFields)
+	}
 	return b, nil
 }
 
@@ -205,8 +235,8 @@ func discard(l *Log, groups []*group) {
 // write numbers and writes groups into the active segment and flushes once.
 func (l *Log) write(groups []*group) error {
 	at, serial, opens, big := l.end, l.serial, l.opens, false
-	l.scratch = l.scratch[:0]
-	written := l.end.Offset
+	out := vector{file: l.active, at: int64(l.end.Offset), scratch: &l.scratch, pieces: l.pieces[:0]}
+	defer func() { l.pieces = out.pieces }()
 	for _, g := range groups {
 		for i := range g.letters {
 			p := &g.letters[i]
@@ -223,16 +253,14 @@ func (l *Log) write(groups []*group) error {
 			if opens {
 				h.flags |= flagOpens
 			}
-			h.put(*p.buf)
-			l.scratch = append(l.scratch, *p.buf...)
+			h.put(p.buf)
+			p.lock.put(p.buf, h, at, l.opt.Keys)
+			if err := out.add(p.buf); err != nil {
+				return fmt.Errorf("write segment %d: %w", at.Segment, err)
+			}
 			at.Offset += uint64(p.record.Size)
 			serial += uint64(len(p.record.Recipients))
 			opens = false
-			if len(l.scratch) >= oneWrite {
-				if err := l.writeOut(&written); err != nil {
-					return err
-				}
-			}
 		}
 	}
 	if big {
@@ -240,23 +268,13 @@ func (l *Log) write(groups []*group) error {
 			return err
 		}
 	}
-	if err := l.writeOut(&written); err != nil {
-		return err
+	if err := out.flush(); err != nil {
+		return fmt.Errorf("write segment %d: %w", at.Segment, err)
 	}
 	if err := l.active.Datasync(); err != nil {
 		return fmt.Errorf("flush segment %d: %w", at.Segment, err)
 	}
 	l.end, l.serial, l.opens = at, serial, opens
-	return nil
-}
-
-func (l *Log) writeOut(at *uint64) error {
-	n, err := l.active.WriteAt(l.scratch, int64(*at))
-	if err != nil {
-		return fmt.Errorf("write segment %d: %w", l.end.Segment, err)
-	}
-	*at += uint64(n)
-	l.scratch = l.scratch[:0]
 	return nil
 }
 

@@ -32,21 +32,17 @@ var (
 // be kept: reading it costs time ever after.
 const worth = 15
 
-// compress replaces the raw blocks that start at start by shorter ones where it
-// pays, and moves the rest together.
-func (t *Table) compress(b []byte, start int) []byte {
-	out, raw := b[:start], b[start:]
-	for i := range t.Blocks {
-		n := t.blockSize(i)
-		block := raw[:n]
-		raw = raw[n:]
-		if frame := encoder().EncodeAll(block, nil); len(frame) < n*worth/16 {
-			t.Blocks[i] = Block{uint32(len(frame)), Checksum(frame)}
-			block = frame
-		}
-		out = append(out, block...) // never longer than what was read
+// appendFrame appends a block as it is to be stored: shorter where it pays.
+func appendFrame(b, block []byte, codec Codec) []byte {
+	if codec == Raw {
+		return append(b, block...)
 	}
-	return out
+	start := len(b)
+	b = encoder().EncodeAll(block, b)
+	if len(b)-start >= len(block)*worth/16 {
+		b = append(b[:start], block...)
+	}
+	return b
 }
 
 // expand is the reverse for one block.

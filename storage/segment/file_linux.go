@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 func datasync(f *os.File) error {
@@ -26,4 +28,27 @@ func interrupted(call func() error) error {
 			return err
 		}
 	}
+}
+
+// WriteVector writes pieces one behind the other, from off on.
+func (f osFile) WriteVector(pieces [][]byte, off int64) (n int, err error) {
+	err = interrupted(func() (err error) {
+		n, err = unix.Pwritev(int(f.Fd()), pieces, off)
+		return err
+	})
+	if err != nil {
+		return 0, &os.PathError{Op: "pwritev", Path: f.Name(), Err: err}
+	}
+	done := n
+	for _, p := range pieces { // what is left of a call that was cut short
+		skip := min(done, len(p))
+		if skip < len(p) {
+			c, err := f.WriteAt(p[skip:], off+int64(skip))
+			if n += c; err != nil {
+				return n, err
+			}
+		}
+		done, off = done-skip, off+int64(len(p))
+	}
+	return n, nil
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"letterlock/internal/mail"
+	"letterlock/storage/seal"
 )
 
 // Options of a log; the zero value is the documented default.
@@ -23,6 +24,10 @@ type Options struct {
 	SegmentSize int64 // octets of one segment; default 64 MiB
 	Handles     int   // files kept open for reading; default 128
 	Log         *slog.Logger
+	// Keys seal what is written and open what was sealed. Without them records
+	// are written in clear, and those that are sealed cannot be read:
+	// seal.ErrNoKey.
+	Keys *seal.Keys
 	// Durable is told of each group of records after its flush and before
 	// whoever waits for it, in the order of the log. It may block: that slows
 	// the log.
@@ -70,6 +75,7 @@ type Log struct {
 	epoch   uint64
 	opens   bool // the next record is the first of its epoch
 	scratch []byte
+	pieces  [][]byte
 }
 
 // Segment is one file of the log.

@@ -8,27 +8,26 @@ import (
 	"sync"
 
 	"letterlock/internal/requiretls"
+	"letterlock/storage/seal"
 )
 
 // Stored is one record opened for reading. Every octet it hands out has been
-// checked against its sum. It holds a file handle until it is closed.
+// checked against its sum, and against its seal where it has one. It holds a
+// file handle until it is closed.
 type Stored struct {
+	blockReader
 	log    *Log
 	at     Pos
 	header header
-	table  Table
+	key    seal.ID
+	lock   lock
 	file   *handle // of the segment
 	body   *handle // the same, or the big body's own
-	start  int64   // of the body in it
-	places []int64 // of the blocks behind start, where they are not all raw
-
-	mu     sync.Mutex // guards cached, block
-	cached int        // which block, -1: none
-	block  []byte
 }
 
 // Open opens the record at pos. The caller's row says which serial it expects
-// there; anything else is damage.
+// there; anything else is damage. A record whose key is not there is
+// seal.ErrNoKey.
 func (l *Log) Open(at Pos) (*Stored, error) {
 	l.mu.Lock()
 	_, known := l.segments[at.Segment]
@@ -40,7 +39,8 @@ func (l *Log) Open(at Pos) (*Stored, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stored{log: l, at: at, file: file, body: file, cached: -1}
+	s := &Stored{log: l, at: at, file: file, body: file}
+	s.cached = -1
 	if err := s.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("segment %d, offset %d: %w", at.Segment, at.Offset, err), s.Close())
 	}
@@ -48,19 +48,19 @@ func (l *Log) Open(at Pos) (*Stored, error) {
 }
 
 func (s *Stored) open() error {
-	var b [headerSize]byte
-	if _, err := s.file.f.ReadAt(b[:], int64(s.at.Offset)); err != nil {
-		return notEOF(err)
-	}
-	h, err := readHeader(b[:])
+	var b [maxFront]byte
+	front, h, err := readFront(s.file.f, s.at, &b)
 	if err != nil {
 		return err
 	}
-	if h.segment != s.at.Segment {
-		return fmt.Errorf("record of segment %d: %w", h.segment, ErrDamaged)
-	}
 	s.header = h
-	tableAt := int64(s.at.Offset) + headerSize + int64(h.meta)
+	if s.key, err = h.checkLock(front); err != nil {
+		return err
+	}
+	if s.lock, err = h.openLock(front, s.at, s.log.opt.Keys); err != nil {
+		return err
+	}
+	tableAt := int64(s.at.Offset) + h.frontSize() + int64(h.meta)
 	table := make([]byte, h.table)
 	if _, err := s.file.f.ReadAt(table, tableAt); err != nil {
 		return notEOF(err)
@@ -72,39 +72,59 @@ func (s *Stored) open() error {
 		return err
 	}
 	s.start = tableAt + int64(h.table)
-	if h.codec != Raw {
-		s.places = s.table.places()
-	}
 	if h.flags&flagBig != 0 {
 		s.start = 0
 		s.body, err = s.log.handles.get(s.log.bigName(h.body))
 	}
+	if err == nil {
+		s.init(s.body.f, h.codec, s.lock.body)
+	}
 	return err
+}
+
+// readFront reads the header of the record at pos, with the keys behind it.
+func readFront(f io.ReaderAt, at Pos, b *[maxFront]byte) ([]byte, header, error) {
+	n, err := f.ReadAt(b[:], int64(at.Offset))
+	if n < headerSize {
+		return nil, header{}, notEOF(err)
+	}
+	h, err := readHeader(b[:headerSize])
+	if err == nil && h.segment != at.Segment {
+		err = fmt.Errorf("record of segment %d: %w", h.segment, ErrDamaged)
+	}
+	return b[:n], h, err
 }
 
 // Demand is what the record says the sender asked for (RFC 8689 §4.1).
 func (s *Stored) Demand() requiretls.Demand { return demandOf(s.header.demand) }
 
-// Size is the octets of the body.
-func (s *Stored) Size() int64 { return s.table.Raw }
-
 // Record reads everything but the body.
 func (s *Stored) Record() (*Record, error) {
 	b := make([]byte, int(s.header.meta)+int(s.header.table))
-	if _, err := s.file.f.ReadAt(b, int64(s.at.Offset)+headerSize); err != nil {
+	if _, err := s.file.f.ReadAt(b, int64(s.at.Offset)+s.header.frontSize()); err != nil {
 		return nil, notEOF(err)
 	}
-	return s.header.decode(s.at, b[:s.header.meta], b[s.header.meta:])
+	return s.header.decode(s.at, s.key, s.lock, b[:s.header.meta], b[s.header.meta:])
 }
 
-// Prefix reads n octets at, from the start of the record, and checks their sum.
-func (s *Stored) Prefix(at, n, crc uint32) ([]byte, error) {
-	if uint64(at)+uint64(n) > headerSize+uint64(s.header.meta) {
+// Prefix reads n octets at, from the start of the record, and checks their
+// sum: that of what they say, not of how they are stored.
+func (s *Stored) Prefix(at, n, crc uint32) (b []byte, err error) {
+	stored := uint64(n)
+	if s.lock.box != nil && n > 0 {
+		stored += seal.Tag
+	}
+	if uint64(at)+stored > uint64(s.header.frontSize())+uint64(s.header.meta) {
 		return nil, fmt.Errorf("prefix: %w", ErrDamaged)
 	}
-	b := make([]byte, n)
+	b = make([]byte, stored)
 	if _, err := s.file.f.ReadAt(b, int64(s.at.Offset)+int64(at)); err != nil {
 		return nil, notEOF(err)
+	}
+	if s.lock.box != nil && n > 0 {
+		if b, err = s.lock.box.Open(b[:0], b, seal.Part{Kind: partPrefix, At: uint64(at)}); err != nil {
+			return nil, fmt.Errorf("prefix: %w", damaged(err))
+		}
 	}
 	if Checksum(b) != crc {
 		return nil, fmt.Errorf("prefix: %w", ErrDamaged)
@@ -112,86 +132,9 @@ func (s *Stored) Prefix(at, n, crc uint32) ([]byte, error) {
 	return b, nil
 }
 
-// ReadAt reads octets of the body, block by block, each verified.
-func (s *Stored) ReadAt(p []byte, off int64) (n int, err error) {
-	if off < 0 {
-		return 0, errors.New("negative offset")
-	}
-	for n < len(p) && off < s.table.Raw {
-		i := int(off / BlockSize)
-		c, err := s.readBlock(p[n:], i, int(off%BlockSize))
-		n, off = n+c, off+int64(c)
-		if err != nil {
-			return n, err
-		}
-	}
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-// readBlock copies from block i, skip octets into it, to p.
-func (s *Stored) readBlock(p []byte, i, skip int) (int, error) {
-	size := s.table.blockSize(i)
-	if skip == 0 && len(p) >= size {
-		if err := s.fetch(p[:size], i); err != nil {
-			return 0, err // not size: io.ReadFull forgets an error that comes with all it wanted
-		}
-		return size, nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cached != i {
-		s.cached = -1
-		if s.block == nil {
-			s.block = blocks.Get().(*[BlockSize]byte)[:]
-		}
-		if err := s.fetch(s.block[:size], i); err != nil {
-			return 0, err
-		}
-		s.cached = i
-	}
-	return copy(p, s.block[skip:size]), nil
-}
-
-var blocks = sync.Pool{New: func() any { return new([BlockSize]byte) }}
-
-// fetch reads a whole block and verifies it.
-func (s *Stored) fetch(p []byte, i int) error {
-	k, at, stored := s.table.Blocks[i], s.start+int64(i)*BlockSize, p
-	if s.places != nil {
-		at = s.start + s.places[i]
-	}
-	switch {
-	case int(k.Stored) == len(p):
-	case s.header.codec == Zstd && int(k.Stored) < len(p):
-		frame := blocks.Get().(*[BlockSize]byte)
-		defer blocks.Put(frame)
-		stored = frame[:k.Stored]
-	default:
-		return fmt.Errorf("block %d of codec %d: %w", i, s.header.codec, ErrDamaged)
-	}
-	if _, err := s.body.f.ReadAt(stored, at); err != nil {
-		return notEOF(err)
-	}
-	if Checksum(stored) != k.CRC {
-		return fmt.Errorf("segment %d, offset %d, block %d: %w", s.at.Segment, s.at.Offset, i, ErrDamaged)
-	}
-	if len(stored) == len(p) {
-		return nil
-	}
-	return expand(p, stored)
-}
-
 // Close gives the files back. Nothing may be read afterwards.
 func (s *Stored) Close() error {
-	s.mu.Lock()
-	if s.block != nil {
-		blocks.Put((*[BlockSize]byte)(s.block))
-		s.block, s.cached = nil, -1
-	}
-	s.mu.Unlock()
+	s.release()
 	if s.body != nil && s.body != s.file {
 		s.log.handles.put(s.body)
 	}

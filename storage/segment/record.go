@@ -9,6 +9,7 @@ import (
 
 	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
+	"letterlock/storage/seal"
 )
 
 // Record is one message as the log holds it. RFC 8689 §4.1: its demand is
@@ -25,8 +26,9 @@ type Record struct {
 	RawSize int64 // octets of the body
 	Table   Table // the body's blocks
 	Codec   Codec
-	Big     uint64 // the number of the file that holds the body; 0: it lies in the segment
-	Tag     any    // the caller's own: kept in memory, not written
+	Big     uint64  // the number of the file that holds the body; 0: it lies in the segment
+	Key     seal.ID // the key it is sealed under; zero: it lies in clear
+	Tag     any     // the caller's own: kept in memory, not written
 	more    uint32
 }
 
@@ -96,7 +98,7 @@ func Checksum(b []byte) uint32 { return crc32.Checksum(b, crcTable) }
 
 // The fixed header of a record, little-endian:
 //
-//	 0 magic "LLr1"          4 version 1         5 kind      6 codec    7 demand
+//	 0 magic "LLr1"          4 version           5 kind      6 codec    7 demand
 //	 8 segment               16 serial           24 epoch
 //	32 recipients (u32)      36 more: records that follow in its group (u32)
 //	40 durable: the offset up to which the segment was flushed before
@@ -104,18 +106,20 @@ func Checksum(b []byte) uint32 { return crc32.Checksum(b, crcTable) }
 //	56 octets of the body behind the table
 //	64 crc of the meta       68 crc of the table    72 flags    76 crc of all before
 //
-// Behind it lie the meta, the table, the body's blocks, and zeros up to a
-// multiple of eight. The segment's number and the epoch, made anew at each
+// Behind it lie the keys of a sealed record (sealed.go), the meta, the table,
+// the body's blocks, and zeros up to a multiple of eight. Version 1 knew neither
+// keys nor dictionaries (compress.go); it is read like version 2. The segment's number and the epoch, made anew at each
 // open, keep octets of a file that is used again, or of a write that was torn
 // off, from ever being read as a record.
 const (
 	headerSize = 80
 	magic      = "LLr1"
-	version    = 1
+	version    = 2
 	align      = 8
 
-	flagOpens = 1 << 0 // the first record after an open: a new epoch
-	flagBig   = 1 << 1
+	flagOpens  = 1 << 0 // the first record after an open: a new epoch
+	flagBig    = 1 << 1
+	flagSealed = 1 << 2
 )
 
 // maxMeta bounds what one record says beside its body.
@@ -166,7 +170,7 @@ func readHeader(b []byte) (h header, err error) {
 	if string(b[:4]) != magic || le.Uint32(b[76:]) != Checksum(b[:76]) {
 		return h, fmt.Errorf("record header: %w", ErrDamaged)
 	}
-	if b[4] != version {
+	if b[4] == 0 || b[4] > version {
 		return h, fmt.Errorf("record of version %d: %w", b[4], ErrDamaged)
 	}
 	h = header{
@@ -184,7 +188,7 @@ func readHeader(b []byte) (h header, err error) {
 
 // size is the record's whole length in the segment.
 func (h *header) size() int64 {
-	n := int64(headerSize) + int64(h.meta) + int64(h.table)
+	n := h.frontSize() + int64(h.meta) + int64(h.table)
 	if h.flags&flagBig == 0 {
 		n += int64(h.body)
 	}
@@ -195,6 +199,19 @@ func (h *header) size() int64 {
 // the record; the place of each prefix is set in r.
 func (r *Record) appendMeta(b []byte, at int) []byte {
 	start := len(b)
+	b = r.appendFields(b)
+	// The prefixes come last, beside the body: a small message is one stretch.
+	for i := range r.Recipients {
+		rc := &r.Recipients[i]
+		b = AppendUint(b, uint64(len(rc.Prefix)))
+		rc.PrefixAt = uint32(at + len(b) - start)
+		b = append(b, rc.Prefix...)
+	}
+	return r.appendMore(b)
+}
+
+// appendFields writes the envelope, the recipients and the summary.
+func (r *Record) appendFields(b []byte) []byte {
 	e := &r.Envelope
 	b = AppendString(b, e.ID)
 	b = AppendString(b, e.From.Local)
@@ -210,15 +227,7 @@ func (r *Record) appendMeta(b []byte, at int) []byte {
 	for i := range r.Recipients {
 		b = r.Recipients[i].append(b)
 	}
-	b = AppendString(b, r.Summary)
-	// The prefixes come last, beside the body: a small message is one stretch.
-	for i := range r.Recipients {
-		rc := &r.Recipients[i]
-		b = AppendUint(b, uint64(len(rc.Prefix)))
-		rc.PrefixAt = uint32(at + len(b) - start)
-		b = append(b, rc.Prefix...)
-	}
-	return r.appendMore(b)
+	return AppendString(b, r.Summary)
 }
 
 // appendMore writes what not every record has: a record that ends before it has
@@ -267,6 +276,18 @@ func flagByte(set bool) byte {
 // readMeta is the reverse of appendMeta.
 func (r *Record) readMeta(b []byte) error {
 	f := ReadFields(b)
+	r.readFields(f)
+	for i := range r.Recipients {
+		rc := &r.Recipients[i]
+		rc.Prefix = f.Bytes()
+		rc.PrefixAt = uint32(headerSize + len(b) - f.Left() - len(rc.Prefix))
+	}
+	r.readMore(f)
+	return f.Err()
+}
+
+// readFields is the reverse of appendFields.
+func (r *Record) readFields(f *Fields) {
 	e := &r.Envelope
 	e.ID = f.String()
 	e.From.Local, e.From.Domain = f.String(), f.String()
@@ -279,17 +300,16 @@ func (r *Record) readMeta(b []byte) error {
 		r.Recipients[i].read(f)
 	}
 	r.Summary = f.Bytes()
+}
+
+// readMore is the reverse of appendMore.
+func (r *Record) readMore(f *Fields) {
+	if f.Left() == 0 || f.Err() != nil {
+		return
+	}
 	for i := range r.Recipients {
-		rc := &r.Recipients[i]
-		rc.Prefix = f.Bytes()
-		rc.PrefixAt = uint32(headerSize + len(b) - f.Left() - len(rc.Prefix))
+		r.Recipients[i].More = f.Bytes()
 	}
-	if f.Left() > 0 && f.Err() == nil {
-		for i := range r.Recipients {
-			r.Recipients[i].More = f.Bytes()
-		}
-	}
-	return f.Err()
 }
 
 func (rc *Recipient) read(f *Fields) {
@@ -310,19 +330,24 @@ func (rc *Recipient) read(f *Fields) {
 	}
 }
 
-// decode makes a record of its checked parts.
-func (h *header) decode(at Pos, meta, table []byte) (*Record, error) {
+// decode makes a record of its checked parts; k is its lock, opened.
+func (h *header) decode(at Pos, key seal.ID, k lock, meta, table []byte) (*Record, error) {
 	if Checksum(meta) != h.metaCRC || Checksum(table) != h.tableCRC {
 		return nil, fmt.Errorf("record meta: %w", ErrDamaged)
 	}
-	r := &Record{Kind: h.kind, Codec: h.codec, Serial: h.serial, At: at, Size: h.size(), more: h.more}
+	r := &Record{Kind: h.kind, Codec: h.codec, Serial: h.serial, At: at, Size: h.size(), Key: key, more: h.more}
 	if h.flags&flagBig != 0 {
 		r.Big = h.body
 	}
-	if err := r.readMeta(meta); err != nil {
+	var err error
+	if k.box != nil {
+		err = r.readSealedMeta(meta, h.frontSize(), k.box)
+	} else {
+		err = r.readMeta(meta)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("record meta: %w", err)
 	}
-	var err error
 	if r.Table, err = readTable(table); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"letterlock/storage/seal"
 )
 
 // Mark is how far whoever keeps an index has applied the log.
@@ -73,6 +75,7 @@ type scanner struct {
 	epoch  uint64 // 0: that of the next record
 	damage []Damage
 	buf    []byte
+	room   [maxFront]byte
 }
 
 // segment walks one segment from s.at, or from its start.
@@ -103,6 +106,9 @@ func (s *scanner) segment(seg Segment) error {
 			s.serial = r.Serial + uint64(len(r.Recipients))
 			group, start = nil, s.at
 			continue
+		}
+		if errors.Is(err, seal.ErrNoKey) {
+			return err // it may be whole: nothing is passed over, nor written over
 		}
 		next, found, serr := s.resync(f, limit, sealed)
 		if serr != nil {
@@ -136,7 +142,7 @@ func (l *Log) limit(seg Segment) (end uint64, sealed bool) {
 
 // record reads and verifies the record at s.at, body included.
 func (s *scanner) record(f File, limit uint64) (*Record, error) {
-	h, err := s.header(f, s.at.Offset, limit)
+	front, h, err := s.front(f, s.at.Offset, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -147,10 +153,10 @@ func (s *scanner) record(f File, limit uint64) (*Record, error) {
 		return nil, fmt.Errorf("serial %d after %d: %w", h.serial, s.serial, ErrDamaged)
 	}
 	rest := s.grow(int(h.meta) + int(h.table))
-	if _, err := f.ReadAt(rest, int64(s.at.Offset)+headerSize); err != nil {
+	if _, err := f.ReadAt(rest, int64(s.at.Offset)+h.frontSize()); err != nil {
 		return nil, notEOF(err)
 	}
-	r, err := h.decode(s.at, bytes.Clone(rest[:h.meta]), rest[h.meta:])
+	r, err := s.decode(front, &h, bytes.Clone(rest[:h.meta]), rest[h.meta:])
 	if err != nil {
 		return nil, err
 	}
@@ -158,22 +164,32 @@ func (s *scanner) record(f File, limit uint64) (*Record, error) {
 	if r.Big != 0 {
 		return r, s.log.checkBig(r)
 	}
-	return r, s.checkBody(f, r, int64(s.at.Offset)+headerSize+int64(len(rest)))
+	return r, s.checkBody(f, r, int64(s.at.Offset)+h.frontSize()+int64(len(rest)))
 }
 
-func (s *scanner) header(f File, at, limit uint64) (header, error) {
-	var b [headerSize]byte
-	if _, err := f.ReadAt(b[:], int64(at)); err != nil {
-		return header{}, notEOF(err)
+func (s *scanner) decode(front []byte, h *header, meta, table []byte) (*Record, error) {
+	if Checksum(meta) != h.metaCRC {
+		return nil, fmt.Errorf("record meta: %w", ErrDamaged) // before a key is asked for: it may be torn
 	}
-	h, err := readHeader(b[:])
+	key, err := h.checkLock(front)
 	if err != nil {
-		return h, err
+		return nil, err
 	}
-	if h.segment != s.at.Segment || at+uint64(h.size()) > limit {
-		return h, fmt.Errorf("record of segment %d: %w", h.segment, ErrDamaged)
+	lock, err := h.openLock(front, s.at, s.log.opt.Keys)
+	if err != nil {
+		return nil, err
 	}
-	return h, nil
+	return h.decode(s.at, key, lock, meta, table)
+}
+
+// front reads the header of a record that has to end before limit, and the keys
+// behind it.
+func (s *scanner) front(f File, at, limit uint64) ([]byte, header, error) {
+	front, h, err := readFront(f, Pos{s.at.Segment, at}, &s.room)
+	if err == nil && at+uint64(h.size()) > limit {
+		err = fmt.Errorf("record that ends at %d: %w", at+uint64(h.size()), ErrDamaged)
+	}
+	return front, h, err
 }
 
 func (s *scanner) grow(n int) []byte {
@@ -184,9 +200,13 @@ func (s *scanner) grow(n int) []byte {
 }
 
 func (s *scanner) checkBody(f File, r *Record, at int64) error {
-	block := make([]byte, BlockSize)
+	block, tag := blocks.Get().(*blockRoom), 0
+	defer blocks.Put(block)
+	if r.Key != (seal.ID{}) {
+		tag = seal.Tag
+	}
 	for i, k := range r.Table.Blocks {
-		if int(k.Stored) > r.Table.blockSize(i) {
+		if int(k.Stored) > r.Table.blockSize(i)+tag {
 			return fmt.Errorf("block %d: %w", i, ErrDamaged)
 		}
 		if _, err := f.ReadAt(block[:k.Stored], at); err != nil {
@@ -243,7 +263,7 @@ func (s *scanner) resync(f File, limit uint64, sealed bool) (Pos, bool, error) {
 			if here%align != 0 {
 				continue
 			}
-			h, err := s.header(f, here, limit)
+			_, h, err := s.front(f, here, limit)
 			if err == nil && h.serial >= s.serial && (sealed || h.durable > s.at.Offset) {
 				return Pos{s.at.Segment, here}, true, nil
 			}

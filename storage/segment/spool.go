@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"letterlock/internal/mail"
+	"letterlock/storage/seal"
 )
 
 var errNotExist = fs.ErrNotExist
@@ -18,17 +19,19 @@ var spools atomic.Uint64
 
 // Spool is a body that is too big for memory: written once from the front,
 // summed up as it comes, then read. A big one becomes a file of the log by
-// being renamed.
+// being renamed. Where the log seals, no octet of it reaches the disk in clear.
+// It may be read by many at once, but not while it is written.
 type Spool struct {
-	files Files
-	f     File
-	name  string
-	table Table
-	tail  []byte // octets of the last block, not yet summed
-	size  int64
-	err   error // of a write: nothing is taken after it
-	kept  bool  // it is the log's now
-	copy  bool  // made by adopt: nobody else closes it
+	files  Files
+	f      File
+	name   string
+	read   blockReader // of the blocks that are in the file
+	tail   *blockRoom  // octets that are not
+	filled int         // of tail
+	at     int64       // octets in the file
+	err    error       // of a write: nothing is taken after it
+	kept   bool        // it is the log's now
+	copy   bool        // made by adopt: nobody else closes it
 }
 
 var _ mail.Body = (*Spool)(nil)
@@ -40,44 +43,75 @@ func (l *Log) Spool() (*Spool, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Spool{files: l.opt.Files, f: f, name: name}, nil
+	s := &Spool{files: l.opt.Files, f: f, name: name}
+	s.read.src, s.read.cached, s.read.grows = f, -1, true
+	if l.opt.Keys.Sealing() {
+		s.read.box = seal.NewBox()
+	}
+	return s, nil
 }
 
 // Write appends p.
 func (s *Spool) Write(p []byte) (n int, err error) {
-	if s.err != nil {
-		return 0, s.err
+	if s.err == nil && !s.read.grows {
+		s.err = errors.New("write to a spool that was taken")
 	}
-	n, s.err = s.f.WriteAt(p, s.size)
-	s.size += int64(n)
-	s.sum(p[:n])
+	for len(p) > 0 && s.err == nil {
+		// A full block waits for the next octet: the last one is sealed as such.
+		if s.filled == BlockSize {
+			s.err = s.flush(seal.MoreFollow)
+			continue
+		}
+		if s.tail == nil {
+			s.tail = blocks.Get().(*blockRoom)
+		}
+		c := copy(s.tail[s.filled:BlockSize], p)
+		s.filled, n, p = s.filled+c, n+c, p[c:]
+	}
 	return n, s.err
 }
 
-func (s *Spool) sum(p []byte) {
-	for len(p) > 0 {
-		if len(s.tail) == 0 && len(p) >= BlockSize {
-			s.table.add(p[:BlockSize])
-			p = p[BlockSize:]
-			continue
-		}
-		n := min(BlockSize-len(s.tail), len(p))
-		s.tail, p = append(s.tail, p[:n]...), p[n:]
-		if len(s.tail) == BlockSize {
-			s.table.add(s.tail)
-			s.tail = s.tail[:0]
-		}
+// flush writes the tail as one block.
+func (s *Spool) flush(end seal.End) error {
+	block, t := s.tail[:s.filled], &s.read.table
+	if s.read.box != nil {
+		block = s.read.box.Seal(block[:0], block, seal.Part{Kind: partBlock, At: uint64(len(t.Blocks)), End: end})
+		s.read.places = append(s.read.places, s.at)
 	}
+	if _, err := s.f.WriteAt(block, s.at); err != nil {
+		return err
+	}
+	s.at += int64(len(block))
+	t.add(s.filled, block)
+	s.filled = 0
+	return nil
 }
 
 // ReadAt reads what was written.
-func (s *Spool) ReadAt(p []byte, off int64) (int, error) { return s.f.ReadAt(p, off) }
+func (s *Spool) ReadAt(p []byte, off int64) (n int, err error) {
+	flushed := s.read.table.Raw
+	if off < flushed {
+		n, err = s.read.ReadAt(p[:min(int64(len(p)), flushed-off)], off)
+		if err != nil {
+			return n, err
+		}
+	}
+	if rest := off + int64(n) - flushed; n < len(p) && rest >= 0 && rest < int64(s.filled) {
+		n += copy(p[n:], s.tail[rest:s.filled])
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
 
 // Size is the octets written.
-func (s *Spool) Size() int64 { return s.size }
+func (s *Spool) Size() int64 { return s.read.table.Raw + int64(s.filled) }
 
 // Close deletes the file unless it has become part of the log.
 func (s *Spool) Close() error {
+	s.read.release()
+	s.letGo()
 	err := s.f.Close()
 	if !s.kept {
 		err = errors.Join(err, s.files.Remove(s.name))
@@ -85,17 +119,29 @@ func (s *Spool) Close() error {
 	return err
 }
 
-// seal sums the last block and makes the octets durable, in the goroutine of
-// whoever delivers: many flush at once.
-func (s *Spool) seal() error {
-	if s.err != nil {
-		return s.err
-	}
-	if len(s.tail) > 0 {
-		s.table.add(s.tail)
+// letGo gives the tail back.
+func (s *Spool) letGo() {
+	if s.tail != nil {
+		blocks.Put(s.tail)
 		s.tail = nil
 	}
-	return s.f.Datasync()
+}
+
+// finish writes the last block and makes the octets durable, in the goroutine
+// of whoever delivers: many flush at once.
+func (s *Spool) finish() error {
+	if s.err != nil || !s.read.grows {
+		return s.err
+	}
+	if s.filled > 0 {
+		s.err = s.flush(seal.Last)
+	}
+	if s.err == nil {
+		s.err = s.f.Datasync()
+	}
+	s.read.grows = s.err != nil
+	s.letGo()
+	return s.err
 }
 
 // become renames the file into the log.
@@ -111,18 +157,18 @@ func (s *Spool) become(name string) error {
 // already, else of a copy.
 func (l *Log) adopt(body mail.Body) (*Spool, error) {
 	if s, ok := body.(*Spool); ok && !s.kept {
-		return s, s.seal()
+		return s, s.finish()
 	}
 	s, err := l.Spool()
 	if err != nil {
 		return nil, err
 	}
 	_, err = io.Copy(s, io.NewSectionReader(body, 0, body.Size()))
-	if err == nil && s.size != body.Size() {
+	if err == nil && s.Size() != body.Size() {
 		err = io.ErrUnexpectedEOF
 	}
 	if err == nil {
-		err = s.seal()
+		err = s.finish()
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())

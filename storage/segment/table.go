@@ -3,7 +3,6 @@ package segment
 import (
 	"encoding/binary"
 	"fmt"
-	"io"
 )
 
 // BlockSize is how many octets of a body share one checksum.
@@ -24,10 +23,10 @@ type Block struct {
 // blockSize is the octets of block i as its reader sees it.
 func (t *Table) blockSize(i int) int { return int(min(BlockSize, t.Raw-int64(i)*BlockSize)) }
 
-// add counts one more raw block.
-func (t *Table) add(block []byte) {
-	t.Raw += int64(len(block))
-	t.Blocks = append(t.Blocks, Block{uint32(len(block)), Checksum(block)})
+// add counts one more block of raw octets, as it is stored.
+func (t *Table) add(raw int, stored []byte) {
+	t.Raw += int64(raw)
+	t.Blocks = append(t.Blocks, Block{uint32(len(stored)), Checksum(stored)})
 }
 
 func (t *Table) append(b []byte) []byte {
@@ -44,29 +43,17 @@ func readTable(b []byte) (t Table, err error) {
 		return t, fmt.Errorf("block table: %w", ErrDamaged)
 	}
 	t.Raw = int64(binary.LittleEndian.Uint64(b))
+	if len(b) > 8 {
+		t.Blocks = make([]Block, 0, len(b)/8-1)
+	}
 	for b = b[8:]; len(b) > 0; b = b[8:] {
 		t.Blocks = append(t.Blocks, Block{binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])})
 	}
-	if t.Raw < 0 || int64(len(t.Blocks)) != (t.Raw+BlockSize-1)/BlockSize {
+	if t.Raw < 0 || len(t.Blocks) != blocksIn(t.Raw) {
 		return t, fmt.Errorf("block table: %w", ErrDamaged)
 	}
 	return t, nil
 }
 
-// appendBody reads a body to its end, appends it to b and counts its blocks.
-func (t *Table) appendBody(b []byte, body io.ReaderAt, size int64) ([]byte, error) {
-	start := len(b)
-	b = append(b, make([]byte, size)...)
-	if n, err := body.ReadAt(b[start:], 0); int64(n) < size {
-		if err == nil || err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, fmt.Errorf("read body: %w", err)
-	}
-	for rest := b[start:]; len(rest) > 0; {
-		n := min(BlockSize, len(rest))
-		t.add(rest[:n])
-		rest = rest[n:]
-	}
-	return b, nil
-}
+// blocksIn is how many blocks a body of size octets has.
+func blocksIn(size int64) int { return int((size + BlockSize - 1) / BlockSize) }

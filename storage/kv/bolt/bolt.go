@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
 	"letterlock/storage/kv"
 )
@@ -20,6 +20,7 @@ import (
 type Options struct {
 	Shards  int   // at creation alone; default 4
 	MapSize int64 // octets of address space per shard; default 8 GiB on 64 bits
+	Slack   int   // octets by which a wrapper makes values longer: [kv.Tally]
 }
 
 // Engine is a [kv.Engine] over bbolt files.
@@ -56,7 +57,7 @@ func Open(dir string, opt Options) (*Engine, error) {
 		if want := file(dir, i); name != want {
 			return nil, errors.Join(fmt.Errorf("index: %s is missing", want), e.Close())
 		}
-		s, err := open(name, opt.MapSize, &e.Hub)
+		s, err := open(name, opt, &e.Hub)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("open %s: %w", name, err), e.Close())
 		}
@@ -114,22 +115,36 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func open(name string, mapSize int64, hub *kv.Hub) (*shard, error) {
+func open(name string, opt Options, hub *kv.Hub) (*shard, error) {
+	for _, left := range []string{name + copySuffix, name + rescueSuffix} { // by a crash
+		if err := os.Remove(left); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
 	if err := readThrough(name); err != nil {
 		return nil, err
 	}
-	db, err := bbolt.Open(name, 0o600, &bbolt.Options{
-		Timeout:         time.Second,
-		FreelistType:    bbolt.FreelistMapType,
-		NoFreelistSync:  true,
-		InitialMmapSize: int(mapSize),
-	})
+	db, err := openFile(name, opt)
 	if err != nil {
 		return nil, err
 	}
-	s := &shard{db: db, hub: hub, queue: make(chan *update, maxGroup), closing: make(chan struct{}), done: make(chan struct{})}
+	s := &shard{
+		name: name, opt: opt, hub: hub,
+		queue: make(chan *update, maxGroup), tasks: make(chan func()),
+		closing: make(chan struct{}), done: make(chan struct{}),
+		cur: &opened{db: db}, good: visible(db),
+	}
 	go s.run()
 	return s, nil
+}
+
+func openFile(name string, opt Options) (*bbolt.DB, error) {
+	return bbolt.Open(name, 0o600, &bbolt.Options{
+		Timeout:         time.Second,
+		FreelistType:    bbolt.FreelistMapType,
+		NoFreelistSync:  true,
+		InitialMmapSize: int(opt.MapSize),
+	})
 }
 
 // Shards is how many files there are.
@@ -140,13 +155,9 @@ func (e *Engine) View(ctx context.Context, shard int, fn func(kv.Reader) error) 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := e.shards[shard].db.View(func(btx *bbolt.Tx) error {
+	return e.shards[shard].view(func(btx *bbolt.Tx) error {
 		return fn(reader{btx.Bucket(bucket)})
 	})
-	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
-		return kv.ErrClosed
-	}
-	return err
 }
 
 // Update queues fn for the shard's committer and waits for the commit.
@@ -159,7 +170,7 @@ func (e *Engine) Update(ctx context.Context, shard int, fn func(kv.Tx) error) er
 
 // Copy writes the file of a shard as it is now.
 func (e *Engine) Copy(ctx context.Context, shard int, w io.Writer) error {
-	return e.shards[shard].db.View(func(tx *bbolt.Tx) error {
+	return e.shards[shard].view(func(tx *bbolt.Tx) error {
 		_, err := tx.WriteTo(contextWriter{ctx, w})
 		return err
 	})

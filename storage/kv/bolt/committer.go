@@ -4,29 +4,98 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"syscall"
+	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"letterlock/storage/kv"
 )
 
 // shard is one file and its committer.
 type shard struct {
-	db      *bbolt.DB
+	name    string
+	opt     Options
 	hub     *kv.Hub
 	queue   chan *update
+	tasks   chan func()   // what the committer does between two commits
 	closing chan struct{} // closed: no more updates
 	done    chan struct{} // closed: the committer is gone
 	once    sync.Once
-	failed  error // an I/O error that may have left the file in doubt; the committer's alone
+
+	mu      sync.Mutex // guards cur, its refs, and copying
+	cur     *opened
+	copying bool
+
+	// The committer's own.
+	good    int          // the last transaction that was acknowledged
+	failed  error        // why the file is in doubt
+	tried   time.Time    // to make a new one of it
+	journal *journal     // of a compaction under way
+	flushed func() error // tests make the flush of a commit fail
+}
+
+// opened is an open bbolt file and how many read it.
+type opened struct {
+	db      *bbolt.DB
+	refs    int
+	retired bool // another has taken its place
+}
+
+// view runs fn on a snapshot of the current file.
+func (s *shard) view(fn func(*bbolt.Tx) error) error {
+	s.mu.Lock()
+	f := s.cur
+	f.refs++
+	s.mu.Unlock()
+	defer s.leave(f)
+	err := f.db.View(fn)
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		return kv.ErrClosed
+	}
+	return err
+}
+
+// leave closes a file that was replaced when its last reader goes.
+func (s *shard) leave(f *opened) {
+	s.mu.Lock()
+	f.refs--
+	last := f.retired && f.refs == 0
+	s.mu.Unlock()
+	if last {
+		_ = f.db.Close() // it has no name any more: nothing can be lost
+	}
+}
+
+// replace puts another file in the place of the current one.
+func (s *shard) replace(db *bbolt.DB) {
+	s.mu.Lock()
+	old := s.cur
+	s.cur = &opened{db: db}
+	old.retired = true
+	last := old.refs == 0
+	s.mu.Unlock()
+	if last {
+		_ = old.db.Close() // it has no name any more
+	}
+	s.good = visible(db)
+}
+
+// visible is the last transaction that whoever opens a snapshot sees.
+func visible(db *bbolt.DB) (txid int) {
+	_ = db.View(func(tx *bbolt.Tx) error { // nothing in it fails
+		txid = tx.ID()
+		return nil
+	})
+	return txid
 }
 
 // update is one closure on its way to be committed.
 type update struct {
 	fn     func(kv.Tx) error
 	topics []string
-	result error // what fn said
+	writes []write // what a compaction has to hear of
+	result error   // what fn said
 	answer chan error
 }
 
@@ -59,6 +128,8 @@ func (s *shard) run() {
 		select {
 		case u := <-s.queue:
 			s.commit(s.gather(u))
+		case task := <-s.tasks:
+			task()
 		case <-s.closing:
 			for group := s.gather(nil); len(group) > 0; group = s.gather(nil) {
 				s.commit(group)
@@ -91,26 +162,21 @@ var errUndo = errors.New("undo")
 
 // commit runs all of group, in as few transactions as their size allows.
 func (s *shard) commit(group []*update) {
-	for len(group) > 0 {
-		var ran, bad int
-		err := s.failed
-		if err == nil {
-			err = s.db.Update(func(btx *bbolt.Tx) error {
-				b := btx.Bucket(bucket)
-				b.FillPercent = fill
-				ran, bad = runGroup(b, group)
-				if bad >= 0 {
-					return errUndo
-				}
-				return nil
-			})
+	if s.failed != nil {
+		if err := s.recover(); err != nil {
+			s.refuse(group, err)
+			return
 		}
+	}
+	for len(group) > 0 {
+		ran, bad, err := s.try(group)
 		switch {
 		case errors.Is(err, errUndo):
 			group[bad].reply(nil)
 			group = append(group[:bad:bad], group[bad+1:]...)
 			continue
 		case err != nil:
+			s.doubt(err)
 			s.refuse(group, err)
 			return
 		}
@@ -124,6 +190,40 @@ func (s *shard) commit(group []*update) {
 	}
 }
 
+// try commits the front of group. bbolt panics over a file it cannot follow:
+// that is a failure like any other.
+func (s *shard) try(group []*update) (ran, bad int, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("bbolt: %v", p)
+		}
+	}()
+	id := 0
+	err = s.cur.db.Update(func(btx *bbolt.Tx) error {
+		id = btx.ID()
+		b := btx.Bucket(bucket)
+		b.FillPercent = fill
+		ran, bad = s.runGroup(b, group)
+		if bad >= 0 {
+			return errUndo
+		}
+		return nil
+	})
+	if err == nil && s.flushed != nil {
+		err = s.flushed()
+	}
+	if err != nil {
+		return ran, bad, err
+	}
+	s.good = id
+	if s.journal != nil {
+		for _, u := range group[:ran] {
+			s.journal.add(u.writes)
+		}
+	}
+	return ran, bad, nil
+}
+
 // reply answers with what the closure said, or with err where it said nothing.
 func (u *update) reply(err error) {
 	if u.result != nil {
@@ -134,12 +234,12 @@ func (u *update) reply(err error) {
 
 // runGroup runs closures until the transaction is big enough. bad is the index
 // of one that failed after it had written, or -1.
-func runGroup(b *bbolt.Bucket, group []*update) (ran, bad int) {
+func (s *shard) runGroup(b *bbolt.Bucket, group []*update) (ran, bad int) {
 	var total kv.Tally
 	for i, u := range group {
-		t := &tx{reader: reader{b}}
+		t := &tx{reader: reader{b}, tally: kv.Tally{Slack: s.opt.Slack}, noted: s.journal != nil}
 		u.result = u.run(t)
-		u.topics = t.topics
+		u.topics, u.writes = t.topics, t.writes
 		if u.result != nil && t.tally.Writes > 0 {
 			return 0, i
 		}
@@ -165,16 +265,11 @@ func (u *update) run(t *tx) (err error) {
 	return errors.Join(t.tally.Err(), t.err)
 }
 
-// refuse answers a commit that failed. No space is a state that passes: bbolt
-// has rolled back. After any other I/O error nobody knows what the file holds,
-// so nothing is written to it again until it is opened anew.
+// refuse answers a commit that failed.
 func (s *shard) refuse(group []*update, err error) {
-	if s.failed == nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
-		s.failed = err
-	}
 	for _, u := range group {
 		u.result = nil
-		u.reply(fmt.Errorf("%w: %w", kv.ErrFailed, err))
+		u.reply(fmt.Errorf("%w: %w", kv.ErrFailed, spelledOut(err)))
 	}
 }
 
@@ -185,11 +280,12 @@ func (s *shard) close() error {
 	s.once.Do(func() {
 		close(s.closing)
 		<-s.done
+		db := s.cur.db // the committer is gone: nobody replaces it
 		if s.failed == nil {
-			s.db.NoFreelistSync = false
-			err = s.db.Update(func(*bbolt.Tx) error { return nil })
+			db.NoFreelistSync = false
+			err = db.Update(func(*bbolt.Tx) error { return nil })
 		}
-		err = errors.Join(err, s.db.Close())
+		err = errors.Join(err, db.Close())
 	})
 	return err
 }

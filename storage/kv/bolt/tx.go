@@ -54,19 +54,44 @@ type tx struct {
 	reader
 	tally  kv.Tally
 	topics []string
+	noted  bool // keep writes
+	writes []write
 	err    error
+}
+
+// write is one of a transaction, for those who follow it.
+type write struct {
+	kind       writeKind
+	key, value []byte // value: the end, of a range
+}
+
+type writeKind uint8
+
+const (
+	putOne writeKind = iota
+	deleteOne
+	deleteRange
+)
+
+func (t *tx) write(kind writeKind, key, value []byte) {
+	if t.noted {
+		t.writes = append(t.writes, write{kind, bytes.Clone(key), value})
+	}
 }
 
 func (t *tx) Put(key, value []byte) {
 	if t.tally.Count(key, value) {
 		// bbolt copies the key and keeps the value until the commit.
-		t.note(t.b.Put(key, bytes.Clone(value)))
+		value = bytes.Clone(value)
+		t.note(t.b.Put(key, value))
+		t.write(putOne, key, value)
 	}
 }
 
 func (t *tx) Delete(key []byte) {
 	if t.tally.Count(key, nil) {
 		t.note(t.b.Delete(key))
+		t.write(deleteOne, key, nil)
 	}
 }
 
@@ -74,14 +99,22 @@ func (t *tx) DeleteRange(lo, hi []byte) {
 	if !t.tally.Count(lo, nil) {
 		return
 	}
-	// A cursor is lost after a delete: the keys are gathered first.
+	t.note(removeRange(t.b, lo, hi))
+	t.write(deleteRange, lo, bytes.Clone(hi))
+}
+
+// removeRange gathers the keys first: a cursor is lost after a delete.
+func removeRange(b *bbolt.Bucket, lo, hi []byte) error {
 	var keys [][]byte
-	for k := range t.Range(lo, hi, kv.Options{}) {
+	for k := range (reader{b}).Range(lo, hi, kv.Options{}) {
 		keys = append(keys, bytes.Clone(k))
 	}
 	for _, k := range keys {
-		t.note(t.b.Delete(k))
+		if err := b.Delete(k); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 func (t *tx) Notify(topic []byte) { t.topics = append(t.topics, string(topic)) }

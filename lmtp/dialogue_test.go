@@ -1,6 +1,7 @@
 package lmtp_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"letterlock/internal/mail"
 	"letterlock/internal/serve"
 	"letterlock/lmtp"
 )
@@ -23,9 +25,10 @@ import (
 //	CLOSED           the server has hung up and said nothing more
 //	CUT              the client hangs up
 //	GOT from to rcpt, demand, with PROTOCOL
+//	ASKED address: notify, return, "envid", type;"original"   of the letter GOT last
 //	BODY "text"      of the letter GOT last, with Go's escapes
 //	NOTHING          no letter was delivered that GOT has not named
-//	OPTION name [value]   max_size, idle, trust_header; before all else
+//	OPTION name [value]   max_size, idle, trust_header, dsn; before all else
 //
 // A first connection is there from the start.
 func TestDialogues(t *testing.T) {
@@ -96,6 +99,8 @@ func option(t *testing.T, s string) setting {
 			t.Fatal(err)
 		}
 		return func(o *lmtp.Options, _ *serve.Options) { o.Idle = d }
+	case "dsn":
+		return offerDSN
 	case "trust_header":
 		return func(o *lmtp.Options, _ *serve.Options) {
 			o.RequireTLSHeader = requireTLSField
@@ -153,6 +158,10 @@ func (s *stage) act(t *testing.T, word, rest string) bool {
 			t.Errorf("got %s", got)
 		}
 		s.got++
+	case "ASKED":
+		if got := asked(s.door.box.taken()[s.got-1].env.DSN, rest); got != rest {
+			t.Errorf("got %s", got)
+		}
 	case "BODY":
 		if got, want := s.door.box.taken()[s.got-1].body, unquote(t, rest); got != want {
 			t.Errorf("got %q", got)
@@ -173,4 +182,18 @@ func unquote(t *testing.T, s string) string {
 		t.Fatalf("%s: %v", s, err)
 	}
 	return u
+}
+
+func offerDSN(o *lmtp.Options, _ *serve.Options) { o.DSN = true }
+
+// asked is what an envelope says of one of its recipients, in the words of
+// ASKED.
+func asked(all map[mail.Address]mail.DSN, line string) string {
+	name, _, _ := strings.Cut(line, ": ")
+	for rcpt, d := range all {
+		if rcpt.String() == name {
+			return fmt.Sprintf("%s: %04b, %d, %q, %s;%q", name, d.Notify, d.Return, d.EnvID, d.ORcptType, d.ORcpt)
+		}
+	}
+	return name + ": nothing"
 }

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 )
 
 // exchange sends octets over one connection, hangs up the sending half, and
@@ -53,6 +55,31 @@ func sane(t *testing.T, replies string, letters []letter) {
 			t.Errorf("body was not mended: %q", l.body)
 		}
 	}
+}
+
+// FuzzDSN: whatever is asked, what is kept of it can stand in a report: no
+// control characters, within its limits.
+func FuzzDSN(f *testing.F) {
+	d := openDoor(f, offerDSN)
+	for _, s := range [][2]string{
+		{"RET=HDRS ENVID=QQ314159", "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob@Example.COM"},
+		{"SMTPUTF8 ENVID=a+2Bb", `ORCPT=utf-8;r\x{E9}mi@x NOTIFY=NEVER`},
+		{"RET=FULL", "ORCPT=x400;+2F+3D"},
+	} {
+		f.Add(s[0], s[1])
+	}
+	f.Fuzz(func(t *testing.T, ofMail, ofRcpt string) {
+		replies, letters := d.exchange(t, "LHLO c\r\nMAIL FROM:<a@b.example> "+ofMail+"\r\nRCPT TO:<ann@example.org> "+ofRcpt+"\r\nDATA\r\n.\r\n")
+		sane(t, replies, letters)
+		for _, l := range letters {
+			for _, dsn := range l.env.DSN {
+				texts := dsn.EnvID + dsn.ORcptType + dsn.ORcpt
+				if strings.ContainsFunc(texts, unicode.IsControl) || !utf8.ValidString(texts) || len(dsn.EnvID) > 100 || len(dsn.ORcpt) > 500 {
+					t.Errorf("kept %+v", dsn)
+				}
+			}
+		}
+	})
 }
 
 // FuzzCommands: whatever is said, every reply is a reply, and no letter is

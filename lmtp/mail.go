@@ -30,7 +30,7 @@ func (c *session) mail(ctx context.Context, args string) {
 	}
 	tx := &transaction{from: from}
 	tx.arrival.OverTLS = c.conn.TLS() != nil
-	size, e := tx.takeParams(rest)
+	size, e := tx.takeParams(rest, dsnOffer(c.opt.DSN))
 	if e != nil {
 		c.blame(e)
 		return
@@ -64,7 +64,7 @@ func (c *session) tooBig() *reply.Error {
 }
 
 // takeParams takes what follows the path of MAIL. size is the declared one.
-func (tx *transaction) takeParams(s string) (size uint64, e *reply.Error) {
+func (tx *transaction) takeParams(s string, dsn dsnOffer) (size uint64, e *reply.Error) {
 	params, e := parseParams(s)
 	if e != nil {
 		return 0, e
@@ -77,10 +77,12 @@ func (tx *transaction) takeParams(s string) (size uint64, e *reply.Error) {
 			e = bodyParam(p)
 		case "SMTPUTF8":
 			tx.utf8, e = true, p.noValue()
+		case "RET", "ENVID":
+			e = dsn.ofMail(&tx.dsn, p)
 		case "REQUIRETLS": // RFC 8689 §2: no value, and once
 			tx.arrival.Param, e = true, p.noValue()
 		default:
-			e = reply.UnknownParam.Saying("parameter %s not known", p.key)
+			e = p.unknown()
 		}
 		if e != nil {
 			return 0, e
@@ -114,7 +116,8 @@ func bodyParam(p param) *reply.Error {
 	return reply.BadArguments.Saying("BODY is 7BIT or 8BITMIME")
 }
 
-// rcpt adds one recipient (RFC 5321 §4.1.1.3). We offer no parameter for it.
+// rcpt adds one recipient (RFC 5321 §4.1.1.3). Its parameters are those of DSN
+// (RFC 3461 §4.1, §4.2), where it is offered.
 func (c *session) rcpt(ctx context.Context, args string) {
 	switch {
 	case c.tx == nil:
@@ -132,9 +135,9 @@ func (c *session) rcpt(ctx context.Context, args string) {
 		c.blame(reply.BadRecipient.Because(err))
 		return
 	}
-	e := c.mayReceive(ctx, to, rest)
+	dsn, e := c.mayReceive(ctx, to, rest)
 	if e == nil {
-		e = c.accept(to)
+		e = c.accept(to, dsn)
 	}
 	if e != nil {
 		c.refuse(e)
@@ -146,30 +149,38 @@ func (c *session) rcpt(ctx context.Context, args string) {
 
 var errNullRecipient = errors.New("a recipient cannot be empty")
 
-func (c *session) mayReceive(ctx context.Context, to mail.Address, params string) *reply.Error {
+func (c *session) mayReceive(ctx context.Context, to mail.Address, params string) (mail.DSN, *reply.Error) {
+	dsn := c.tx.dsn
 	given, e := parseParams(params)
+	for _, p := range given {
+		if e == nil {
+			e = dsnOffer(c.opt.DSN).ofRcpt(&dsn, p, c.tx.utf8)
+		}
+	}
 	switch {
 	case e != nil:
-		return e
-	case len(given) > 0: // ORCPT, NOTIFY and their like: DSN is not offered
-		return reply.UnknownParam.Saying("parameter %s not known", given[0].key)
+		return dsn, e
 	case !c.tx.utf8 && !to.ASCII():
-		return reply.NeedsSMTPUTF8
+		return dsn, reply.NeedsSMTPUTF8
 	case len(c.tx.rcpts) >= maxRecipients:
-		return reply.TooManyRcpts
+		return dsn, reply.TooManyRcpts
 	}
-	return reply.From(c.ask(ctx, to))
+	return dsn, reply.From(c.ask(ctx, to))
 }
 
 // accept writes a recipient down, where there is memory for it.
-func (c *session) accept(to mail.Address) *reply.Error {
+func (c *session) accept(to mail.Address, dsn mail.DSN) *reply.Error {
 	const overhead = 128 // of the entry in the list and in the map of fates
 	weight := len(to.Local) + len(to.Domain) + overhead
+	if dsn != (mail.DSN{}) {
+		weight += len(dsn.ORcptType) + len(dsn.ORcpt) + overhead
+	}
 	if !c.names.take(weight) {
 		return reply.TooManyRcpts
 	}
 	c.tx.weight += weight
 	c.tx.rcpts = append(c.tx.rcpts, to)
+	c.tx.ask(to, dsn)
 	return nil
 }
 
@@ -189,6 +200,11 @@ type param struct {
 	key   string // upper case
 	value string
 	given bool // there was a "="
+}
+
+// unknown refuses a parameter that is not offered (RFC 5321 §4.1.1.11).
+func (p param) unknown() *reply.Error {
+	return reply.UnknownParam.Saying("parameter %s not known", p.key)
 }
 
 // noValue refuses a value.

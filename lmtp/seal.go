@@ -30,6 +30,13 @@ func (c *session) seal(ctx context.Context, tx *transaction) (*mail.Envelope, er
 		SMTPUTF8: tx.utf8,
 		Helo:     c.helo,
 		Peer:     c.conn.Peer(),
+		DSN:      tx.asked,
+	}
+	if demand.IsRequired() { // RFC 8689 §5: RET=FULL is disregarded
+		for rcpt, d := range env.DSN {
+			d.Return = min(d.Return, mail.ReturnHeaders)
+			env.DSN[rcpt] = d
+		}
 	}
 	if state := c.conn.TLS(); state != nil {
 		env.TLSVersion, env.TLSCipher = state.Version, state.CipherSuite

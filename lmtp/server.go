@@ -61,6 +61,11 @@ type Options struct {
 	MaxSize int64         // octets of one message as it is sent; default 50 MB
 	Idle    time.Duration // how long the peer may be silent, or take nothing; default 5 min (RFC 5321 §4.5.3.2.7)
 
+	// DSN offers delivery status notifications (RFC 3461): what the sender asks
+	// for stands in the envelope, and the deliverer then owes "delivered" reports
+	// (§5.2.3). False: not offered, and whoever is before us reports "relayed".
+	DSN bool
+
 	// TLSRequired reads the TLS-Required field (RFC 8689 §3) off a header block
 	// as it came: no says that there is exactly one and it says No, bad that
 	// what there is cannot be taken. nil: the field is not looked at.

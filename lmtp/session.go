@@ -34,11 +34,13 @@ type session struct {
 type transaction struct {
 	id      string
 	from    mail.Address
-	utf8    bool               // MAIL carried SMTPUTF8
-	arrival requiretls.Arrival // what is seen of it
-	rcpts   []mail.Address     // the accepted ones, duplicates included, in order
-	weight  int                // octets of memory they were given
-	body    *incoming          // nil before DATA and BDAT
+	utf8    bool                      // MAIL carried SMTPUTF8
+	dsn     mail.DSN                  // RET and ENVID
+	arrival requiretls.Arrival        // what is seen of it
+	rcpts   []mail.Address            // the accepted ones, duplicates included, in order
+	asked   map[mail.Address]mail.DSN // what is to be told of them; nil: nothing was asked
+	weight  int                       // octets of memory they were given
+	body    *incoming                 // nil before DATA and BDAT
 }
 
 func (c *session) run(ctx context.Context) {
@@ -175,6 +177,9 @@ func (c *session) lhlo(args string) {
 		"CHUNKING",
 		fmt.Sprintf("SIZE %d", c.opt.MaxSize),
 		fmt.Sprintf("LIMITS RCPTMAX=%d", maxRecipients),
+	}
+	if c.opt.DSN {
+		lines = append(lines, "DSN")
 	}
 	if c.conn.CanStartTLS() {
 		lines = append(lines, "STARTTLS")

@@ -22,6 +22,7 @@ const (
 	actionFailed  action = "failed"
 	actionDelayed action = "delayed"
 	actionRelayed action = "relayed"
+	actionArrived action = "delivered"
 )
 
 // notice is what a report about one letter says.
@@ -61,6 +62,19 @@ func report(opt Options, l *Letter, n notice) *mail.Outbound {
 	return b
 }
 
+// Delivered makes the report that a message lies in its recipient's mailbox
+// (RFC 3461 §5.2.3), for whoever put it there: it leaves with the copies or not
+// at all. Nil: the sender did not ask for it, or there is none. It returns the
+// header alone, and of a required message inherits the demand (RFC 8689 §5).
+func (r *Runner) Delivered(env *mail.Envelope, rcpt mail.Address, body mail.Body) *mail.Outbound {
+	dsn := env.DSN[rcpt]
+	if !dsn.Notify.Wants(mail.NotifySuccess) || env.From.IsNull() {
+		return nil
+	}
+	l := &Letter{Outbound: env.Redirect(mail.Redirect{To: rcpt, DSN: dsn}), Body: body}
+	return report(r.opt, l, notice{action: actionArrived, status: "2.0.0", now: r.opt.Now()})
+}
+
 // draft is a report being written.
 type draft struct {
 	opt      Options
@@ -87,6 +101,7 @@ var subjects = map[action]string{
 	actionFailed:  "Undelivered mail returned to sender",
 	actionDelayed: "Delayed mail (still being tried)",
 	actionRelayed: "Mail was sent on",
+	actionArrived: "Mail was delivered",
 }
 
 func (d *draft) head() string {
@@ -132,6 +147,8 @@ func (d *draft) words() string {
 		fmt.Fprintf(&b, "Your message to %s is delayed. It is still being tried, until %s.\r\nYou need not do anything.\r\n", to, n.until.UTC().Format(time.RFC1123Z))
 	case actionRelayed:
 		fmt.Fprintf(&b, "Your message to %s was sent on to a system that reports no further.\r\n", to)
+	case actionArrived:
+		fmt.Fprintf(&b, "Your message was put into the mailbox of %s.\r\nThat says nothing of whether it was read.\r\n", to)
 	}
 	if n.err != nil {
 		who := "Reason"
@@ -160,7 +177,7 @@ func (d *draft) fields() string {
 	}
 	fmt.Fprintf(&b, "Arrival-Date: %s\r\n\r\n", l.Created.Format(time.RFC1123Z))
 	if l.DSN.ORcptType != "" {
-		fmt.Fprintf(&b, "Original-Recipient: %s;%s\r\n", clip(l.DSN.ORcptType, 40), clip(l.DSN.ORcpt, 600))
+		fmt.Fprintf(&b, "Original-Recipient: %s;%s\r\n", clip(l.DSN.ORcptType, 40), clip(d.originalRecipient(), 1200))
 	}
 	fmt.Fprintf(&b, "Final-Recipient: %s; %s\r\n", d.kind("rfc822", "utf-8"), l.To)
 	fmt.Fprintf(&b, "Action: %s\r\nStatus: %s\r\n", n.action, n.status)
@@ -179,9 +196,18 @@ func (d *draft) fields() string {
 	return b.String()
 }
 
+// originalRecipient is without its xtext (RFC 3461 §6.3); characters beyond
+// ASCII stand for themselves in a report of RFC 6533's types alone (§3).
+func (d *draft) originalRecipient() string {
+	if !d.utf8() && isUTF8Type(d.letter.DSN.ORcptType) {
+		return unitext(d.letter.DSN.ORcpt, sevenBits)
+	}
+	return d.letter.DSN.ORcpt
+}
+
 // originalHeader is the header of the message, as it left or would have left.
 func (d *draft) originalHeader() string {
-	r, _ := d.letter.Reader(d.letter.Body, mail.FullForm)
+	r, _ := d.letter.octets(mail.FullForm)
 	h, err := mime.ReadHeader(r, maxReturnedHeader)
 	if h == nil || err != nil && !errors.Is(err, mime.ErrHeaderTooLong) {
 		return ""

@@ -9,6 +9,7 @@ import (
 
 	"letterlock/internal/mail"
 	"letterlock/internal/mime"
+	"letterlock/internal/requiretls"
 	"letterlock/internal/testnet"
 )
 
@@ -101,5 +102,67 @@ func TestStrangersDoNotLeadUsToThisMachine(t *testing.T) {
 	way := r.Route(t.Context(), "to.test", demandWords["usual"])
 	if way.Err == nil || way.Err.Enhanced() != "5.4.4" {
 		t.Errorf("%s", way)
+	}
+}
+
+func TestDeliveredIsReportedToWhoeverAskedForIt(t *testing.T) { // RFC 3461 §5.2.3
+	w := newWorld(t)
+	w.start()
+	ann := mail.Address{Local: "ann", Domain: "ours.test"}
+	for name, c := range map[string]struct {
+		demand requiretls.Demand
+		from   mail.Address
+		notify mail.Notify
+		want   bool
+	}{
+		"asked":                     {requiretls.Usual(), bob, mail.NotifySuccess | mail.NotifyFailure, true},
+		"asked, required":           {requiretls.Required(), bob, mail.NotifySuccess, true},
+		"asked, waived":             {requiretls.Waived(), bob, mail.NotifySuccess, true},
+		"nothing said":              {requiretls.Usual(), bob, 0, false},
+		"failures alone":            {requiretls.Usual(), bob, mail.NotifyFailure, false},
+		"never":                     {requiretls.Usual(), bob, mail.NotifyNever, false},
+		"asked by the null address": {requiretls.Usual(), mail.Address{}, mail.NotifySuccess, false},
+	} {
+		env := &mail.Envelope{ID: "k1", From: c.from, Demand: c.demand, Received: w.now, DSN: map[mail.Address]mail.DSN{
+			ann: {Notify: c.notify, Return: mail.ReturnFull, EnvID: "QQ1", ORcptType: "utf-8", ORcpt: "änn@ours.test"},
+		}}
+		o := w.r.Delivered(env, ann, strings.NewReader(testBody))
+		if (o != nil) != c.want {
+			t.Errorf("%s: report %v, want one: %v", name, o, c.want)
+		}
+		if o == nil {
+			continue
+		}
+		if !o.From.IsNull() || o.To != bob || o.Kind != mail.Bounced || o.Source != mail.Own || o.Demand() != c.demand {
+			t.Errorf("%s: the report goes from %s to %s, %v, %v, demands %v", name, o.From.Path(), o.To, o.Kind, o.Source, o.Demand())
+		}
+		text := string(o.Prefix)
+		for _, words := range []string{"Action: delivered\r\n", "Status: 2.0.0\r\n", "Original-Envelope-Id: QQ1\r\n", `Original-Recipient: utf-8;\x{E4}nn@ours.test`, "Final-Recipient: rfc822; ann@ours.test\r\n", "Subject: The secret subject"} {
+			if !strings.Contains(text, words) {
+				t.Errorf("%s: no %q in\n%s", name, words, text)
+			}
+		}
+		if strings.Contains(text, "A body of two lines") {
+			t.Errorf("%s: the body comes back", name)
+		}
+		if c.demand.IsRequired() && (len(o.Redacted) == 0 || strings.Contains(string(o.Redacted), "secret")) {
+			t.Errorf("%s: redacted it is\n%s", name, o.Redacted)
+		}
+	}
+}
+
+func TestOriginalRecipientTravelsInItsEncoding(t *testing.T) {
+	for _, c := range []struct {
+		dsn  mail.DSN
+		utf8 bool
+		want string
+	}{
+		{mail.DSN{ORcptType: "rfc822", ORcpt: "a+b=c d@x"}, false, "a+2Bb+3Dc+20d@x"},
+		{mail.DSN{ORcptType: "utf-8", ORcpt: `rémi \+@x`}, false, `r\x{E9}mi\x{20}\x{5C}\x{2B}@x`},
+		{mail.DSN{ORcptType: "UTF-8", ORcpt: `rémi \+@x`}, true, `rémi\x{20}\x{5C}\x{2B}@x`},
+	} {
+		if got := originalRecipient(c.dsn, c.utf8); got != c.want {
+			t.Errorf("%+v, SMTPUTF8 %v: %s, want %s", c.dsn, c.utf8, got, c.want)
+		}
 	}
 }

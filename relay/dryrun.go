@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/idna"
+
 	"letterlock/internal/mail"
 	"letterlock/internal/reply"
 	"letterlock/internal/requiretls"
@@ -35,20 +37,21 @@ type WayHost struct {
 	Err      *reply.Error
 }
 
+// maxDryRun is how long an admin waits for [Runner.Route], all hosts together.
+const maxDryRun = 2 * time.Minute
+
 // Route gathers what a letter of that demand to that domain would meet: DNS,
 // policies, and a connection to each host up to the EHLO after TLS. Nothing is
 // sent. The error in the result is what the letter's sender would hear.
 func (r *Runner) Route(ctx context.Context, domain string, d requiretls.Demand) *Way {
-	ctx, cancel := context.WithTimeout(ctx, maxTry)
+	ctx, cancel := context.WithTimeout(ctx, maxDryRun)
 	defer cancel()
 	env := &mail.Envelope{ID: "route", From: r.opt.Postmaster, Demand: d, Received: r.opt.Now()}
 	l := &Letter{Outbound: env.Redirect(mail.Redirect{To: mail.Address{Local: "postmaster", Domain: domain}})}
 	l.Kind = mail.Reported // not counted
 	way := &Way{Domain: domain, Demand: d, Smarthost: r.opt.Smarthost != nil}
-	t := &trial{router: r.router, letter: l, want: Fresh}
-	if s := r.opt.Smarthost; s != nil {
-		t.level = s.levelFor(domain)
-	}
+	t := r.trial(l)
+	t.want = Fresh
 	found, err := t.find(ctx, domain, Fresh)
 	if err != nil {
 		way.Err = err
@@ -66,8 +69,27 @@ func (r *Runner) Route(ctx context.Context, domain string, d requiretls.Demand) 
 		t.note(outcome{err: w.Err, judged: true, seen: w.Seen})
 	}
 	way.Err = t.result.err
-	r.known.learn(l, r.destination(domain), t.result)
+	if t.tagged == Enforce {
+		r.known.learn(l, r.destination(domain), t.result)
+	}
 	return way
+}
+
+// Policy is what is known of a domain's MTA-STS policy: what is kept of it
+// ([Cached]), or what DNS and the domain's web server say now ([Fresh], [Anew]),
+// which is then kept. It needs no runner that runs. The error says that there
+// is no such domain name; what could not be fetched stands in the STS.
+func (r *Runner) Policy(ctx context.Context, domain string, want Freshness) (STS, error) {
+	ascii, err := idna.Lookup.ToASCII(domain)
+	if err != nil {
+		return STS{}, badDomain.Because(err)
+	}
+	if want == Cached {
+		return r.book.kept(ctx, ascii), nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxDryRun)
+	defer cancel()
+	return *r.book.lookup(ctx, ascii, want), nil
 }
 
 // look is one host of a dry run.
@@ -82,7 +104,7 @@ func (t *trial) look(ctx context.Context, host *target) WayHost {
 			w.TLSA = append(w.TLSA, record.String())
 		}
 	}
-	if w.Err = host.usableBy(t.letter.Demand()); w.Err != nil {
+	if w.Err = host.usableBy(t.letter.Demand(), t.tagged); w.Err != nil {
 		return w
 	}
 	for _, ip := range host.addrs {
@@ -187,21 +209,27 @@ func (k *knowledge) keep(destination string, err *reply.Error) {
 	k.known[destination] = known{err, now.Add(knownFor)}
 }
 
-// Preflight says what is known already of a next hop, without asking anybody:
-// nil where a letter of that demand would go, or where nothing is known; else
-// the refusal that its upstream may hear, [reply.NoRequireTLS] or
-// [reply.NoVerifiedTLS] (RFC 8689 §4.2.1).
-func (r *Runner) Preflight(domain string, d requiretls.Demand) error {
-	if !d.IsRequired() {
+// Preflight says what is known already of the next hop of o, without asking
+// anybody and without waiting: nil where it would go, or where nothing is
+// known; else the refusal that its upstream may hear, [reply.NoRequireTLS] or
+// [reply.NoVerifiedTLS] (RFC 8689 §4.2.1). Reports go either way: redacted
+// where they must be (§5).
+func (r *Runner) Preflight(_ context.Context, o *mail.Outbound) error {
+	if !o.Demand().IsRequired() || r.opt.taggedLevel(o.To.Domain) != Enforce || o.Kind == mail.Bounced || o.From.IsNull() && o.Kind == mail.Redirected {
 		return nil
 	}
-	r.known.mu.Lock()
-	defer r.known.mu.Unlock()
-	k, ok := r.known.known[r.destination(domain)]
-	if !ok || k.err == nil || !k.until.After(r.opt.Now()) {
+	return r.known.of(r.destination(o.To.Domain))
+}
+
+// of is what is known of a destination.
+func (k *knowledge) of(destination string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	known, ok := k.known[destination]
+	if !ok || known.err == nil || !known.until.After(k.now()) {
 		return nil
 	}
-	return k.err
+	return known.err
 }
 
 // levelFor is the level of a recipient's domain.
@@ -210,4 +238,12 @@ func (s *Smarthost) levelFor(domain string) Level {
 		return level
 	}
 	return s.Level
+}
+
+// taggedLevel is the level of a recipient's domain for required mail.
+func (o *Options) taggedLevel(domain string) Level {
+	if level, ok := o.RequireTLS[domain]; ok {
+		return level
+	}
+	return o.RequireTLS[""]
 }

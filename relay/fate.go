@@ -2,10 +2,10 @@ package relay
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"letterlock/internal/mail"
+	"letterlock/internal/maillog"
 	"letterlock/internal/reply"
 )
 
@@ -98,39 +98,21 @@ func (s *Settlement) add(o *mail.Outbound) {
 // tell writes the one line about a try: the facts of the hop, and what they
 // were judged to be.
 func (r *Runner) tell(ctx context.Context, l *Letter, o outcome, s Settlement) {
-	what, level := s.Fate.String(), slog.LevelInfo
-	if s.Fate == Failed {
-		what = "bounced"
+	t := &maillog.Try{Letter: l.Outbound, Row: uint64(l.ID), Host: o.host, Reply: o.err, Said: o.said}
+	if o.seen != nil {
+		t.Hop, t.IP, t.TLS, t.Proof, t.Judgement = &o.seen.Hop, o.addr.String(), o.seen.TLS, o.seen.Proof, o.seen.Judgement
 	}
-	attrs := []slog.Attr{
-		slog.String("id", l.Origin), slog.Uint64("row", uint64(l.ID)), slog.String("kind", l.Kind.String()), slog.String("demand", l.Demand().String()),
-		slog.String("host", clip(o.host, 300)),
-	}
-	attrs = append(attrs, o.facts()...)
-	if o.err != nil {
-		attrs = append(attrs, slog.String("reply", clip(o.err.Line(), 400)))
-		if o.err.Err != nil {
-			attrs = append(attrs, slog.String("cause", clip(o.err.Err.Error(), 400)))
-		}
-	} else {
-		attrs = append(attrs, slog.String("reply", o.said))
-	}
-	if s.Fate == Deferred {
-		attrs = append(attrs, slog.Int("tries", s.History.Tries), slog.Time("due", s.Due))
-	}
-	attrs = append(attrs, slog.String("from", clip(l.From.Path(), 320)), slog.String("to", clip(l.To.Path(), 320)))
-	r.opt.Log.LogAttrs(ctx, level, what, attrs...)
-}
-
-// facts of the last connection, and the judgement of package requiretls.
-func (o *outcome) facts() []slog.Attr {
-	if o.seen == nil {
-		return []slog.Attr{slog.String("judgement", "not asked")}
-	}
-	h := o.seen.Hop
-	return []slog.Attr{
-		slog.String("ip", o.addr.String()), slog.String("tls", o.seen.TLS), slog.String("encrypted", h.Encrypted.String()),
-		slog.String("cert_proven", h.CertProven.String()), slog.String("proof", o.seen.Proof), slog.String("mx_proven", h.MXProven.String()),
-		slog.String("offered", h.Offered.String()), slog.Bool("smarthost", h.Smarthost), slog.String("judgement", o.seen.Judgement),
+	switch s.Fate {
+	case Sent:
+		r.opt.Mail.Sent(ctx, t)
+	case Deferred:
+		t.Tries, t.Due = s.History.Tries, s.Due
+		r.opt.Mail.Deferred(ctx, t)
+	case Failed:
+		r.opt.Mail.Bounced(ctx, t)
+	case Dropped:
+		r.opt.Mail.Unsent(ctx, t)
+	case Parked:
+		r.opt.Mail.Parked(ctx, t)
 	}
 }

@@ -97,6 +97,8 @@ func (w *world) story(block string) {
 			w.sts(words[1:])
 		case "host":
 			w.host(words[1], words[2], rest)
+		case "tagged": // tagged LEVEL [DOMAIN]: what required mail wants of the way
+			w.tagged(append(words[1:], "")[0], append(words[1:], "", "")[1])
 		case "smarthost":
 			w.smarthost(words[1:], rest)
 		case "send":
@@ -272,6 +274,17 @@ func (w *world) tlsa(h *testnet.Host, name, kind string) {
 	}
 }
 
+func (w *world) tagged(level, domain string) {
+	if w.opt.RequireTLS == nil {
+		w.opt.RequireTLS = map[string]Level{}
+	}
+	for _, l := range []Level{Enforce, OpportunisticStartTLS, Opportunistic} {
+		if l.String() == level {
+			w.opt.RequireTLS[domain] = l
+		}
+	}
+}
+
 // smarthost leads everything through a host that stands in the table before.
 func (w *world) smarthost(words []string, rest string) {
 	h := w.hosts[words[0]]
@@ -356,7 +369,7 @@ func (w *world) send(words []string) RowID {
 	case "redirect":
 		o = env.Redirect(mail.Redirect{To: to, Prefix: []byte("Received: by us\r\n"), DSN: dsn})
 	case "answer":
-		o = env.Answer(mail.Answer{Kind: mail.Answered, To: to, Text: []byte("Subject: away\r\n\r\nAway.\r\n")})
+		o = env.Answer(mail.Answer{Kind: mail.Answered, To: to, Text: []byte("From: ann@ours.test\r\nSubject: away\r\n\r\nAway.\r\n")})
 	case "bounce":
 		env.From = to
 		o = report(w.r.opt, &Letter{Outbound: env.Redirect(mail.Redirect{To: bob}), Body: strings.NewReader(testBody)},

@@ -25,7 +25,7 @@ type shape struct {
 // measure reads the message once. What is said of it in MAIL is then true (RFC
 // 6152 §3), whatever was said of it on its way to us.
 func measure(l *Letter, form mail.Form) (shape, error) {
-	r, size := l.Reader(l.Body, form)
+	r, size := l.signed(form)
 	s := shape{size: size}
 	buf := make([]byte, 32<<10)
 	tail := [3]byte{0, '\r', '\n'} // the end of the block before; a message may start with its empty line
@@ -150,8 +150,8 @@ func (c *command) notify(l *Letter, utf8 bool) {
 	if n := notifyWord(l.DSN.Notify); n != "" {
 		c.rcpt = append(c.rcpt, "NOTIFY="+n)
 	}
-	if kind := l.DSN.ORcptType; kind != "" && (utf8 || !strings.EqualFold(kind, "utf-8")) {
-		c.rcpt = append(c.rcpt, "ORCPT="+kind+";"+xtext(l.DSN.ORcpt))
+	if kind := l.DSN.ORcptType; kind != "" {
+		c.rcpt = append(c.rcpt, "ORCPT="+kind+";"+originalRecipient(l.DSN, utf8))
 	}
 }
 
@@ -171,14 +171,48 @@ func notifyWord(n mail.Notify) string {
 	return strings.Join(words, ",")
 }
 
-// xtext is RFC 3461 §4; octets beyond ASCII are the unitext of RFC 6533 §3.
+// originalRecipient is ORCPT's address in the encoding of its type.
+func originalRecipient(d mail.DSN, utf8 bool) string {
+	switch {
+	case !isUTF8Type(d.ORcptType):
+		return xtext(d.ORcpt)
+	case utf8:
+		return unitext(d.ORcpt, eightBits)
+	}
+	return unitext(d.ORcpt, sevenBits)
+}
+
+func isUTF8Type(addrType string) bool { return strings.EqualFold(addrType, "utf-8") }
+
+// xtext is RFC 3461 §4.
 func xtext(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < '!' || c == '+' || c == '=' || c == 0x7f {
+		if c := s[i]; c < '!' || c == '+' || c == '=' || c >= 0x7f {
 			fmt.Fprintf(&b, "+%02X", c)
 		} else {
 			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// bits says whether characters beyond ASCII may stand for themselves.
+type bits uint8
+
+const (
+	sevenBits bits = iota
+	eightBits
+)
+
+// unitext is the address type utf-8 (RFC 6533 §3).
+func unitext(s string, n bits) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r < '!' || r == '+' || r == '=' || r == '\\' || r == 0x7f || r > 0x7f && n == sevenBits {
+			fmt.Fprintf(&b, `\x{%02X}`, r)
+		} else {
+			b.WriteRune(r)
 		}
 	}
 	return b.String()
@@ -198,7 +232,7 @@ func (s *session) send(l *Letter, c command, permit requiretls.Clearance) (said 
 	if err := s.rcpt(c.to, c.rcpt); err != nil {
 		return "", false, err
 	}
-	r, _ := l.Reader(l.Body, form)
+	r, _ := l.signed(form)
 	a, err := s.data(r)
 	if err != nil {
 		return "", refused(err) == nil, err

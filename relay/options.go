@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"letterlock/internal/mail"
+	"letterlock/internal/maillog"
+	"letterlock/internal/requiretls"
 )
 
 // Options of the way out. Outbox, Resolver and Hostname are needed; the rest
@@ -25,16 +27,23 @@ type Options struct {
 	Local      *net.TCPAddr                                // address to send from; nil: any
 	Roots      *x509.CertPool                              // who may sign certificates; nil: the system's
 	Postmaster mail.Address                                // who reports come from and TLS reports name; zero: postmaster@Hostname
+	Sign       []*Signer                                   // who signs what we originate: the one of From's domain, else the first; none: nobody
 	Submit     func(context.Context, *mail.Outbound) error // takes TLS reports into the outbox; nil: they go by https alone
+
+	// RequireTLS lowers what REQUIRETLS demands of the way to some recipients'
+	// domains, as [mail.Address] has them; "" is all others. nil: it is enforced.
+	RequireTLS map[string]Level
 
 	Lifetime    time.Duration // how long mail is tried; 0 is 5 days (RFC 5321 §4.5.4.1)
 	DelayNotice time.Duration // after which the sender is told of a delay, once; 0 is 4 hours, below 0 never
 	FirstRetry  time.Duration // 0 is 5 minutes; each further wait doubles
 	LastRetry   time.Duration // the longest wait; 0 is 4 hours
+	Grace       time.Duration // what letters on their way get when Run is to end; 0 is 20 seconds
 	Concurrency int           // messages on their way at once; 0 is 50
 	PerDomain   int           // and to one domain; 0 is 5, to a smarthost 20
 
-	Log  *slog.Logger     // nil: silent
+	Mail *maillog.Log     // the fate of every letter; nil: its lines go to Log
+	Log  *slog.Logger     // faults and oddities; nil: silent
 	Now  func() time.Time // nil: the clock
 	Dial DialFunc         // nil: the network, without addresses of this machine for mx hosts. Tests lead 25 and 443 elsewhere
 }
@@ -51,8 +60,8 @@ type Smarthost struct {
 	Password string
 	Pins     [][]byte         // SHA-256 of certificates or of public keys (SubjectPublicKeyInfo) that prove the host, whatever their name and dates
 	Roots    *x509.CertPool   // trust anchors for this host alone; nil: Options.Roots
-	Level    Level            // for all destinations
-	Levels   map[string]Level // for some: recipients' domains, as [mail.Address] has them
+	Level    Level            // what mail that demands nothing wants of this host, to all destinations
+	Levels   map[string]Level // and to some: recipients' domains, as [mail.Address] has them
 }
 
 // Implicit says whether TLS starts with the connection (RFC 8314 §3.3).
@@ -63,21 +72,15 @@ const (
 	ImplicitTLS
 )
 
-// Level is how well a smarthost must be proven for mail that demands nothing.
-// Its words are Postfix's. No level lowers what REQUIRETLS demands: verified
-// TLS, and the option offered.
-type Level uint8
+// Level is how well a way must be proven. Its words are Postfix's.
+type Level = requiretls.Level
 
+// The levels.
 const (
-	Enforce               Level = iota // verified TLS
-	OpportunisticStartTLS              // TLS, proven or not
-	Opportunistic                      // TLS where offered
+	Enforce               = requiretls.Enforce
+	OpportunisticStartTLS = requiretls.OpportunisticStartTLS
+	Opportunistic         = requiretls.Opportunistic
 )
-
-// String is the level's word.
-func (l Level) String() string {
-	return [...]string{"enforce", "opportunistic+starttls", "opportunistic", "unknown"}[min(l, Opportunistic+1)]
-}
 
 const (
 	maxHosts = 20 // hosts of a domain that are tried in one go (RFC 5321 §5.1: at least two)
@@ -87,6 +90,7 @@ const (
 )
 
 func (o Options) filled() Options {
+	o.Grace = cmp.Or(o.Grace, 20*time.Second)
 	o.Lifetime = cmp.Or(o.Lifetime, 5*24*time.Hour)
 	o.DelayNotice = cmp.Or(o.DelayNotice, 4*time.Hour)
 	o.FirstRetry = cmp.Or(o.FirstRetry, 5*time.Minute)
@@ -105,6 +109,9 @@ func (o Options) filled() Options {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Mail == nil {
+		o.Mail = maillog.New(o.Log)
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -57,6 +57,8 @@ type Letter struct {
 	Body    mail.Body // the message it came of; nil where Source is [mail.Own]
 	History History
 	Close   func() // lets the body go; nil: nothing to do
+
+	signature [2][]byte // of each form, where it is ours to sign
 }
 
 // History is what a row remembers of its tries. The store keeps it as it is.

@@ -227,7 +227,7 @@ func ofThisMachine(ip netip.Addr) bool {
 // §4.2.2). A host that they leave out is judged by what is known of it: where
 // nothing else proves its name either, a required message cannot go (§4.2.1
 // step 2).
-func (t *target) usableBy(d requiretls.Demand) *reply.Error {
+func (t *target) usableBy(d requiretls.Demand, level Level) *reply.Error {
 	switch {
 	case t.err != nil:
 		return t.err
@@ -236,7 +236,7 @@ func (t *target) usableBy(d requiretls.Demand) *reply.Error {
 	case t.daneErr != nil:
 		return dnsTrouble.Because(t.daneErr)
 	case t.outside != nil:
-		_, err := d.Clear(&requiretls.Hop{Name: t.host, Smarthost: t.smarthost != nil, MXProven: t.mxProven})
+		_, err := d.ClearAt(level, &requiretls.Hop{Name: t.host, Smarthost: t.smarthost != nil, MXProven: t.mxProven})
 		if e := reply.From(err); isFinal(e) {
 			return e.Because(t.outside)
 		}

@@ -20,6 +20,8 @@ type Runner struct {
 
 	done  chan landing  // from workers that have ended
 	again chan struct{} // from Retry
+	asked chan chan Stats
+	ended chan struct{} // closed when Run ends
 	live  sync.WaitGroup
 
 	flying map[RowID]string // rows on their way and their destinations; the loop's own
@@ -52,8 +54,7 @@ type place struct {
 const (
 	firstQuiet = time.Minute
 	mostQuiet  = 10 * time.Minute
-	maxPlaces  = 4096             // destinations remembered
-	stopGrace  = 20 * time.Second // for letters on their way when the relay stops
+	maxPlaces  = 4096 // destinations remembered
 	houseEvery = 10 * time.Minute
 )
 
@@ -66,11 +67,11 @@ func New(opt Options) *Runner {
 		book:  &stsBook{resolver: opt.Resolver, policies: opt.Policies, dial: opt.Dial, roots: opt.Roots, now: opt.Now, log: opt.Log},
 		tally: &tally{policies: opt.Policies, now: opt.Now, log: opt.Log},
 	}
-	return &Runner{router: r, opt: opt, known: newKnowledge(opt.Now), done: make(chan landing), again: make(chan struct{}, 1), flying: map[RowID]string{}, places: map[string]*place{}}
+	return &Runner{router: r, opt: opt, known: newKnowledge(opt.Now), done: make(chan landing), again: make(chan struct{}, 1), asked: make(chan chan Stats), ended: make(chan struct{}), flying: map[RowID]string{}, places: map[string]*place{}}
 }
 
-// Run sends what is due until ctx ends. Letters on their way then have 20
-// seconds to end; what is cut stays in the outbox. It returns nil at the end of
+// Run sends what is due, once in a Runner's life, until ctx ends. Letters on their way then have
+// [Options].Grace to end; what is cut stays in the outbox. It returns nil at the end of
 // ctx.
 func (r *Runner) Run(ctx context.Context) error {
 	working, cut := context.WithCancel(context.WithoutCancel(ctx))
@@ -84,6 +85,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		r.wait(ctx, next)
 	}
 	r.stop(cut)
+	close(r.ended)
 	return nil
 }
 
@@ -179,7 +181,39 @@ func (r *Runner) wait(ctx context.Context, next time.Time) {
 		}
 	case l := <-r.done:
 		r.landed(l)
+	case answer := <-r.asked:
+		answer <- r.stats()
 	}
+}
+
+// Stats is what the relay is doing.
+type Stats struct {
+	InFlight int                  // letters on their way
+	Waiting  map[string]time.Time // destinations left alone for not answering, and until when; "" is the smarthost
+}
+
+// Stats says what a running relay is doing; ok is false where it does not run,
+// or does not say before ctx ends.
+func (r *Runner) Stats(ctx context.Context) (s Stats, ok bool) {
+	answer := make(chan Stats, 1)
+	select {
+	case r.asked <- answer:
+		return <-answer, true
+	case <-r.ended:
+	case <-ctx.Done():
+	}
+	return Stats{}, false
+}
+
+func (r *Runner) stats() Stats {
+	s := Stats{InFlight: len(r.flying), Waiting: map[string]time.Time{}}
+	now := r.opt.Now()
+	for at, p := range r.places {
+		if p.until.After(now) {
+			s.Waiting[at] = p.until
+		}
+	}
+	return s
 }
 
 // Retry forgets which destinations are left alone for not answering: for an
@@ -216,7 +250,7 @@ func (r *Runner) landed(l landing) {
 
 // stop waits for the workers, and cuts those that take too long.
 func (r *Runner) stop(cut context.CancelFunc) {
-	grace := time.AfterFunc(stopGrace, cut)
+	grace := time.AfterFunc(r.opt.Grace, cut)
 	defer grace.Stop()
 	for len(r.flying) > 0 {
 		r.landed(<-r.done)
@@ -243,19 +277,20 @@ func (r *Runner) carry(ctx context.Context, id RowID) (met, error) {
 	}
 	switch {
 	case errors.Is(err, mail.ErrParked):
-		return notTried, r.settle(ctx, id, Settlement{Fate: Parked, History: History{Last: r.opt.Now(), Error: clip(err.Error(), 1000)}})
+		return notTried, r.park(ctx, id, l, err)
 	case err != nil:
 		return notTried, fmt.Errorf("open: %w", err)
-	}
-	if !l.Demand().Stated() {
-		return notTried, r.settle(ctx, id, Settlement{Fate: Parked, History: History{Last: r.opt.Now(), Error: mail.ErrParked.Error()}})
+	case !l.Demand().Stated():
+		return notTried, r.park(ctx, id, l, mail.ErrParked)
 	}
 	if l.Kind == mail.Redirected && l.From.IsNull() && l.Demand().IsRequired() {
 		l.Redacted = standIn(r.opt, l)
 	}
 	last := r.opt.Now().Add(r.opt.FirstRetry).After(r.giveUp(l))
 	o := r.try(ctx, l, last)
-	r.known.learn(l, r.destination(l.To.Domain), o)
+	if r.opt.taggedLevel(l.To.Domain) == Enforce {
+		r.known.learn(l, r.destination(l.To.Domain), o)
+	}
 	if ctx.Err() != nil && o.err != nil {
 		return notTried, nil // cut short by our own end: as if it had not been tried
 	}
@@ -269,6 +304,19 @@ func (r *Runner) carry(ctx context.Context, id RowID) (met, error) {
 	}
 	r.tell(ctx, l, o, s)
 	return at, nil
+}
+
+// park sets a row aside whose demand cannot be read.
+func (r *Runner) park(ctx context.Context, id RowID, l *Letter, why error) error {
+	s := Settlement{Fate: Parked, History: History{Last: r.opt.Now(), Error: clip(why.Error(), 1000)}}
+	if err := r.settle(ctx, id, s); err != nil {
+		return err
+	}
+	if l == nil {
+		l = &Letter{Outbound: &mail.Outbound{}}
+	}
+	r.tell(ctx, &Letter{ID: id, Outbound: l.Outbound}, outcome{err: reply.LocalError.Because(why)}, s)
+	return nil
 }
 
 // settle writes until it is written: what a host has taken is not sent twice

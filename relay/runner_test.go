@@ -163,6 +163,36 @@ func TestADestinationThatIsDownIsLeftAlone(t *testing.T) {
 	}
 }
 
+func TestStatsSayWhatTheRelayIsDoing(t *testing.T) {
+	w := newWorld(t)
+	w.host("a", "10", "10 cut=connect")
+	w.box.add(t, w.letter(requiretls.Usual(), carl), testBody, w.now)
+	w.start()
+	idle, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, ok := w.r.Stats(idle); ok {
+		t.Error("a relay that does not run says what it is doing")
+	}
+	stop := w.run()
+	w.await(Deferred, 1)
+	for { // the worker ends a moment after its fate is written
+		s, ok := w.r.Stats(t.Context())
+		if !ok {
+			t.Fatal("a running relay does not say what it is doing")
+		}
+		if s.InFlight == 0 {
+			if until := s.Waiting["to.test"]; !until.After(w.now) {
+				t.Errorf("left alone: %v", s.Waiting)
+			}
+			break
+		}
+	}
+	stop()
+	if _, ok := w.r.Stats(t.Context()); ok {
+		t.Error("a relay that has ended says what it is doing")
+	}
+}
+
 func TestRetryWakesADestinationThatWasLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	w.host("a", "10", "10 cut=connect")
@@ -350,18 +380,19 @@ func TestPreflightKnowsWhatWasMet(t *testing.T) {
 	w.zone([]string{"secure"})
 	w.host("a", "10", "10")
 	w.start()
-	if err := w.r.Preflight("to.test", requiretls.Required()); err != nil {
+	preflight := func(d requiretls.Demand) error { return w.r.Preflight(t.Context(), w.letter(d, carl)) }
+	if err := preflight(requiretls.Required()); err != nil {
 		t.Errorf("before anything is known: %v", err)
 	}
 	w.send([]string{"required"})
-	if err := w.r.Preflight("to.test", requiretls.Required()); !errors.Is(err, reply.NoRequireTLS) {
+	if err := preflight(requiretls.Required()); !errors.Is(err, reply.NoRequireTLS) {
 		t.Errorf("afterwards: %v, want %v", err, reply.NoRequireTLS)
 	}
-	if err := w.r.Preflight("to.test", requiretls.Usual()); err != nil {
+	if err := preflight(requiretls.Usual()); err != nil {
 		t.Errorf("for usual mail: %v", err)
 	}
 	w.now = w.now.Add(knownFor)
-	if err := w.r.Preflight("to.test", requiretls.Required()); err != nil {
+	if err := preflight(requiretls.Required()); err != nil {
 		t.Errorf("after ten minutes: %v", err)
 	}
 }

@@ -46,6 +46,14 @@ func (s *STS) enforced() bool { return s.Policy != nil && s.Policy.Mode == ModeE
 // published says whether there is a policy to report about.
 func (s *STS) published() bool { return s.Policy != nil && s.Policy.Mode != ModeNone }
 
+// Expires is when Policy ends to hold; zero without one.
+func (s *STS) Expires() time.Time {
+	if s.Policy == nil {
+		return time.Time{}
+	}
+	return s.Fetched.Add(s.Policy.MaxAge)
+}
+
 // String is for people.
 func (s *STS) String() string {
 	switch {
@@ -63,6 +71,7 @@ type Freshness uint8
 const (
 	Cached Freshness = iota // DNS is asked again after an hour
 	Fresh                   // DNS is asked now (RFC 8461 §5: before a failure for good)
+	Anew                    // the policy is fetched again, whatever DNS says of its version: on the admin's word
 )
 
 const (
@@ -100,8 +109,18 @@ func (b *stsBook) lookup(ctx context.Context, domain string, want Freshness) *ST
 	if s.Policy != nil && want == Cached && now.Sub(e.Checked) < checkEvery {
 		return s
 	}
-	b.check(ctx, domain, e, s)
+	b.check(ctx, domain, e, s, want)
 	return s
+}
+
+// kept is what is stored of a domain, without asking anybody.
+func (b *stsBook) kept(ctx context.Context, domain string) STS {
+	e := b.load(ctx, domain)
+	s := e.valid(b.now())
+	if e.FailText != "" {
+		s.Err, s.Failure = errors.New(e.FailText), e.Failure
+	}
+	return *s
 }
 
 // alone makes lookups of one domain wait for each other, so that a thousand
@@ -134,7 +153,7 @@ func (b *stsBook) alone(ctx context.Context, domain string) (release func(), err
 }
 
 // check asks DNS for the version and fetches what is new or a day old.
-func (b *stsBook) check(ctx context.Context, domain string, e *stsEntry, s *STS) {
+func (b *stsBook) check(ctx context.Context, domain string, e *stsEntry, s *STS, want Freshness) {
 	texts, err := b.resolver.TXT(ctx, "_mta-sts."+domain)
 	if err != nil {
 		s.Err = err
@@ -146,6 +165,7 @@ func (b *stsBook) check(ctx context.Context, domain string, e *stsEntry, s *STS)
 	switch {
 	case !ok: // RFC 8461 §3.3: a cached policy that is valid stays
 		return
+	case want == Anew:
 	case s.Policy != nil && id == s.ID && now.Sub(s.Fetched) < refreshEvery:
 		e.Checked = now
 		b.save(ctx, domain, e)

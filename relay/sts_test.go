@@ -209,3 +209,31 @@ func FuzzTXTRecords(f *testing.F) {
 		}
 	})
 }
+
+func TestPolicyIsShownAndRefreshedWithoutARunningRelay(t *testing.T) {
+	w := newWorld(t)
+	w.sts([]string{"enforce", "mx=a.mx.test"})
+	w.start()
+	if s, err := w.r.Policy(t.Context(), "to.test", Cached); err != nil || s.Policy != nil || w.net.Asked("TXT _mta-sts.to.test") != 0 {
+		t.Errorf("before anybody asked: %v, %v", &s, err)
+	}
+	for fetched := 1; fetched < 3; fetched++ {
+		s, err := w.r.Policy(t.Context(), "to.test", Anew)
+		if err != nil || s.Policy == nil || s.Policy.Mode != ModeEnforce || s.ID != "1" || !s.Expires().Equal(w.now.Add(24*time.Hour)) {
+			t.Errorf("fetched: %v, %v", &s, err)
+		}
+		if n := w.net.Fetched("mta-sts.to.test/.well-known/mta-sts.txt"); n != fetched {
+			t.Errorf("the policy was fetched %d times, want %d", n, fetched)
+		}
+	}
+	w.sts([]string{"enforce", "mx=a.mx.test", "status=500"})
+	if s, err := w.r.Policy(t.Context(), "to.test", Anew); err != nil || s.Policy == nil || s.Failure != failFetch {
+		t.Errorf("its server broken: %v, %v, %q", &s, err, s.Failure)
+	}
+	if s, err := w.r.Policy(t.Context(), "to.test", Cached); err != nil || s.Policy == nil || s.Failure != failFetch {
+		t.Errorf("kept of it: %v, %v, %q", &s, err, s.Failure)
+	}
+	if _, err := w.r.Policy(t.Context(), "no domain", Anew); err == nil {
+		t.Error("no domain has a policy")
+	}
+}

@@ -13,8 +13,9 @@ import (
 type trial struct {
 	*router
 	letter *Letter
-	level  Level
-	last   bool // there will be no other try
+	level  Level // what usual mail wants of a smarthost
+	tagged Level // what required mail wants of the way
+	last   bool  // there will be no other try
 	want   Freshness
 
 	way    *route
@@ -39,11 +40,8 @@ type outcome struct {
 func (r *router) try(ctx context.Context, l *Letter, last bool) outcome {
 	ctx, cancel := context.WithTimeout(ctx, maxTry)
 	defer cancel()
-	t := &trial{router: r, letter: l, last: last}
-	if s := r.opt.Smarthost; s != nil {
-		t.level = s.levelFor(l.To.Domain)
-	}
-	if last {
+	t := r.trial(l)
+	if t.last = last; last {
 		t.want = Fresh
 	}
 	t.run(ctx)
@@ -52,6 +50,15 @@ func (r *router) try(ctx context.Context, l *Letter, last bool) outcome {
 		t.run(ctx)
 	}
 	return t.result
+}
+
+// trial is a try of a letter, under the levels of where it goes.
+func (r *router) trial(l *Letter) *trial {
+	t := &trial{router: r, letter: l, tagged: r.opt.taggedLevel(l.To.Domain)}
+	if s := r.opt.Smarthost; s != nil {
+		t.level = s.levelFor(l.To.Domain)
+	}
+	return t
 }
 
 // finalByPolicy says that we would give the letter up for facts that an older
@@ -94,7 +101,7 @@ func (t *trial) offer(ctx context.Context, host *target) (done bool) {
 	if host.outside != nil {
 		t.tally.failed(t.letter, t.way, host, nil, "validation-failure", host.outside)
 	}
-	if err := host.usableBy(t.letter.Demand()); err != nil {
+	if err := host.usableBy(t.letter.Demand(), t.tagged); err != nil {
 		t.note(outcome{err: err, host: host.host, judged: true})
 		return false
 	}
@@ -155,6 +162,7 @@ func (t *trial) at(ctx context.Context, host *target, ip netip.Addr) (outcome, n
 	if permit.Redacted() {
 		form = mail.RedactedForm
 	}
+	t.sign(ctx, t.letter, form)
 	m, readErr := measure(t.letter, form)
 	if readErr != nil {
 		s.quit()
@@ -250,7 +258,7 @@ func (t *trial) inClear(ctx context.Context, host *target, ip netip.Addr, failed
 // permit asks the judge (RFC 8689 §4.2, §5) and then the published policies.
 func (t *trial) permit(s *session, host *target) (requiretls.Clearance, *reply.Error) {
 	l := t.letter
-	judge := l.Demand().Clear
+	judge := func(h *requiretls.Hop) (requiretls.Clearance, error) { return l.Demand().ClearAt(t.tagged, h) }
 	if t.bounces() {
 		judge = l.Demand().ClearBounce
 		s.asBounce(host, t.last)
@@ -301,7 +309,7 @@ type Seen struct {
 	TLS       string // "TLS1.3", or "none"
 	Proof     string // "pin", "dane", "chain", or "": not proven
 	Trouble   string // why there is no TLS, or why it proves nothing
-	Judgement string // "cleared", "cleared, REQUIRETLS", "cleared, redacted", "refused"
+	Judgement string // "cleared", "cleared, REQUIRETLS", "cleared, redacted", "refused"; below Enforce "lowered", "lowered, REQUIRETLS"
 }
 
 // snapshot copies the facts: the connection itself may serve the next letter
@@ -318,6 +326,10 @@ func (s *session) snapshot(permit requiretls.Clearance, refusal *reply.Error) *S
 		seen.Judgement = "refused"
 	case permit.Redacted():
 		seen.Judgement = "cleared, redacted"
+	case permit.Lowered() && permit.RequireTLS():
+		seen.Judgement = "lowered, REQUIRETLS"
+	case permit.Lowered():
+		seen.Judgement = "lowered"
 	case permit.RequireTLS():
 		seen.Judgement = "cleared, REQUIRETLS"
 	default:

@@ -15,6 +15,7 @@ type counters struct {
 	noted    *prometheus.CounterVec // what
 	refused  *prometheus.CounterVec // code
 	mended   prometheus.Counter
+	leaving  *prometheus.CounterVec // fate, kind, demand
 	logins   *prometheus.CounterVec // protocol, protection, result
 	withheld *prometheus.CounterVec // protocol
 }
@@ -32,10 +33,11 @@ func newCounters() counters {
 		noted:    counterVec("noted_total", "What people's rules asked for and was not done.", "what"),
 		refused:  counterVec("refused_total", "Recipients refused, by reply code.", "code"),
 		mended:   counter("mended_total", "Messages in which a bare LF or a NUL was replaced."),
+		leaving:  counterVec("leaving_total", "Tries of letters on their way out, by what became of them: sent, deferred, bounced, unsent, parked.", "fate", "kind", "demand"),
 		logins:   counterVec("logins_total", "Attempts to log in, by result: ok, refused (the client's fault), impossible (ours, or no TLS).", "protocol", "protection", "result"),
 		withheld: counterVec("withheld_total", "REQUIRETLS messages asked for by sessions that may not read them.", "protocol"),
 	}
-	c.registry.MustRegister(c.accepted, c.octets, c.filed, c.dropped, c.noted, c.refused, c.mended, c.logins, c.withheld,
+	c.registry.MustRegister(c.accepted, c.octets, c.filed, c.dropped, c.noted, c.refused, c.mended, c.leaving, c.logins, c.withheld,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return c
 }

@@ -10,10 +10,19 @@
 //	noted             id account to what rule
 //	refused           id peer code reason cause from to
 //	mended            id peer bare_lf nul from
+//	sent              id row kind demand host FACTS reply from to
+//	deferred          id row kind demand host FACTS reply [cause] tries due from to
+//	bounced           id row kind demand host FACTS reply [cause] from to
+//	unsent            id row kind demand host FACTS reply [cause] from to
+//	parked            id row kind demand host FACTS reply from to
 //	login             protocol peer protection user
 //	login failed      protocol peer protection reason user
 //	login impossible  protocol peer protection reason user
 //	withheld          protocol peer messages command user mailbox
+//
+// FACTS are those of the last hop that was asked and what package requiretls
+// made of them: ip tls encrypted cert_proven proof mx_proven offered smarthost
+// judgement; where nobody was reached, judgement alone ("not asked").
 //
 // A line never holds a subject or anything else of a message's content
 // (RFC 8689: what is logged leaves the house). What a stranger wrote is cut to

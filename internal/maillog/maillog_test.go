@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"letterlock/internal/mail"
 	"letterlock/internal/maillog"
@@ -53,6 +54,7 @@ func TestTheLinesAndTheCountersBehindThem(t *testing.T) {
 		TLSVersion: tls.VersionTLS13, TLSCipher: tls.TLS_AES_128_GCM_SHA256,
 	}
 	clear := &mail.Envelope{ID: "k3fa2", Demand: requiretls.Usual(), Protocol: "LMTP", Peer: "local"}
+	leaving := env.Redirect(mail.Redirect{To: ann})
 	ctx := context.Background()
 	for name, c := range map[string]struct {
 		say     func(*maillog.Log)
@@ -89,6 +91,32 @@ func TestTheLinesAndTheCountersBehindThem(t *testing.T) {
 		},
 			`level=WARN msg=refused id=k3fa3 peer=192.0.2.1 code="451 4.3.0" reason="local error, try again later" cause="disk on fire" from=<bob@example.net> to=<ann@example.org>`,
 			`letterlock_refused_total{code="451 4.3.0"} 1`},
+		"sent": {func(l *maillog.Log) {
+			l.Sent(ctx, &maillog.Try{Letter: leaving, Row: 7, Host: "mx.example.com", IP: "192.0.2.7", TLS: "TLS1.3", Proof: "dane", Judgement: "cleared, REQUIRETLS",
+				Hop: &requiretls.Hop{Encrypted: requiretls.Yes, CertProven: requiretls.Yes, MXProven: requiretls.Yes, Offered: requiretls.Yes}, Said: "2.0.0 taken"})
+		},
+			`level=INFO msg=sent id=k3fa1 row=7 kind=redirect demand=required host=mx.example.com ip=192.0.2.7 tls=TLS1.3 encrypted=yes cert_proven=yes proof=dane mx_proven=yes offered=yes smarthost=false judgement="cleared, REQUIRETLS" reply="2.0.0 taken" from=<bob@example.net> to=<ann@example.org>`,
+			`letterlock_leaving_total{demand="required",fate="sent",kind="redirect"} 1`},
+		"deferred": {func(l *maillog.Log) {
+			l.Deferred(ctx, &maillog.Try{Letter: leaving, Row: 7, Reply: reply.LocalError.Because(errors.New("no route")), Tries: 2, Due: time.Unix(0, 0).UTC()})
+		},
+			`level=INFO msg=deferred id=k3fa1 row=7 kind=redirect demand=required host="" judgement="not asked" reply="451 4.3.0 local error, try again later" cause="no route" tries=2 due=1970-01-01T00:00:00.000Z from=<bob@example.net> to=<ann@example.org>`,
+			`letterlock_leaving_total{demand="required",fate="deferred",kind="redirect"} 1`},
+		"bounced": {func(l *maillog.Log) {
+			l.Bounced(ctx, &maillog.Try{Letter: leaving, Row: 7, Host: "mx.example.com", Reply: reply.NoRequireTLS})
+		},
+			`level=INFO msg=bounced id=k3fa1 row=7 kind=redirect demand=required host=mx.example.com judgement="not asked" reply="550 5.7.30 REQUIRETLS support required and not offered by the next host" from=<bob@example.net> to=<ann@example.org>`,
+			`letterlock_leaving_total{demand="required",fate="bounced",kind="redirect"} 1`},
+		"unsent": {func(l *maillog.Log) {
+			l.Unsent(ctx, &maillog.Try{Letter: leaving, Row: 7, Reply: reply.NoSuchUser})
+		},
+			`level=INFO msg=unsent id=k3fa1 row=7 kind=redirect demand=required host="" judgement="not asked" reply="550 5.1.1 no such user here" from=<bob@example.net> to=<ann@example.org>`,
+			`letterlock_leaving_total{demand="required",fate="unsent",kind="redirect"} 1`},
+		"parked": {func(l *maillog.Log) {
+			l.Parked(ctx, &maillog.Try{Letter: &mail.Outbound{Slip: mail.Slip{Origin: "k3fa1"}}, Row: 8, Reply: reply.LocalError})
+		},
+			`level=ERROR msg=parked id=k3fa1 row=8 kind=redirect demand="not stated" host="" judgement="not asked" reply="451 4.3.0 local error, try again later" from=<> to=<>`,
+			`letterlock_leaving_total{demand="not stated",fate="parked",kind="redirect"} 1`},
 		"mended": {func(l *maillog.Log) { l.Mended(ctx, env, 3, 1) },
 			`level=INFO msg=mended id=k3fa1 peer=192.0.2.1 bare_lf=3 nul=1 from=<bob@example.net>`,
 			`letterlock_mended_total 1`},

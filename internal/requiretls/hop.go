@@ -29,12 +29,13 @@ type Hop struct {
 	Offered    Fact   // the EHLO after TLS lists REQUIRETLS (§4.2.1 step 5)
 }
 
-// Clearance permits sending one message over one hop. Only [Demand.Clear] and
-// [Demand.ClearBounce] make one.
+// Clearance permits sending one message over one hop. Only [Demand.Clear],
+// [Demand.ClearAt] and [Demand.ClearBounce] make one.
 type Clearance struct {
-	hop    *Hop
-	option bool
-	redact bool
+	hop     *Hop
+	option  bool
+	redact  bool
+	lowered bool
 }
 
 // For says whether the clearance was made for this very hop.
@@ -47,9 +48,30 @@ func (c Clearance) RequireTLS() bool { return c.option }
 // §5): no subject, no header of the original.
 func (c Clearance) Redacted() bool { return c.redact }
 
+// Lowered says whether the message goes under less than it demands, since the
+// admin set a [Level] below [Enforce] for where it goes: for the log.
+func (c Clearance) Lowered() bool { return c.lowered }
+
+// Level is what the admin wants of the way to a destination. Its words are
+// Postfix's (smtp_requiretls_policy). Below [Enforce] required mail leaves with
+// less than RFC 8689 §4.2.1 demands: for destinations that the admin answers for
+// in another way, and that the mail would not reach otherwise.
+type Level uint8
+
+const (
+	Enforce               Level = iota // all of §4.2.1
+	OpportunisticStartTLS              // TLS, proven or not
+	Opportunistic                      // TLS where offered
+)
+
+// String is the level's word.
+func (l Level) String() string {
+	return [...]string{"enforce", "opportunistic+starttls", "opportunistic", "unknown"}[min(l, Opportunistic+1)]
+}
+
 var errNotStated = errors.New("the demand of the message is not stated")
 
-// Clear is the only judge of sending (RFC 8689 §4.2.1, §4.2.2). A refusal is
+// Clear is the judge of sending (RFC 8689 §4.2.1, §4.2.2). A refusal is
 // permanent where a fact is known to fail ([reply.NoVerifiedTLS],
 // [reply.NoRequireTLS]: try the next host) and temporary where it is not known
 // ([reply.FactsMissing]).
@@ -64,6 +86,26 @@ func (d Demand) Clear(h *Hop) (Clearance, error) {
 		return Clearance{hop: h, option: true}, nil
 	}
 	return Clearance{}, reply.LocalError.Because(errNotStated)
+}
+
+// ClearAt judges under a level: at [Enforce], and at one that nobody defined, as
+// [Demand.Clear] does. Below it a required message takes its option along
+// wherever that is offered inside TLS, proven or not: the next host upholds it
+// from there on.
+func (d Demand) ClearAt(l Level, h *Hop) (Clearance, error) {
+	c, err := d.Clear(h)
+	if err == nil || !d.IsRequired() || l != OpportunisticStartTLS && l != Opportunistic {
+		return c, err
+	}
+	if l == OpportunisticStartTLS {
+		switch {
+		case h.Encrypted == No:
+			return Clearance{}, reply.NoVerifiedTLS
+		case h.Encrypted != Yes, h.Offered == Unknown:
+			return Clearance{}, reply.FactsMissing
+		}
+	}
+	return Clearance{hop: h, option: h.Encrypted == Yes && h.Offered == Yes, lowered: true}, nil
 }
 
 // ClearBounce judges mail with an empty return path. A bounce is never

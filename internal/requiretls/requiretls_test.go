@@ -119,6 +119,46 @@ func TestRequireTLSTruthTableOfSending(t *testing.T) {
 	}
 }
 
+func TestRequireTLSTruthTableOfLevels(t *testing.T) {
+	everyHop(func(h requiretls.Hop) {
+		for name, d := range demands {
+			plain, plainErr := d.Clear(&h)
+			for level := requiretls.Enforce; level <= requiretls.Opportunistic+1; level++ {
+				c, err := d.ClearAt(level, &h)
+				if name != "required" || plainErr == nil || level != requiretls.OpportunisticStartTLS && level != requiretls.Opportunistic {
+					if c != plain || !errors.Is(err, plainErr) {
+						t.Errorf("%s at %v over %+v: %+v, %v; want what Clear says: %+v, %v", name, level, h, c, err, plain, plainErr)
+					}
+					continue
+				}
+				var want error
+				if level == requiretls.OpportunisticStartTLS {
+					switch {
+					case h.Encrypted == requiretls.No:
+						want = reply.NoVerifiedTLS
+					case h.Encrypted == requiretls.Unknown, h.Offered == requiretls.Unknown:
+						want = reply.FactsMissing
+					}
+				}
+				option := h.Encrypted == requiretls.Yes && h.Offered == requiretls.Yes
+				switch {
+				case want != nil && (!errors.Is(err, want) || c.For(&h)):
+					t.Errorf("required at %v over %+v: %v, want %v", level, h, err, want)
+				case want == nil && (err != nil || !c.For(&h) || !c.Lowered() || c.RequireTLS() != option || c.Redacted()):
+					t.Errorf("required at %v over %+v: %+v, %v; want a lowered clearance, option %v", level, h, c, err, option)
+				}
+			}
+		}
+	})
+	words := ""
+	for level := requiretls.Enforce; level <= requiretls.Opportunistic+1; level++ {
+		words += level.String() + " "
+	}
+	if words != "enforce opportunistic+starttls opportunistic unknown " {
+		t.Errorf("the levels are called %s", words)
+	}
+}
+
 func TestClearanceIsForOneHopAlone(t *testing.T) {
 	proven := requiretls.Hop{Name: "a", Encrypted: requiretls.Yes, CertProven: requiretls.Yes, MXProven: requiretls.Yes, Offered: requiretls.Yes}
 	other := proven

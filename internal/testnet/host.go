@@ -36,6 +36,7 @@ type Host struct {
 
 	t      testing.TB
 	mu     sync.Mutex // guards got, words, open and the fields once it runs
+	at     string
 	got    []Received
 	words  []string
 	conns  int
@@ -84,6 +85,7 @@ func (n *Net) Host(name string, change func(*Host)) *Host {
 		change(h)
 	}
 	l := listen(n.t)
+	h.at = l.Addr().String()
 	for _, port := range []string{"25", "587", "465"} {
 		n.Lead(h.Addr, port, l.Addr())
 	}
@@ -92,6 +94,10 @@ func (n *Net) Host(name string, change func(*Host)) *Host {
 	n.t.Cleanup(func() { close(h.ending); l.Close(); live.Wait() })
 	return h
 }
+
+// Listening is the host's "HOST:PORT" on loopback, for those who cannot use
+// [Net.Dial].
+func (h *Host) Listening() string { return h.at }
 
 // Change changes how the host behaves from the next step on.
 func (h *Host) Change(f func(*Host)) {

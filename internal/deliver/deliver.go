@@ -37,6 +37,8 @@ type Options struct {
 	Rules     Rules        // nil: nobody has rules, everything is kept
 	Way       Preflight    // nil: nothing leaves; what was to leave is kept and noted
 	Sender    Sender       // nil: what is sent on keeps its sender
+	Returned  Returned     // nil: no sender was rewritten, none comes back
+	Reports   Reports      // nil: nobody is told that a message arrived
 	RuleLog   *RuleLog     // what rules could not do, for their owners; nil: a message in INBOX alone
 	Log       *maillog.Log // nil: silent
 }
@@ -45,6 +47,17 @@ type Options struct {
 // never null, rewritten so that bounces come back (SRS), or the owner whose rule
 // it was.
 type Sender func(from, owner mail.Address) mail.Address
+
+// Returned finds whose a return path is that [Sender] made. Addresses that
+// begin as SRS has them are asked for, before accounts are.
+type Returned func(mail.Address) (mail.Address, error)
+
+// Reports tells senders.
+type Reports interface {
+	// Delivered is the report that a message lies in its recipient's mailbox, or
+	// nil where the sender did not ask for it (RFC 3461 §5.2.3).
+	Delivered(env *mail.Envelope, rcpt mail.Address, body mail.Body) *mail.Outbound
+}
 
 // maxReceived is how many Received fields a message may carry before it is
 // taken for one that loops (RFC 5321 §6.3: at least 100).
@@ -74,6 +87,9 @@ func New(opt Options) *Sorter {
 // [*reply.Error]. One full mailbox behind an alias is enough for a no: at the
 // end of DATA the others would have their copy, and get it again at each retry.
 func (s *Sorter) Recipient(ctx context.Context, addr mail.Address) error {
+	if _, is, err := s.returned(addr); is {
+		return err
+	}
 	ids, err := s.resolve(ctx, addr)
 	for _, id := range ids {
 		if err == nil {
@@ -113,6 +129,9 @@ func (s *Sorter) Deliver(ctx context.Context, env *mail.Envelope, body mail.Body
 // plan decides for all accounts behind a recipient. It can be refused only
 // where all of them refuse it: there is one answer.
 func (l *letter) plan(ctx context.Context, rcpt mail.Address) ([]*fate, error) {
+	if to, is, err := l.returned(rcpt); is {
+		return l.sendBack(ctx, rcpt, to, err)
+	}
 	ids, err := l.resolve(ctx, rcpt)
 	if err != nil {
 		return nil, err
@@ -134,6 +153,7 @@ func (l *letter) plan(ctx context.Context, rcpt mail.Address) ([]*fate, error) {
 			f.unrefuse()
 		}
 	}
+	l.tellSender(rcpt, fates)
 	return fates, nil
 }
 

@@ -130,13 +130,16 @@ func (h *house) deliver(env *mail.Envelope, text string, rcpts ...string) []stri
 	}
 	var fates []string
 	for _, err := range h.sorter.Deliver(h.Context(), env, bytes.NewReader([]byte(text)), to) {
-		fate := "delivered"
-		if err != nil {
-			fate = reply.From(err).Line()
-		}
-		fates = append(fates, fate)
+		fates = append(fates, fateOf(err))
 	}
 	return fates
+}
+
+func fateOf(err error) string {
+	if err == nil {
+		return "delivered"
+	}
+	return reply.From(err).Line()
 }
 
 // inbox reads all that lies in somebody's INBOX.

@@ -11,12 +11,13 @@
 // engine or the network.
 //
 // The message is parsed once for all recipients. For each the admin's script
-// "before", the active script and the admin's script "after" run as long as keep
-// is in effect; what they decided becomes one [mail.Delivery], or one for each
-// form that an edited header gives the message. [Language] is the one
-// configuration of the sorting rules, for whoever compiles them.
+// "before", the recipient's [Managed] and active ones and the admin's "after" run
+// as long as keep is in effect; what they decided becomes one [mail.Delivery],
+// or one for each form that an edited header gives the message. What is to leave
+// is judged first by what is known of its way ([Preflight]). [Language] is the
+// one configuration of the sorting rules, for whoever compiles them.
 //
-// RFC 5228 §2.10 (actions), 5429 (reject), 7352 (duplicate), 5293 (editheader),
+// RFC 5228 §2.10 (actions), 5429 (reject), 5436 (notify), 3461 (reports), 7352 (duplicate), 5293 (editheader),
 // 5183 (environment), 6609 (include); RFC 5321 §4.4, §6.3 (trace, loops), RFC
 // 8314 §4.3 (the tls clause), RFC 5233 (detail). Start reading at
 // [Sorter.Deliver].

@@ -33,9 +33,9 @@ func (h *host) Mailbox(ctx context.Context, t sieve.Target) (bool, error) {
 	return false, nil
 }
 
-// Metadata: there are no annotations (RFC 5464).
-func (h *host) Metadata(context.Context, string, string) (string, bool, error) {
-	return "", false, nil
+// Metadata answers metadata and servermetadata (RFC 5490).
+func (h *host) Metadata(ctx context.Context, mailbox, entry string) (string, bool, error) {
+	return h.rules.Annotation(ctx, h.account, boxName(mailbox), entry)
 }
 
 // Seen answers duplicate.

@@ -21,8 +21,8 @@ type Language struct {
 	Delimiter string // as in [Addresses]; empty: there is no subaddress
 }
 
-// Config is the one configuration of the sorting rules: the whole language,
-// less what the store has no ground for, and with what is ours.
+// Config is the one configuration of the sorting rules: the whole language, and
+// what is ours.
 func (l Language) Config() sieve.Config {
 	return sieve.Config{
 		Extensions: append(l.grounded(), requireTLSExt),
@@ -42,18 +42,11 @@ func NewEngine(l Language) *sieve.Engine {
 	return e
 }
 
-// grounded is the standard language without annotations of mailboxes, which the
-// store has none of, and where addresses have no detail without the test for
-// it.
+// grounded is the standard language, where addresses have no detail without the
+// test for it.
 func (l Language) grounded() []*sieve.Extension {
 	return slices.DeleteFunc(sieve.Standard(), func(x *sieve.Extension) bool {
-		switch x.Name {
-		case "mboxmetadata", "servermetadata":
-			return true
-		case "subaddress":
-			return l.Delimiter == ""
-		}
-		return false
+		return x.Name == "subaddress" && l.Delimiter == ""
 	})
 }
 

@@ -16,7 +16,7 @@ const maxReturned = 64 << 10
 // names, which may go where REQUIRETLS is not offered (RFC 8689 §5). There is
 // none for a null sender.
 func (l *letter) rejection(f *fate, owner mail.Address, reason string) (*mail.Outbound, bool) {
-	report := mail.Report{Text: l.refusalText(f, owner, reason, l.returned()), Now: l.now()}
+	report := mail.Report{Text: l.refusalText(f, owner, reason, l.ownHeader()), Now: l.now()}
 	if l.env.Demand.IsRequired() {
 		report.Redacted = l.refusalText(f, owner, "(It may quote the message, and can be said over a protected connection alone.)", "")
 	}
@@ -47,8 +47,8 @@ func (l *letter) refusalText(f *fate, owner mail.Address, reason, header string)
 	})
 }
 
-// returned is the header of the message, as much of it as is returned.
-func (l *letter) returned() string {
+// ownHeader is the header of the message, as much of it as is returned.
+func (l *letter) ownHeader() string {
 	block := make([]byte, min(l.sum.Root.Body, maxReturned))
 	n, _ := l.body.ReadAt(block, 0)
 	text := string(block[:n])

@@ -10,6 +10,9 @@ import (
 
 // Rules is what the sorting room asks of the vault where people have rules.
 type Rules interface {
+	// Turn is another number after anything about an account's scripts has
+	// changed, from before the change is told to anybody. It asks no disk.
+	Turn(account uint64) uint64
 	// Active is the script that sorts an account's mail; found false: none does.
 	// Where known says that its text is not needed, it may be left out.
 	Active(ctx context.Context, account uint64, known Known) (s Script, found bool, err error)
@@ -20,6 +23,9 @@ type Rules interface {
 	Owner(ctx context.Context, account uint64) (mail.Address, error)
 	// Mailboxes are all of an account's.
 	Mailboxes(ctx context.Context, account uint64) ([]Mailbox, error)
+	// Annotation reads an entry of a mailbox, or without a mailbox of the account
+	// and of everybody's (RFC 5464).
+	Annotation(ctx context.Context, account uint64, mailbox, name string) (value string, found bool, err error)
 	// Remembered says whether a [mail.Memory] with this key was committed for the
 	// account and holds still.
 	Remembered(ctx context.Context, account uint64, key [32]byte) (bool, error)
@@ -66,13 +72,15 @@ func (l *letter) chain(ctx context.Context, account uint64) (run []*sieve.Script
 	if l.globalErr != nil {
 		return nil, nil, l.globalErr
 	}
-	own, err := l.shelf.fetch(account, func(known Known) (Script, bool, error) {
-		return l.opt.Rules.Active(ctx, account, known)
+	managed, own, err := l.pair(account, func() (managed, own *compiled, err error) {
+		own, err = l.shelf.fetch(account, func(known Known) (Script, bool, error) {
+			return l.opt.Rules.Active(ctx, account, known)
+		})
+		if err == nil {
+			managed, err = l.named(ctx, account, Managed)
+		}
+		return managed, own, err
 	})
-	if err != nil {
-		return nil, nil, err
-	}
-	managed, err := l.named(ctx, account, Managed)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -93,10 +101,26 @@ func (l *letter) chain(ctx context.Context, account uint64) (run []*sieve.Script
 
 // globalScripts are the admin's, asked for once for each message.
 func (l *letter) globalScripts(ctx context.Context) (before, after *compiled, err error) {
-	if before, err = l.named(ctx, Everybody, Before); err == nil {
-		after, err = l.named(ctx, Everybody, After)
+	return l.pair(Everybody, func() (before, after *compiled, err error) {
+		if before, err = l.named(ctx, Everybody, Before); err == nil {
+			after, err = l.named(ctx, Everybody, After)
+		}
+		return before, after, err
+	})
+}
+
+// pair is two scripts of an account. Most have none: that is remembered until
+// their turn comes, and costs nothing then.
+func (l *letter) pair(account uint64, read func() (a, b *compiled, err error)) (a, b *compiled, err error) {
+	turn := l.opt.Rules.Turn(account)
+	if l.shelf.isBare(account, turn) {
+		return nil, nil, nil
 	}
-	return before, after, err
+	a, b, err = read()
+	if a == nil && b == nil && err == nil {
+		l.shelf.setBare(account, turn)
+	}
+	return a, b, err
 }
 
 // named is a script by its name; nil where there is none.

@@ -27,6 +27,8 @@ type shelf struct {
 	read *int // texts of scripts that were read
 }
 
+func (s shelf) Turn(account uint64) uint64 { return s.ScriptTurn(storage.AccountID(account)) }
+
 func (s shelf) Active(ctx context.Context, account uint64, known deliver.Known) (deliver.Script, bool, error) {
 	found, text, err := s.Store.Account(storage.AccountID(account)).ActiveScript(ctx, func(v storage.ScriptVersion) bool { return known(v) })
 	return s.script(found, text, err)
@@ -55,6 +57,23 @@ func (s shelf) Mailboxes(ctx context.Context, account uint64) (list []deliver.Ma
 		list = append(list, deliver.Mailbox{Name: m.Name, Use: m.SpecialUse, ID: fmt.Sprint(m.ObjectID)})
 	}
 	return list, err
+}
+
+func (s shelf) Annotation(ctx context.Context, account uint64, mailbox, name string) (string, bool, error) {
+	a := s.Store.Account(storage.AccountID(account))
+	var id storage.MailboxID
+	if mailbox != "" {
+		m, err := a.Mailbox(ctx, mailbox)
+		if err != nil {
+			return "", false, ours(err)
+		}
+		id = m.ID
+	}
+	list, err := a.Annotations(ctx, id, []string{name}, storage.DepthZero)
+	if err != nil || len(list) == 0 {
+		return "", false, err
+	}
+	return string(list[0].Value), true, nil
 }
 
 func (s shelf) Remembered(ctx context.Context, account uint64, key [32]byte) (bool, error) {
@@ -554,4 +573,27 @@ func TestRuleLogTellsItsOwner(t *testing.T) {
 	if err := log.Forget(t.Context(), account); err != nil || read() != "" {
 		t.Errorf("forgotten: %v, %q", err, read())
 	}
+}
+
+// RFC 5490 §3, §4: what is noted on a mailbox, and on the account.
+func TestMetadataDecides(t *testing.T) {
+	o := openOffice(t, nil)
+	a := o.account("ann@example.org")
+	team, err := a.Create(t.Context(), "Team", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	note := func(id storage.MailboxID, name, value string) {
+		t.Helper()
+		if err := a.Annotate(t.Context(), id, []storage.Annotation{{Name: name, Value: []byte(value)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	note(team.ID, "/private/vendor/vacation", "off")
+	note(0, "/private/comment", "at sea")
+	o.rule("ann@example.org", `require ["mboxmetadata", "servermetadata", "fileinto"];
+		if allof(metadata "Team" "/private/vendor/vacation" "off", metadataexists "Team" "/private/vendor/vacation",
+			not metadataexists "Nowhere" "/private/vendor/vacation", servermetadata :contains "/private/comment" "sea") { fileinto "Team"; }`)
+	o.usual(letter, "ann@example.org")
+	o.lies("ann@example.org", "Team 1")
 }

@@ -100,7 +100,7 @@ func TestLanguageHasWhatTheStoreHasGroundFor(t *testing.T) {
 	words := deliver.NewEngine(deliver.Language{Delimiter: "+"}).Capabilities()
 	for word, want := range map[string]bool{
 		"vnd.letterlock.redirect-requiretls": true, "subaddress": true, "special-use": true, "mailboxid": true, "duplicate": true,
-		"mboxmetadata": false, "servermetadata": false,
+		"mboxmetadata": true, "servermetadata": true,
 	} {
 		if slices.Contains(words, word) != want {
 			t.Errorf("%s is offered: %v, want %v", word, !want, want)

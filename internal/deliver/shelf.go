@@ -19,6 +19,7 @@ type shelf struct {
 	books map[book]*list.Element
 	used  list.List // of *compiled, the latest first
 	size  int
+	bare  map[uint64]uint64 // accounts without scripts, and when that was so
 }
 
 type book struct {
@@ -35,7 +36,7 @@ type compiled struct {
 }
 
 func newShelf(e *sieve.Engine) *shelf {
-	return &shelf{engine: e, books: map[book]*list.Element{}}
+	return &shelf{engine: e, books: map[book]*list.Element{}, bare: map[uint64]uint64{}}
 }
 
 // cost is about what a compiled script takes.
@@ -89,4 +90,24 @@ func (f *shelf) drop(e *list.Element) {
 	c := f.used.Remove(e).(*compiled)
 	delete(f.books, c.book)
 	f.size -= c.cost()
+}
+
+// maxBare bounds how many accounts are known to have no scripts.
+const maxBare = 1 << 17
+
+// isBare says whether an account is known to have no scripts at this turn.
+func (f *shelf) isBare(account, turn uint64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at, known := f.bare[account]
+	return known && at == turn
+}
+
+func (f *shelf) setBare(account, turn uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.bare) >= maxBare {
+		clear(f.bare)
+	}
+	f.bare[account] = turn
 }

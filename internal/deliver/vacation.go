@@ -81,8 +81,8 @@ func (l *letter) reply(f *fate, owner, to mail.Address, a *sieve.Vacation) []byt
 	}
 	return l.compose(f, draft{
 		word: "answer", from: from, to: to.Path(), subject: subject,
-		auto: "auto-replied (vacation)",
-		more: []string{"Precedence: bulk", "X-Auto-Response-Suppress: All"},
+		auto:  "auto-replied (vacation)",
+		more:  []string{"Precedence: bulk", "X-Auto-Response-Suppress: All"},
 		typed: a.MIME, body: a.Reason,
 	})
 }

@@ -98,7 +98,7 @@ func (r *report) look(ctx context.Context, cfg *config.Config) {
 	r.checkListeners(cfg, running)
 	r.checkProxies(cfg)
 	r.checkReaders(cfg)
-	r.add("relay", fine, "off: mail leaves for no other server, no resolver is needed")
+	r.checkRelay(ctx, cfg)
 	r.MTA = mtaAdvice(cfg)
 }
 

@@ -165,6 +165,9 @@ func (r *report) checkListeners(cfg *config.Config, running admin.Server) {
 	for _, l := range cfg.IMAP.Listeners {
 		r.checkListener(cfg, "imap", l, running)
 	}
+	for _, l := range cfg.ManageSieve.Listeners {
+		r.checkListener(cfg, "managesieve", l, running)
+	}
 	for _, a := range cfg.Admin.Listen {
 		r.checkListener(cfg, "admin", config.Listener{Address: a}, running)
 	}
@@ -200,7 +203,7 @@ func (r *report) checkPort(what string, l config.Listener, e serve.Endpoint) {
 
 // checkProxies names the ways on which a password is there for all to read.
 func (r *report) checkProxies(cfg *config.Config) {
-	for _, l := range cfg.IMAP.Listeners {
+	for _, l := range slices.Concat(cfg.IMAP.Listeners, cfg.ManageSieve.Listeners) {
 		e, err := endpoint(l)
 		if err != nil || !e.Proxy {
 			continue

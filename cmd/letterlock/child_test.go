@@ -26,6 +26,7 @@ type child struct {
 	imap  string
 	imaps string
 	admin string
+	sieve string // empty where nobody listens
 
 	mu    sync.Mutex // guards log, read and more
 	log   []string
@@ -61,7 +62,7 @@ func startServer(dir string, env []string, args ...string) (*child, error) {
 }
 
 func (c *child) noteAddresses(line string) error {
-	var ready struct{ LMTP, IMAP, Admin []string }
+	var ready struct{ LMTP, IMAP, ManageSieve, Admin []string }
 	if err := json.Unmarshal([]byte(line), &ready); err != nil {
 		return fmt.Errorf("ready line %q: %w", line, err)
 	}
@@ -69,6 +70,9 @@ func (c *child) noteAddresses(line string) error {
 		return fmt.Errorf("the test wants more listeners: %s", line)
 	}
 	c.lmtp, c.imap, c.imaps, c.admin = ready.LMTP[0], ready.IMAP[0], ready.IMAP[1], ready.Admin[0]
+	if len(ready.ManageSieve) > 0 {
+		c.sieve = ready.ManageSieve[0]
+	}
 	return nil
 }
 

@@ -27,6 +27,8 @@ domain = "example.org"
 listen = ["127.0.0.1:0"]
 [imap]
 listen = ["127.0.0.1:0", "tls:127.0.0.1:0"]
+[managesieve]
+listen = []
 [admin]
 listen = ["127.0.0.1:0"]
 `

@@ -65,6 +65,7 @@ func demoConfig(dir string) *config.Config {
 	cfg.LMTP.Listeners = []config.Listener{{Address: "127.0.0.1:0"}}
 	cfg.IMAP.Listeners = []config.Listener{{Address: "127.0.0.1:0"}, {Address: "tls:127.0.0.1:0"}}
 	cfg.IMAP.CleartextAuth = config.CleartextAuth{Local: true}
+	cfg.ManageSieve.Listeners = nil
 	cfg.Admin.Listen = nil
 	return cfg
 }

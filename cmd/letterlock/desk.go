@@ -14,6 +14,9 @@ import (
 	"letterlock/internal/admin"
 	"letterlock/internal/config"
 	"letterlock/internal/deliver"
+	"letterlock/internal/maillog"
+	"letterlock/sieve/managesieve"
+	"letterlock/storage"
 )
 
 // folder says what a verb needs of the data folder.
@@ -80,7 +83,24 @@ func openDesk(cfg *config.Config) (*admin.Desk, func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return newDesk(cfg, store, nil), store.Close, nil
+	way, err := newRelay(cfg, store, maillog.New(slog.New(slog.DiscardHandler)), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, nil, errors.Join(err, store.Close())
+	}
+	opt := deskOptions(cfg, store)
+	opt.Engine, opt.RuleLog, opt.Relay = deliver.NewEngine(language(cfg)), deliver.NewRuleLog(rulesLog{store}), way
+	return admin.NewDesk(opt), store.Close, nil
+}
+
+// deskOptions are what the admin's operations need of an open vault, whether a
+// server runs or not.
+func deskOptions(cfg *config.Config, store *storage.Store) admin.Options {
+	return admin.Options{
+		Store: store, Data: cfg.Data, Addresses: addresses(cfg),
+		Limits:     storage.Usage{Bytes: uint64(cfg.Quota.Bytes), Messages: uint64(cfg.Quota.Messages)},
+		ScriptName: managesieve.Name,
+		Release:    releasePolicy[cfg.IMAP.Release],
+	}
 }
 
 // addresses is how the config wants addresses read.

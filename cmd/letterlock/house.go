@@ -22,8 +22,11 @@ import (
 	"letterlock/internal/mail"
 	"letterlock/internal/maillog"
 	"letterlock/internal/mime"
+	"letterlock/internal/search"
 	"letterlock/internal/serve"
 	"letterlock/lmtp"
+	"letterlock/relay"
+	"letterlock/sieve"
 	"letterlock/storage"
 )
 
@@ -31,15 +34,21 @@ import (
 type house struct {
 	cfg   *config.Config
 	log   *slog.Logger
+	lines *admin.Ring // the last lines of fates
 	fates *maillog.Log
 
-	store  *storage.Store
-	desk   *admin.Desk
-	certs  *serve.Certificates
-	imap   *serve.Server
-	lmtp   *serve.Server
-	socket *admin.Socket
-	web    *admin.Web
+	store   *storage.Store
+	desk    *admin.Desk
+	certs   *serve.Certificates
+	logins  *auth.Checker
+	imap    *serve.Server
+	engine  *sieve.Engine // the language of the rules
+	ruleLog *deliver.RuleLog
+	rules   *serve.Server
+	relay   *relay.Runner // nil: nothing leaves
+	lmtp    *serve.Server
+	socket  *admin.Socket
+	web     *admin.Web
 
 	draining atomic.Bool
 }
@@ -47,8 +56,9 @@ type house struct {
 // build opens the vault and binds every listener; nobody is served yet. On an
 // error nothing stays open.
 func build(cfg *config.Config, log *slog.Logger) (*house, error) {
-	h := &house{cfg: cfg, log: log, fates: maillog.New(log)}
-	for _, open := range []func() error{h.openVault, h.loadCertificates, h.openReading, h.openFront, h.openOffice} {
+	h := &house{cfg: cfg, log: log, lines: admin.NewRing(linesKept), engine: deliver.NewEngine(language(cfg))}
+	h.fates = maillog.New(slog.New(h.lines.Handler(log.Handler())))
+	for _, open := range []func() error{h.openVault, h.loadCertificates, h.checkLogins, h.openReading, h.openRules, h.openWayOut, h.openFront, h.openOffice} {
 		if err := open(); err != nil {
 			return nil, errors.Join(err, h.abandon())
 		}
@@ -56,10 +66,13 @@ func build(cfg *config.Config, log *slog.Logger) (*house, error) {
 	return h, nil
 }
 
+// linesKept is how many lines about mail trace can show.
+const linesKept = 4096
+
 // abandon closes what was opened and never ran.
 func (h *house) abandon() error {
 	var errs []error
-	for _, s := range []*serve.Server{h.lmtp, h.imap} {
+	for _, s := range []*serve.Server{h.lmtp, h.rules, h.imap} {
 		if s != nil {
 			errs = append(errs, s.Close())
 		}
@@ -78,6 +91,7 @@ func (h *house) abandon() error {
 
 func (h *house) openVault() (err error) {
 	h.store, err = openStore(h.cfg, h.log)
+	h.ruleLog = deliver.NewRuleLog(rulesLog{h.store})
 	return err
 }
 
@@ -86,7 +100,7 @@ func openStore(cfg *config.Config, log *slog.Logger) (*storage.Store, error) {
 	if err := checkOwner(cfg.Data); err != nil {
 		return nil, err
 	}
-	store, err := storage.Open(cfg.Data, storage.Options{Log: log, Summarize: mime.Summarize})
+	store, err := storage.Open(cfg.Data, storage.Options{Log: log, Summarize: mime.Summarize, Filter: search.AppendFilter})
 	if errors.Is(err, storage.ErrLocked) {
 		err = withHint(err, "one process serves one data folder: stop the other one, or name another folder with data = … in the config")
 	}
@@ -116,14 +130,6 @@ func userName(uid int) string {
 		return u.Username
 	}
 	return "uid " + id
-}
-
-// newDesk is where the admin's operations are carried out on an open vault.
-func newDesk(cfg *config.Config, store *storage.Store, server func(context.Context) admin.Server) *admin.Desk {
-	return admin.NewDesk(admin.Options{
-		Store: store, Data: cfg.Data, Addresses: addresses(cfg), Server: server,
-		Limits: storage.Usage{Bytes: uint64(cfg.Quota.Bytes), Messages: uint64(cfg.Quota.Messages)},
-	})
 }
 
 // loadCertificates reads the configured certificate, or makes one of our own. A
@@ -176,14 +182,21 @@ func (h *house) reload() error {
 	return h.certs.Reload()
 }
 
+// checkLogins makes the one check of passwords that all rooms share: whoever
+// guesses at one is slow at the others.
+func (h *house) checkLogins() (err error) {
+	h.logins = auth.NewChecker(logins{h.store, addresses(h.cfg)}, 0)
+	h.logins.Cache = &auth.Cache{}     // clients log in every few minutes: one hash serves many
+	h.logins.Penalty = &auth.Penalty{} // whoever guesses waits, and nobody else
+	h.logins.Secret, err = keptSecret(filepath.Join(h.cfg.Data, "login.secret"))
+	return err
+}
+
 // openReading opens IMAP, the reading room.
 func (h *house) openReading() (err error) {
-	passwords := auth.NewChecker(logins{h.store, addresses(h.cfg)}, 0)
-	passwords.Cache = &auth.Cache{}     // clients log in every few minutes: one hash serves many
-	passwords.Penalty = &auth.Penalty{} // whoever guesses waits, and nobody else
 	room := imapd.New(imapd.Options{
 		Store:      h.store,
-		Passwords:  passwords,
+		Passwords:  h.logins,
 		Hostname:   h.cfg.Hostname,
 		Cleartext:  imapd.Cleartext(h.cfg.IMAP.CleartextAuth),
 		Release:    releasePolicy[h.cfg.IMAP.Release],
@@ -203,7 +216,8 @@ func (h *house) openFront() (err error) {
 	room := lmtp.New(lmtp.Options{
 		Hostname: h.cfg.Hostname,
 		Deliver: deliver.New(deliver.Options{
-			Store: sorting{h.store, fullAnswer(h.cfg)}, Hostname: h.cfg.Hostname, Addresses: addresses(h.cfg), Log: h.fates,
+			Store: sorting{h.store, fullAnswer(h.cfg)}, Hostname: h.cfg.Hostname, Addresses: addresses(h.cfg),
+			Rules: rules{h.store}, RuleLog: h.ruleLog, Way: h.preflight(), Log: h.fates,
 		}),
 		Unanswered:       h.store.Unanswered,
 		Spool:            spool(h.store),
@@ -238,11 +252,13 @@ func (h *house) listen(configured []config.Listener, opt serve.Options) (*serve.
 
 // openOffice opens the admin socket and the listener for machines that watch.
 func (h *house) openOffice() (err error) {
-	h.fates.Registry().MustRegister(admin.NewGauges(admin.GaugeOptions{Store: h.store, Data: h.cfg.Data, Expires: h.certs.Expires}))
+	h.fates.Registry().MustRegister(admin.NewGauges(admin.GaugeOptions{Store: h.store, Data: h.cfg.Data, Expires: h.certs.Expires, Relay: h.relay}))
 	if h.web, err = admin.ListenWeb(h.cfg.Admin.Listen, h.fates.Registry(), h.healthy, h.log); err != nil {
 		return err
 	}
-	h.desk = newDesk(h.cfg, h.store, h.self)
+	opt := deskOptions(h.cfg, h.store)
+	opt.Server, opt.Engine, opt.Relay, opt.RuleLog, opt.Ring = h.self, h.engine, h.relay, h.ruleLog, h.lines
+	h.desk = admin.NewDesk(opt)
 	h.socket, err = admin.ListenSocket(h.cfg.Data, h.desk, h.log)
 	return err
 }
@@ -284,9 +300,10 @@ func (h *house) self(context.Context) admin.Server {
 // listening is where each protocol is to be had.
 func (h *house) listening() map[string][]string {
 	return map[string][]string{
-		"lmtp":  texts(h.lmtp.Addrs()),
-		"imap":  texts(h.imap.Addrs()),
-		"admin": texts(h.web.Addrs()),
+		"lmtp":        texts(h.lmtp.Addrs()),
+		"imap":        texts(h.imap.Addrs()),
+		"managesieve": texts(h.rules.Addrs()),
+		"admin":       texts(h.web.Addrs()),
 	}
 }
 

@@ -10,12 +10,17 @@ import (
 // How long the doors may take to close. Together, with a second for each of the
 // admin's, they stay below the 10 seconds in which a stop is promised.
 const (
-	lmtpGrace = 5 * time.Second
-	imapGrace = 2 * time.Second
+	lmtpGrace  = 5 * time.Second
+	relayGrace = 5 * time.Second // beside lmtp's
+	rulesGrace = time.Second
+	imapGrace  = 2 * time.Second
 )
 
+// wayOut is the door that mail leaves by.
+const wayOut = "relay"
+
 // run serves until ctx ends, then stops in reverse: no new mail, what is in
-// DATA finished; a BYE to readers; the admin's own ways in; the vault.
+// DATA finished; the relay between two letters; a BYE to readers and whoever edits rules; the admin's own ways in; the vault.
 // started is called once everybody is served.
 func (h *house) run(ctx context.Context, started func()) error {
 	day := time.NewTicker(24 * time.Hour)
@@ -29,6 +34,8 @@ func (h *house) run(ctx context.Context, started func()) error {
 		{"admin socket", h.socket.Run},
 		{"admin listener", h.web.Run},
 		{"imap", h.imap.Run},
+		{"managesieve", h.rules.Run},
+		{wayOut, h.sendOn},
 		{"lmtp", h.lmtp.Run},
 	} {
 		doors = append(doors, open(d.name, d.run))
@@ -36,6 +43,11 @@ func (h *house) run(ctx context.Context, started func()) error {
 	started()
 	err := firstEnd(ctx, doors)
 	h.draining.Store(true)
+	for _, d := range doors {
+		if d.name == wayOut {
+			d.stop() // it may take as long as the mail that still comes in
+		}
+	}
 	for i := len(doors) - 1; i >= 0; i-- {
 		err = errors.Join(err, doors[i].shut())
 	}

@@ -32,6 +32,7 @@ func verbs() []verb {
 		serveVerb,
 		userAdd, userList, userPasswd, userQuota, userRelease, userRemove,
 		aliasAdd, aliasList, aliasRemove,
+		sieveCheck, sieveTry,
 		checkVerb,
 		fsckVerb, backupVerb, restoreVerb,
 		demoVerb,

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"letterlock/internal/testnet"
 )
 
 // TestMain lets the test binary be two other programs: letterlock itself, which
@@ -22,7 +24,7 @@ func TestMain(m *testing.M) {
 // commands there are:
 //
 //	serve [ARG…]       letterlock serve ARG… beside the script, until ready; $LMTP,
-//	                   $IMAP, $IMAPS and $ADMIN are where; its standard output goes
+//	                   $IMAP, $IMAPS, $SIEVE and $ADMIN are where; its standard output goes
 //	                   to file serve.out
 //	signal NAME        sends TERM, HUP or KILL to it
 //	logged TEXT        waits until its log has a further line with TEXT
@@ -32,16 +34,22 @@ func TestMain(m *testing.M) {
 //	                   awaited, as regular expressions; TLS starts it
 //	hangup NAME        closes it
 //	get URL TEXT       what HTTP GET answers has TEXT in it
-//	damage GLOB TEXT   changes an octet of the one file, where it says TEXT, or its
+//	damage GLOB TEXT   changes an octet of the one file, where it says TEXT last, or its
 //	                   whole beginning where TEXT is left out
+//	mailhost NAME [WORD…]       opens a mail host that offers WORDs inside TLS; $MAILHOST is its
+//	                   port, $DNS a resolver that knows it, outside.pem proves it
+//	offers NAME [WORD…]         changes what it offers
+//	took NAME ENVELOPE [TEXT]   it has taken a letter with "<from> <to> PARAMETERS", and TEXT in it
+//	fill FILE          replaces $NAMES in it
 //	certificate DIR NAME DAYS   writes cert.pem and key.pem in DIR for NAME
 func TestScripts(t *testing.T) {
+	internet := testnet.New(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			env.Values[stageKey{}] = &stage{dir: env.WorkDir, lines: map[string]*line{}}
+			env.Values[stageKey{}] = &stage{dir: env.WorkDir, lines: map[string]*line{}, outside: internet, hosts: map[string]*testnet.Host{}}
 			env.Setenv("NO_COLOR", "1")
 			env.Defer(env.Values[stageKey{}].(*stage).clear)
 			return os.Chmod(env.WorkDir, 0o700)
@@ -64,6 +72,10 @@ func TestScripts(t *testing.T) {
 			"get":         onStage((*stage).get),
 			"damage":      onStage((*stage).damage),
 			"certificate": onStage((*stage).certificate),
+			"mailhost":    onStage((*stage).mailhost),
+			"offers":      onStage((*stage).offers),
+			"took":        onStage((*stage).took),
+			"fill":        onStage((*stage).fill),
 		},
 	})
 }

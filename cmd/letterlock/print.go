@@ -23,6 +23,7 @@ func configFlag(f *flag.FlagSet) *string {
 
 func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
 }

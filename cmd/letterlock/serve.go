@@ -18,7 +18,7 @@ import (
 var serveVerb = verb{
 	name:  "serve",
 	args:  "[--config FILE]",
-	short: "take mail over LMTP and show it over IMAP",
+	short: "take mail over LMTP, sort it, and show it over IMAP",
 	setup: func(f *flag.FlagSet) action {
 		conf := configFlag(f)
 		return func(ctx context.Context, c *call) error {
@@ -59,7 +59,8 @@ func serveHouse(ctx context.Context, c *call, conf string) error {
 		fmt.Fprint(c.out, news)
 		tellSystemd(log, daemon.SdNotifyReady)
 		log.Info("ready", "pid", os.Getpid(), "version", thisBinary().Version,
-			"lmtp", texts(h.lmtp.Addrs()), "imap", texts(h.imap.Addrs()), "admin", texts(h.web.Addrs()), "data", cfg.Data)
+			"lmtp", texts(h.lmtp.Addrs()), "imap", texts(h.imap.Addrs()), "managesieve", texts(h.rules.Addrs()),
+			"relay", cfg.Relay.Mode, "admin", texts(h.web.Addrs()), "data", cfg.Data)
 	})
 	log.Info("stopped")
 	return err

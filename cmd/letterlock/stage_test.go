@@ -24,13 +24,17 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"letterlock/internal/testnet"
 )
 
 // stage is what one script plays on.
 type stage struct {
-	dir    string
-	server *child
-	lines  map[string]*line
+	dir     string
+	server  *child
+	lines   map[string]*line
+	outside *testnet.Net
+	hosts   map[string]*testnet.Host
 }
 
 type stageKey struct{}
@@ -62,7 +66,7 @@ func (s *stage) serve(ts *testscript.TestScript, args []string) (err error) {
 		return err
 	}
 	for name, value := range map[string]string{
-		"LMTP": s.server.lmtp, "IMAP": s.server.imap, "IMAPS": s.server.imaps, "ADMIN": s.server.admin,
+		"LMTP": s.server.lmtp, "IMAP": s.server.imap, "IMAPS": s.server.imaps, "ADMIN": s.server.admin, "SIEVE": s.server.sieve,
 		"PID": strconv.Itoa(s.server.cmd.Process.Pid),
 	} {
 		ts.Setenv(name, value)
@@ -214,7 +218,7 @@ func (s *stage) damage(ts *testscript.TestScript, args []string) error {
 		copy(octets, bytes.Repeat([]byte("ruin"), 8<<10))
 		return os.WriteFile(names[0], octets, 0o600)
 	}
-	at := bytes.Index(octets, []byte(args[1]))
+	at := bytes.LastIndex(octets, []byte(args[1]))
 	if at < 0 {
 		return fmt.Errorf("%s is not in %s", args[1], names[0])
 	}

@@ -88,64 +88,6 @@ func unreached(err error) *Refusal {
 	return refuse(way, "ask the server: %v", err).because(err)
 }
 
-// The operations, each handed on.
-
-func (c *Client) AddUser(ctx context.Context, in Login) (User, error) {
-	return addUser.call(ctx, c, in)
-}
-
-func (c *Client) SetPassword(ctx context.Context, in Login) (User, error) {
-	return setPassword.call(ctx, c, in)
-}
-
-func (c *Client) RemoveUser(ctx context.Context, address string) (User, error) {
-	return removeUser.call(ctx, c, address)
-}
-
-func (c *Client) Users(ctx context.Context) ([]User, error) {
-	return listUsers.call(ctx, c, nothing{})
-}
-
-func (c *Client) AddAlias(ctx context.Context, in Alias) (Alias, error) {
-	return addAlias.call(ctx, c, in)
-}
-
-func (c *Client) RemoveAlias(ctx context.Context, in Alias) (Alias, error) {
-	return removeAlias.call(ctx, c, in)
-}
-
-func (c *Client) Aliases(ctx context.Context) ([]Alias, error) {
-	return listAliases.call(ctx, c, nothing{})
-}
-
-func (c *Client) Quota(ctx context.Context, address string) (Quota, error) {
-	return showQuota.call(ctx, c, address)
-}
-
-func (c *Client) SetQuota(ctx context.Context, in Limits) (Quota, error) {
-	return setQuota.call(ctx, c, in)
-}
-
-func (c *Client) Release(ctx context.Context, address string) (Release, error) {
-	return showRelease.call(ctx, c, address)
-}
-
-func (c *Client) SetRelease(ctx context.Context, in Release) (Release, error) {
-	return setRelease.call(ctx, c, in)
-}
-
-func (c *Client) Check(ctx context.Context, found func(Finding)) error {
-	return checkStore.call(ctx, c, nothing{}, found)
-}
-
-func (c *Client) Backup(ctx context.Context, dir string, told func(Progress)) error {
-	return backupStore.call(ctx, c, dir, told)
-}
-
-func (c *Client) Server(ctx context.Context) (Server, error) {
-	return whoServes.call(ctx, c, nothing{})
-}
-
 // patience is how long Reach waits for a server that is starting or stopping;
 // between two looks it pauses for pause.
 const (

@@ -9,6 +9,9 @@ import (
 
 	"letterlock/internal/deliver"
 	"letterlock/internal/mail"
+	"letterlock/internal/requiretls"
+	"letterlock/relay"
+	"letterlock/sieve"
 	"letterlock/storage"
 )
 
@@ -24,10 +27,22 @@ type Options struct {
 	Addresses deliver.Addresses            // how addresses are read
 	Limits    storage.Usage                // what a new account may hold; zero is no limit
 	Server    func(context.Context) Server // who we are; may be nil
+
+	Engine     *sieve.Engine                // the language that delivery sorts by; nil: one made for Addresses
+	ScriptName func(string) (string, error) // checks the name of a script and says how it is kept; nil: as it is
+	Relay      *relay.Runner                // the way out, running or not; nil: the relay is off
+	Release    requiretls.Policy            // which sessions may read REQUIRETLS mail
+	RuleLog    *deliver.RuleLog             // what people's rules could not do; nil: nobody writes it down
+	Ring       *Ring                        // the last lines of the mail log; nil: none are kept
 }
 
 // NewDesk makes a desk over an open store.
-func NewDesk(opt Options) *Desk { return &Desk{opt} }
+func NewDesk(opt Options) *Desk {
+	if opt.Engine == nil {
+		opt.Engine = deliver.NewEngine(deliver.Language{Domain: opt.Addresses.Domain, Delimiter: opt.Addresses.Delimiter})
+	}
+	return &Desk{opt}
+}
 
 // Server tells who we are.
 func (d *Desk) Server(ctx context.Context) (Server, error) {

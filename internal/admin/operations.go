@@ -36,6 +36,50 @@ type Operations interface {
 	Release(ctx context.Context, address string) (Release, error)
 	// SetRelease changes that.
 	SetRelease(context.Context, Release) (Release, error)
+	// PutScript makes a script or replaces it; an active one stays active. One
+	// that does not compile is refused with [Refusal.Diagnostics].
+	PutScript(context.Context, ScriptPut) (Script, error)
+	// Scripts lists an account's scripts by name, without their texts; with an
+	// empty address everybody's.
+	Scripts(ctx context.Context, address string) ([]Script, error)
+	// Script reads one with its text.
+	Script(context.Context, ScriptName) (Script, error)
+	// ActivateScript makes a script the active one in place of any other, and
+	// without a name none.
+	ActivateScript(context.Context, ScriptName) (Script, error)
+	// RemoveScript removes a script that is not active.
+	RemoveScript(context.Context, ScriptName) (Script, error)
+	// Managed tells an account's forwards and vacation.
+	Managed(ctx context.Context, address string) (Managed, error)
+	// AddForward forwards to one more address, or changes how.
+	AddForward(context.Context, Forward) (Managed, error)
+	// RemoveForward ends one forward, all of them where To is empty. The answer
+	// has what is left.
+	RemoveForward(context.Context, Forward) (Managed, error)
+	// SetVacation answers mail from now on, in place of any earlier answer.
+	SetVacation(context.Context, Vacation) (Managed, error)
+	// RemoveVacation ends that.
+	RemoveVacation(ctx context.Context, address string) (Managed, error)
+	// RulesLog tells what an account's rules could not do.
+	RulesLog(ctx context.Context, address string) (RulesLog, error)
+	// Queue walks the letters of the outbox that are meant, in no order.
+	Queue(ctx context.Context, in Selection, told func(QueueRow)) error
+	// QueueLetter opens one letter of the outbox.
+	QueueLetter(ctx context.Context, id string) (QueueLetter, error)
+	// HandleQueue does something with the letters that are meant, and tells of
+	// each, as it was before. IDs that are not there are refused when all others
+	// are done.
+	HandleQueue(ctx context.Context, in QueueOrder, told func(QueueRow)) error
+	// Route gathers what a letter to a domain would meet; it connects to the
+	// domain's hosts and sends nothing.
+	Route(context.Context, RouteQuery) (Way, error)
+	// Explain tells how a stored message came, who may read it and where it may
+	// go.
+	Explain(context.Context, ExplainQuery) (Explanation, error)
+	// MTASTS tells what is known of a domain's policy.
+	MTASTS(context.Context, STSQuery) (STS, error)
+	// Trace tells what became of mail lately, the oldest first.
+	Trace(ctx context.Context, in TraceQuery, told func(TraceRecord)) error
 	// Check reads the whole store and tells of each thing that is wrong.
 	Check(ctx context.Context, found func(Finding)) error
 	// Backup copies the store into a folder, or brings the copy there up to
@@ -100,6 +144,7 @@ type Release struct {
 // The policies an account can have.
 const (
 	ReleaseInherit = "inherit" // what the config says for all
+	ReleaseTLS     = "tls"     // TLS, also where the config is content with a local session
 	ReleaseBound   = "bound"   // a login that proved that nobody sits in between
 )
 

@@ -66,7 +66,7 @@ func (d *Desk) Release(ctx context.Context, address string) (Release, error) {
 func (d *Desk) SetRelease(ctx context.Context, in Release) (Release, error) {
 	policy, known := accountPolicies[in.Policy]
 	if !known && in.Policy != ReleaseInherit {
-		return Release{}, refuse("an account may be stricter than the config: bound; or take what it says: inherit", "%q is no policy of an account", in.Policy)
+		return Release{}, refuse("an account may be stricter than the config: tls or bound; or take what it says: inherit", "%q is no policy of an account", in.Policy)
 	}
 	p, err := d.person(ctx, in.Address)
 	if err != nil {
@@ -84,6 +84,7 @@ func (d *Desk) SetRelease(ctx context.Context, in Release) (Release, error) {
 }
 
 var accountPolicies = map[string]requiretls.Policy{
+	ReleaseTLS:   requiretls.PolicyTLS,
 	ReleaseBound: requiretls.PolicyBound,
 }
 

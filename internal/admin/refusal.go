@@ -10,8 +10,25 @@ import (
 type Refusal struct {
 	Text string `json:"error"`          // what is so: names the thing and the fact
 	Way  string `json:"hint,omitempty"` // the way out; may be empty
-	err  error  // the cause, on this side of the socket; may be nil
+
+	Diagnostics []Diagnostic `json:"diagnostics,omitempty"` // of a script that does not compile: the same as in Text
+
+	err error // the cause, on this side of the socket; may be nil
 }
+
+// Diagnostic is one thing to say about a script.
+type Diagnostic struct {
+	Line     int    `json:"line"` // from 1
+	Col      int    `json:"col"`  // from 1, in characters
+	Severity string `json:"severity"`
+	Text     string `json:"text"`
+}
+
+// The severities of a [Diagnostic].
+const (
+	SeverityError  = "error"  // the script does not compile
+	SeverityRemark = "remark" // it does, but probably not as meant
+)
 
 func (r *Refusal) Error() string { return r.Text }
 
@@ -35,7 +52,7 @@ func refuse(hint, format string, args ...any) *Refusal {
 func refusalOf(err error) *Refusal {
 	var r *Refusal
 	if errors.As(err, &r) {
-		return &Refusal{Text: err.Error(), Way: r.Way}
+		return &Refusal{Text: err.Error(), Way: r.Way, Diagnostics: r.Diagnostics}
 	}
 	return &Refusal{Text: err.Error()}
 }

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -126,88 +125,4 @@ func runHTTP(ctx context.Context, srv *http.Server, l net.Listener) error {
 	}
 	<-served
 	return nil
-}
-
-// maxRequest bounds one operation's arguments, in octets.
-const maxRequest = 1 << 20
-
-// operation joins one operation's path with what carries it out, for the
-// server's side and for the client's, so that the two cannot disagree.
-type operation[In, Out any] struct {
-	path string
-	do   func(Operations, context.Context, In) (Out, error)
-}
-
-type nothing struct{}
-
-var (
-	addUser     = operation[Login, User]{"/v1/user/add", Operations.AddUser}
-	setPassword = operation[Login, User]{"/v1/user/passwd", Operations.SetPassword}
-	removeUser  = operation[string, User]{"/v1/user/remove", Operations.RemoveUser}
-	listUsers   = operation[nothing, []User]{"/v1/user/list", func(o Operations, ctx context.Context, _ nothing) ([]User, error) { return o.Users(ctx) }}
-	addAlias    = operation[Alias, Alias]{"/v1/alias/add", Operations.AddAlias}
-	removeAlias = operation[Alias, Alias]{"/v1/alias/remove", Operations.RemoveAlias}
-	listAliases = operation[nothing, []Alias]{"/v1/alias/list", func(o Operations, ctx context.Context, _ nothing) ([]Alias, error) { return o.Aliases(ctx) }}
-	showQuota   = operation[string, Quota]{"/v1/user/quota", Operations.Quota}
-	setQuota    = operation[Limits, Quota]{"/v1/user/quota/set", Operations.SetQuota}
-	showRelease = operation[string, Release]{"/v1/user/release", Operations.Release}
-	setRelease  = operation[Release, Release]{"/v1/user/release/set", Operations.SetRelease}
-	checkStore  = stream[nothing, Finding]{"/v1/check", func(o Operations, ctx context.Context, _ nothing, found func(Finding)) error {
-		return o.Check(ctx, found)
-	}}
-	backupStore = stream[string, Progress]{"/v1/backup", Operations.Backup}
-	whoServes   = operation[nothing, Server]{"/v1/server", func(o Operations, ctx context.Context, _ nothing) (Server, error) { return o.Server(ctx) }}
-)
-
-func routes(o Operations) http.Handler {
-	mux := http.NewServeMux()
-	addUser.answer(mux, o)
-	setPassword.answer(mux, o)
-	removeUser.answer(mux, o)
-	listUsers.answer(mux, o)
-	addAlias.answer(mux, o)
-	removeAlias.answer(mux, o)
-	listAliases.answer(mux, o)
-	showQuota.answer(mux, o)
-	setQuota.answer(mux, o)
-	showRelease.answer(mux, o)
-	setRelease.answer(mux, o)
-	checkStore.answer(mux, o)
-	backupStore.answer(mux, o)
-	whoServes.answer(mux, o)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		send(w, http.StatusNotFound, refuse("the server runs another version than this command: restart it", "the server does not know %s", r.URL.Path))
-	})
-	return mux
-}
-
-// answer is the server's side: JSON in, JSON out, a refusal as 422.
-func (op operation[In, Out]) answer(mux *http.ServeMux, o Operations) {
-	mux.HandleFunc("POST "+op.path, func(w http.ResponseWriter, r *http.Request) {
-		var in In
-		if !receive(w, r, &in) {
-			return
-		}
-		out, err := op.do(o, r.Context(), in)
-		if err != nil {
-			send(w, http.StatusUnprocessableEntity, refusalOf(err))
-			return
-		}
-		send(w, http.StatusOK, out)
-	})
-}
-
-// receive reads the arguments, or answers that they cannot be read.
-func receive(w http.ResponseWriter, r *http.Request, in any) bool {
-	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(in)
-	if err != nil {
-		send(w, http.StatusBadRequest, refusalOf(fmt.Errorf("read the request: %w", err)))
-	}
-	return err == nil
-}
-
-func send(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(v) // the peer is gone where this fails
 }

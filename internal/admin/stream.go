@@ -134,3 +134,27 @@ func (op stream[In, News]) call(ctx context.Context, c *Client, in In, told func
 		}
 	}
 }
+
+// long is an operation that takes long and has one answer.
+type long[In, Out any] struct {
+	path string
+	do   func(Operations, context.Context, In) (Out, error)
+}
+
+// stream is the answer as the only news.
+func (op long[In, Out]) stream() stream[In, Out] {
+	return stream[In, Out]{op.path, func(o Operations, ctx context.Context, in In, told func(Out)) error {
+		out, err := op.do(o, ctx, in)
+		if err == nil {
+			told(out)
+		}
+		return err
+	}}
+}
+
+func (op long[In, Out]) answer(mux *http.ServeMux, o Operations) { op.stream().answer(mux, o) }
+
+func (op long[In, Out]) call(ctx context.Context, c *Client, in In) (out Out, err error) {
+	err = op.stream().call(ctx, c, in, func(n Out) { out = n })
+	return out, err
+}

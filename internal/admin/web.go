@@ -13,8 +13,9 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// Web is the listener for machines that watch: /metrics and /healthz. It shows
-// counters and no content, and changes nothing.
+// Web is the listener for those who watch: /metrics and /healthz for machines,
+// and a page with the same numbers for people. It shows no content and no names,
+// and changes nothing.
 type Web struct {
 	listeners []net.Listener
 	handler   http.Handler
@@ -75,6 +76,7 @@ const maxWatchers = 64
 func pages(metrics prometheus.Gatherer, healthy func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	mux.Handle("GET /{$}", statusPage(metrics, healthy))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		if err := healthy(); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)

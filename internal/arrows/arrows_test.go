@@ -28,17 +28,21 @@ var may = map[string][]string{
 	"internal/serve":       {"internal/requiretls"}, // a connection states the facts its reader is judged by
 	"internal/auth":        {},
 	"internal/maillog":     {"internal/mail", "internal/requiretls", "internal/reply"},
-	"internal/search":      {"internal/mime"},
+	"internal/search":      {"internal/mail", "internal/mime"},
 	"internal/config":      {},
 	"internal/deliver":     {"internal/mail", "internal/mime", "sieve", "internal/reply", "internal/requiretls", "internal/maillog"},
-	"internal/admin":       {"internal/mail", "internal/requiretls", "storage", "relay", "internal/deliver", "internal/serve"},
+	"internal/managed":     {"sieve"},
+	"internal/admin":       {"internal/mail", "internal/requiretls", "storage", "relay", "internal/deliver", "internal/serve", "internal/managed", "internal/reply", "sieve"},
 	"lmtp":                 {"internal/mail", "internal/requiretls", "internal/reply", "internal/wire", "internal/serve", "internal/maillog"},
-	"storage/segment":      {"internal/mail", "internal/requiretls"},
+	"storage/seal":         {},
+	"storage/segment":      {"internal/mail", "internal/requiretls", "storage/seal"},
 	"storage/kv":           {},
+	"storage/kv/sealed":    {"storage/kv", "storage/seal"},
 	"storage/kv/bolt":      {"storage/kv"},
-	"storage":              {"internal/mail", "internal/requiretls", "internal/search", "internal/reply", "storage/segment", "storage/kv", "storage/kv/bolt"},
-	"imapd/syntax":         {"internal/mail", "internal/wire"}, // the grammar, both ways
-	"imapd":                {"imapd/syntax", "storage", "internal/mail", "internal/mime", "internal/search", "internal/wire", "internal/serve", "internal/auth", "internal/requiretls", "internal/maillog"},
+	"storage":              {"internal/mail", "internal/requiretls", "internal/search", "internal/reply", "storage/segment", "storage/seal", "storage/kv", "storage/kv/bolt", "storage/kv/sealed"},
+	"imapd/syntax":         {"internal/mail", "internal/wire"},                                                                      // the grammar, both ways
+	"imapd/query":          {"imapd/syntax", "storage", "internal/mail", "internal/mime", "internal/search", "internal/requiretls"}, // search, sort, threads
+	"imapd":                {"imapd/syntax", "imapd/query", "storage", "internal/mail", "internal/mime", "internal/search", "internal/wire", "internal/serve", "internal/auth", "internal/requiretls", "internal/maillog"},
 	"sieve":                {"internal/mime"},
 	"sieve/managesieve":    {"sieve", "internal/wire", "internal/serve", "internal/auth", "internal/maillog"},
 	"relay":                {"internal/mail", "internal/mime", "internal/requiretls", "internal/reply", "internal/wire", "internal/maillog"},

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"hash/fnv"
 	"net/mail"
 	"os/exec"
@@ -68,6 +69,18 @@ func TestCorpusIsMailAsItComes(t *testing.T) {
 	}
 	if common < len(letters)/5 || subjects == 0 {
 		t.Errorf("%d letters have the common word, %d the rare subject", common, subjects)
+	}
+}
+
+// A corpus of any size is of about a year, so that a search by date finds half.
+func TestCorpusSpansAYear(t *testing.T) {
+	if got := between(10000); got != 53*time.Minute {
+		t.Errorf("of 10,000 letters one comes every %v, want 53m", got)
+	}
+	for _, n := range []int{10001, 100000} {
+		if span := time.Duration(n) * between(n); span < 360*24*time.Hour || span > 370*24*time.Hour {
+			t.Errorf("%d letters span %v, want a year", n, span)
+		}
 	}
 }
 
@@ -161,6 +174,10 @@ func TestEveryPartMeasuresTheRealServer(t *testing.T) {
 	}
 	rows := newTable("", less, h.name)
 	if err := wakes(h, 1, 3, rows); err != nil {
+		t.Error(err)
+	}
+	w := crowd{name: "crowd", sessions: 3, accounts: 2, secure: &tls.Config{InsecureSkipVerify: true}, letters: corpus(3)}
+	if err := w.measure(ctx, h, rows); err != nil {
 		t.Error(err)
 	}
 	if h.tree().memory() == 0 || h.tree().cpu() == 0 {

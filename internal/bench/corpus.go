@@ -34,17 +34,19 @@ type letter struct {
 	text  []byte
 }
 
-// firstDate is when the oldest letter came; one comes every 53 minutes, so that
-// 10,000 span a year.
+// firstDate is when the oldest letter came.
 var firstDate = time.Date(2025, 11, 21, 8, 0, 0, 0, time.UTC)
 
-const letterEvery = 53 * time.Minute
+// between is the time from one of n letters to the next: 53 minutes, or less
+// where more than 10,000 would not fit into a year.
+func between(n int) time.Duration { return 53 * time.Minute * 10000 / time.Duration(max(n, 10000)) }
 
 // corpus makes n letters, the same every time: threads, nine charsets, all
 // transfer encodings, alternatives, attachments, letters in letters; their
 // median is 4 KiB.
 func corpus(n int) []letter {
 	w := newWriterOfLetters(rand.New(rand.NewPCG(8689, 1)))
+	w.between = between(n)
 	letters := make([]letter, n)
 	for i := range letters {
 		letters[i] = w.letter(i, oneIn(i, n/rareLetters), oneIn(i, n/rareSubjects))
@@ -79,6 +81,7 @@ var tongues = []tongue{
 type writerOfLetters struct {
 	rnd      *rand.Rand
 	words    *words
+	between  time.Duration
 	threads  []string // the last Message-IDs, for answers
 	subjects []string
 }
@@ -88,7 +91,7 @@ func newWriterOfLetters(rnd *rand.Rand) *writerOfLetters {
 }
 
 func (w *writerOfLetters) letter(i int, rare, rareSubj bool) letter {
-	date := firstDate.Add(time.Duration(i) * letterEvery)
+	date := firstDate.Add(time.Duration(i) * w.between)
 	var b bytes.Buffer
 	w.header(&b, i, date, rareSubj)
 	size := int(3000 * math.Exp(w.rnd.NormFloat64()*0.7)) // of the text: log-normal, as mail is

@@ -1,7 +1,8 @@
 // Command bench measures the whole house from outside, as an MTA and a mail
 // client see it: durable deliveries over LMTP beside what the disk can do at
-// best, the commands of IMAP clients on a mailbox of 10,000 letters, how soon
-// somebody in IDLE hears of a letter, and what an idle session costs.
+// best, the commands of IMAP clients on a mailbox of 10,000 letters (or, with
+// -letters, of 100,000), how soon somebody in IDLE hears of a letter, and what an
+// idle session costs, with -idle one of up to 5,000.
 //
 //	go run ./internal/bench [flags] [disk] [lmtp] [growth] [imap] [cold] [idle]
 //

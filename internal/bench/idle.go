@@ -50,17 +50,26 @@ func wakes(h *house, account, times int, rows *table) (err error) {
 	return nil
 }
 
-// crowd measures what n sessions in IDLE cost, spread over the accounts.
-func crowd(ctx context.Context, h *house, n, accounts int, secure *tls.Config, rows *table) (err error) {
-	addr, name := h.imap, "memory of a session in IDLE, KiB"
-	if secure != nil {
-		addr, name = h.imaps, "memory of a session in IDLE, TLS, KiB"
-	}
+// crowd is sessions in IDLE, spread over so many accounts.
+type crowd struct {
+	name     string // of the row
+	sessions int
+	accounts int
+	secure   *tls.Config // nil: in clear
+	letters  []letter    // in every INBOX
+	settle   time.Duration
+}
+
+// measure notes what one session of the crowd costs in memory.
+func (w crowd) measure(ctx context.Context, h *house, rows *table) (err error) {
 	if err := h.wipe(ctx); err != nil {
 		return err
 	}
-	before := h.tree().memory()
-	conns := make([]*imapConn, n)
+	if err := w.fill(ctx, h); err != nil {
+		return err
+	}
+	before := h.settled(0)
+	conns := make([]*imapConn, w.sessions)
 	defer func() {
 		for _, c := range conns {
 			if c != nil {
@@ -68,45 +77,77 @@ func crowd(ctx context.Context, h *house, n, accounts int, secure *tls.Config, r
 			}
 		}
 	}()
-	err = together(8, func(w int) error {
-		for i := w; i < n; i += 8 {
-			c, err := h.loginAt(addr, secure, i%accounts)
-			if err != nil {
-				return fmt.Errorf("session %d: %w", i, err)
-			}
-			conns[i] = c
-			if _, err := c.do("SELECT INBOX"); err != nil {
-				return err
-			}
-			if err := c.idle(); err != nil {
-				return err
+	err = together(8, func(first int) (err error) {
+		for i := first; i < w.sessions && err == nil; i += 8 {
+			if conns[i], err = w.join(h, i%w.accounts); err != nil {
+				err = fmt.Errorf("session %d: %w", i, err)
 			}
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	after := h.settled()
-	rows.note(name, h.name, figure{value: float64(after-before) / float64(n) / 1024})
+	rows.note(w.name, h.name, figure{value: float64(h.settled(w.settle)-before) / float64(w.sessions) / 1024})
 	return nil
 }
 
-// settled waits until the house's memory has not shrunk for five seconds, at
-// most two minutes, and answers what it is then.
-func (h *house) settled() int64 {
+// fill puts the letters where they are wanted, and starts the house anew: what
+// the filling took is not the sessions'.
+func (w crowd) fill(ctx context.Context, h *house) error {
+	if len(w.letters) == 0 {
+		return nil
+	}
+	for account := range w.accounts {
+		c, err := h.login(account)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(c.appendAll("INBOX", w.letters, 32), c.conn.Close()); err != nil {
+			return err
+		}
+	}
+	if err := h.stop(); err != nil {
+		return err
+	}
+	return h.start(ctx)
+}
+
+// join is one more session in IDLE.
+func (w crowd) join(h *house, account int) (*imapConn, error) {
+	addr := h.imap
+	if w.secure != nil {
+		addr = h.imaps
+	}
+	c, err := h.loginAt(addr, w.secure, account, readLittle)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = c.do("SELECT INBOX"); err == nil {
+		err = c.idle()
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.conn.Close())
+	}
+	return c, nil
+}
+
+// settled waits until the house's memory has not shrunk for five seconds, and
+// for so long at least, and answers what it is then. At most it waits two minutes
+// more.
+func (h *house) settled(least time.Duration) int64 {
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
-	least, since := h.tree().memory(), 0
-	for range 120 {
+	smallest, since, begun := h.tree().memory(), 0, time.Now()
+	for time.Since(begun) < least+2*time.Minute {
 		<-again.C
 		now := h.tree().memory()
-		if since++; now < least-least/200 {
+		if since++; now < smallest-smallest/200 {
 			since = 0
 		}
-		if least = min(least, now); since >= 5 {
+		if smallest = min(smallest, now); since >= 5 && time.Since(begun) >= least {
 			break
 		}
 	}
-	return least
+	return smallest
 }

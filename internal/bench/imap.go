@@ -21,9 +21,9 @@ type imapConn struct {
 	out  *bufio.Writer
 }
 
-// dialIMAP connects, in TLS from the start where secure is given, and reads
-// the greeting.
-func dialIMAP(addr string, secure *tls.Config) (*imapConn, error) {
+// dialIMAP connects, in TLS from the start where secure is given, with buffers
+// of so many octets, and reads the greeting.
+func dialIMAP(addr string, secure *tls.Config, buffers int) (*imapConn, error) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func dialIMAP(addr string, secure *tls.Config) (*imapConn, error) {
 	if secure != nil {
 		conn = tls.Client(conn, secure)
 	}
-	c := &imapConn{conn, bufio.NewReaderSize(conn, 128<<10), bufio.NewWriterSize(conn, 64<<10)}
+	c := &imapConn{conn, bufio.NewReaderSize(conn, buffers), bufio.NewWriterSize(conn, buffers/2)}
 	if _, err := c.in.ReadSlice('\n'); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -42,10 +42,18 @@ func dialIMAP(addr string, secure *tls.Config) (*imapConn, error) {
 }
 
 // login connects and logs in.
-func (h *house) login(account int) (*imapConn, error) { return h.loginAt(h.imap, nil, account) }
+func (h *house) login(account int) (*imapConn, error) {
+	return h.loginAt(h.imap, nil, account, readMuch)
+}
 
-func (h *house) loginAt(addr string, secure *tls.Config, account int) (*imapConn, error) {
-	c, err := dialIMAP(addr, secure)
+// How much a session reads at once: one that fetches, and one of a crowd.
+const (
+	readMuch   = 128 << 10
+	readLittle = 2 << 10
+)
+
+func (h *house) loginAt(addr string, secure *tls.Config, account, buffers int) (*imapConn, error) {
+	c, err := dialIMAP(addr, secure, buffers)
 	if err != nil {
 		return nil, err
 	}
@@ -148,10 +156,14 @@ func literalAtEnd(line []byte) (octets int64, ok bool) {
 	return octets, err == nil
 }
 
-// sendAppend sends an APPEND that waits for nothing (LITERAL+, RFC 7888).
-func (c *imapConn) sendAppend(mailbox string, l letter) {
-	fmt.Fprintf(c.out, "%s APPEND %s (%s) %q {%d+}\r\n", tag, mailbox, l.flags, l.date.Format("02-Jan-2006 15:04:05 -0700"), len(l.text))
-	c.out.Write(l.text)
+// sendAppend sends an APPEND that waits for nothing (LITERAL+, RFC 7888), of
+// one letter or more (MULTIAPPEND, RFC 3502).
+func (c *imapConn) sendAppend(mailbox string, letters ...letter) {
+	fmt.Fprintf(c.out, "%s APPEND %s", tag, mailbox)
+	for _, l := range letters {
+		fmt.Fprintf(c.out, " (%s) %q {%d+}\r\n", l.flags, l.date.Format("02-Jan-2006 15:04:05 -0700"), len(l.text))
+		c.out.Write(l.text)
+	}
 	c.out.WriteString("\r\n")
 }
 

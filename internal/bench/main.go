@@ -20,7 +20,7 @@ import (
 type options struct {
 	server, dir     string
 	rounds          int
-	during          time.Duration
+	during, settle  time.Duration
 	sizes, sessions []int
 	letters, idle   int
 	peer            house
@@ -29,9 +29,13 @@ type options struct {
 	accounts        []int
 }
 
-// accountsMade is how many accounts the houses have: with the usual limit of
-// fifty sessions for each there is room for a crowd.
-const accountsMade = 120
+// accountsMade is how many accounts the houses have, and perAccount how many
+// sessions one of them may have for sure, where the usual limit is fifty: there
+// is room for a crowd.
+const (
+	accountsMade = 125
+	perAccount   = 40
+)
 
 var parts = []string{"disk", "lmtp", "growth", "imap", "cold", "idle"}
 
@@ -54,8 +58,9 @@ func parseOptions(args []string) (o options, err error) {
 	f.StringVar(&o.dir, "dir", "", "where the mail lies: the disk in question (default the folder for temporary files)")
 	f.IntVar(&o.rounds, "rounds", 3, "how often everything is measured; medians are printed")
 	f.DurationVar(&o.during, "during", 2*time.Second, "how long one cell of the LMTP table is loaded")
-	f.IntVar(&o.letters, "letters", 10000, "letters in the mailbox of the IMAP table")
-	f.IntVar(&o.idle, "idle", 500, "sessions in IDLE")
+	f.DurationVar(&o.settle, "settle", 130*time.Second, "how long a crowd is left alone before its memory is measured: what logins took is given back within two minutes")
+	f.IntVar(&o.letters, "letters", 10000, "letters in the mailbox of the IMAP table; 100000 are worth a look")
+	f.IntVar(&o.idle, "idle", 500, "sessions in IDLE, up to 5000")
 	sizes := f.String("sizes", "4096,65536,1048576", "octets of a letter")
 	sessions := f.String("sessions", "1,8,32", "LMTP sessions")
 	accounts := f.String("accounts", "50,1", "accounts delivered to")
@@ -81,6 +86,9 @@ func parseOptions(args []string) (o options, err error) {
 		if !slices.Contains(parts, p) {
 			return o, fmt.Errorf("%s: there is %s", p, strings.Join(parts, ", "))
 		}
+	}
+	if most := accountsMade * perAccount; o.idle < 1 || o.idle > most {
+		return o, fmt.Errorf("-idle %d: 1 to %d", o.idle, most)
 	}
 	for _, list := range []struct {
 		text string
@@ -300,10 +308,17 @@ func (b *bench) imap(ctx context.Context, read func(*reading, context.Context) e
 	return []*table{t}, nil
 }
 
-// idleSessions measures what those in IDLE wait and cost.
+// idleSessions measures what those in IDLE wait and cost: many of them on small
+// mailboxes, and some on a large one.
 func (b *bench) idleSessions(ctx context.Context) ([]*table, error) {
-	t := newTable(fmt.Sprintf("Sessions in IDLE: ms until they hear, KiB of %d of them", b.idle), less, b.names()...)
-	for range b.rounds {
+	t := newTable("Sessions in IDLE: ms until they hear, KiB of each", less, b.names()...)
+	inTLS := &tls.Config{InsecureSkipVerify: true} // whose certificate it is does not matter
+	crowds := []crowd{
+		{name: fmt.Sprintf("memory of one of %d, KiB", b.idle), sessions: b.idle, accounts: accountsMade},
+		{name: fmt.Sprintf("memory of one of %d in TLS, KiB", b.idle), sessions: b.idle, accounts: accountsMade, secure: inTLS},
+		{name: fmt.Sprintf("memory of one of %d on %d letters, KiB", perAccount, b.letters), sessions: perAccount, accounts: 1, letters: corpus(b.letters)},
+	}
+	for round := range b.rounds {
 		for _, h := range b.houses {
 			if err := h.wipe(ctx); err != nil {
 				return nil, err
@@ -311,8 +326,12 @@ func (b *bench) idleSessions(ctx context.Context) ([]*table, error) {
 			if err := wakes(h, 0, 20, t); err != nil {
 				return nil, fmt.Errorf("%s: %w", h.name, err)
 			}
-			for _, secure := range []*tls.Config{nil, {InsecureSkipVerify: true}} {
-				if err := crowd(ctx, h, b.idle, accountsMade, secure, t); err != nil {
+			if round > 0 {
+				continue // memory is the same every time
+			}
+			for _, w := range crowds {
+				w.settle = b.settle
+				if err := w.measure(ctx, h, t); err != nil {
 					return nil, fmt.Errorf("%s: %w", h.name, err)
 				}
 			}

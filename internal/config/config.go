@@ -45,8 +45,9 @@ type Config struct {
 		Answer   string // QuotaDefer or QuotaReject
 	}
 	ManageSieve struct {
-		Listen []string // reserved: nothing listens there yet
+		Listeners []Listener
 	}
+	Relay Relay
 	Admin struct {
 		Listen []string // HOST:PORT
 	}
@@ -57,7 +58,7 @@ type Listener struct {
 	Address               string         // "HOST:PORT", "tls:HOST:PORT" or "unix:PATH"
 	Allow                 []netip.Prefix // who may connect, behind a proxy which proxies may; empty: everybody
 	ClientCA              string         // PEM file; "": no client certificate is asked for
-	Proxy                 bool           // IMAP: every connection begins with a PROXY header
+	Proxy                 bool           // IMAP, ManageSieve: every connection begins with a PROXY header
 	TrustRequireTLSHeader bool           // LMTP: "Require-TLS-ESMTP: yes" counts as the tag (RFC 8689)
 }
 
@@ -102,14 +103,15 @@ func defaults() *Config {
 	c.Address.Delimiter = "+"
 	c.Address.Case = CaseFold
 	c.Quota.Answer = QuotaDefer
-	c.ManageSieve.Listen = []string{"127.0.0.1:4190"}
+	c.ManageSieve.Listeners = []Listener{{Address: "127.0.0.1:4190"}}
+	c.Relay = defaultRelay()
 	c.Admin.Listen = []string{"127.0.0.1:9090"}
 	return c
 }
 
 // placeSockets puts the data folder where an address says {data}.
 func (c *Config) placeSockets() {
-	for _, ls := range [][]Listener{c.LMTP.Listeners, c.IMAP.Listeners} {
+	for _, ls := range [][]Listener{c.LMTP.Listeners, c.IMAP.Listeners, c.ManageSieve.Listeners} {
 		for i := range ls {
 			if strings.HasPrefix(ls[i].Address, "unix:") {
 				ls[i].Address = strings.ReplaceAll(ls[i].Address, "{data}", c.Data)

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"letterlock/internal/config"
 )
@@ -46,8 +47,8 @@ func TestReferenceListenersAreRealOnceUncommented(t *testing.T) {
 		lines = append(lines, line)
 	}
 	c := parse(t, strings.Join(lines, ""))
-	if n, m := len(c.LMTP.Listeners), len(c.IMAP.Listeners); n != 3 || m != 3 {
-		t.Fatalf("%d LMTP and %d IMAP listeners, want 3 and 3: %+v", n, m, c)
+	if n, m, o := len(c.LMTP.Listeners), len(c.IMAP.Listeners), len(c.ManageSieve.Listeners); n != 3 || m != 3 || o != 2 {
+		t.Fatalf("%d LMTP, %d IMAP and %d ManageSieve listeners, want 3, 3 and 2: %+v", n, m, o, c)
 	}
 	if l := c.LMTP.Listeners[2]; l.Address != "192.0.2.7:24" || l.ClientCA != "/etc/ssl/mta-ca.pem" || len(l.Allow) != 1 {
 		t.Errorf("the LMTP listener of the reference reads as %+v", l)
@@ -90,9 +91,34 @@ bytes    = "5GB"
 messages = 100000
 answer   = "reject"
 [managesieve]
-listen = ["127.0.0.1:4190"]
+listen = ["127.0.0.1:4190", "tls:127.0.0.1:5190"]
+[[managesieve.listener]]
+address = "192.0.2.7:4190"
+allow = ["192.0.2.0/24"]
+proxy = true
 [relay]
-mode = "off"
+mode = "smarthost"
+smarthost = "relay.example.org"
+tls = "implicit"
+user = "letterlock"
+password_file = "/etc/letterlock/relay.password"
+pins = ["sha256:00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F"]
+level = "opportunistic+starttls"
+ca = "/etc/ssl/relay-ca.pem"
+resolver = "[::1]:5353"
+trust_resolver = true
+bind = "192.0.2.7"
+lifetime = "3d"
+delay_notice = 0
+first_retry = "90s"
+last_retry = "2h"
+concurrency = 10
+per_destination = 2
+[[relay.destination]]
+domain = "Printer.example.org"
+level = "opportunistic"
+[[relay.destination]]
+domain = "bank.example"
 [admin]
 listen = []
 `
@@ -115,6 +141,18 @@ func TestEverythingThatCanBeSaid(t *testing.T) {
 	want.IMAP.Release, want.IMAP.Notice = "local", "generic"
 	want.Address.Domain, want.Address.Delimiter, want.Address.Case = "example.org", "+-", "keep"
 	want.Quota.Bytes, want.Quota.Messages, want.Quota.Answer = 5_000_000_000, 100_000, "reject"
+	want.ManageSieve.Listeners = append(want.ManageSieve.Listeners, config.Listener{Address: "tls:127.0.0.1:5190"},
+		config.Listener{Address: "192.0.2.7:4190", Proxy: true, Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+	pin := make([]byte, 32)
+	for i := range pin {
+		pin[i] = byte(i)
+	}
+	want.Relay = config.Relay{
+		Mode: "smarthost", Smarthost: "relay.example.org", TLS: "implicit", User: "letterlock", PasswordFile: "/etc/letterlock/relay.password",
+		Pins: [][]byte{pin}, Level: "opportunistic+starttls", CA: "/etc/ssl/relay-ca.pem", Resolver: "[::1]:5353", TrustResolver: true,
+		Bind: netip.MustParseAddr("192.0.2.7"), Lifetime: 3 * 24 * time.Hour, FirstRetry: 90 * time.Second, LastRetry: 2 * time.Hour, Concurrency: 10, PerDestination: 2,
+		Destinations: []config.Destination{{Domain: "printer.example.org", Level: "opportunistic"}, {Domain: "bank.example", Level: "enforce"}},
+	}
 	want.Admin.Listen = []string{}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -147,59 +185,77 @@ func TestDefaultSocketFollowsTheDataFolder(t *testing.T) {
 
 func TestWhatIsWrongIsSaidWithLineKeyAndWayOut(t *testing.T) {
 	for name, c := range map[string]struct{ text, err, hint string }{
-		"misspelt key":        {"[imap]\n\nrelase = \"tls\"\n", "line 3: imap.relase: unknown key, the nearest is imap.release", "rename it"},
-		"wrong section":       {"release = \"tls\"\n", "line 1: release: unknown key, the nearest is imap.release", "rename it"},
-		"wrong case":          {"Hostname = \"a.example\"\n", "line 1: Hostname: unknown key, the nearest is hostname", "rename it"},
-		"misspelt section":    {"\n[lmpt]\nlisten = []\n", "line 2: lmpt: unknown key, the nearest is lmtp", "rename it"},
-		"in 2nd listener":     {"[[lmtp.listener]]\naddress = \"h:1\"\n[[lmtp.listener]]\naddress = \"h:2\"\nalow = []\n", "line 5: lmtp.listener.alow: unknown key, the nearest is lmtp.listener.allow", "rename it"},
-		"quoted dots":         {"\"imap.release\" = \"tls\"\n", "unknown key", "rename it"},
-		"syntax":              {"[imap]\nrelease = tls\n", "line 2: ", "the file is TOML"},
-		"wrong type":          {"[imap]\nrelease = 1\n", "line 2: imap.release: a number where a text belongs", "in quotes"},
-		"no choice":           {"[imap]\nrelease = \"TLS\"\n", `line 2: imap.release: "TLS" is not a choice`, `write "tls", or "bound", or "local"`},
-		"no section":          {"imap = 1\n", "line 1: imap: a number where a section belongs", "write [imap]"},
-		"no list":             {"[lmtp]\nlisten = \"127.0.0.1:24\"\n", "line 2: lmtp.listen: a text where a list belongs", "write a list"},
-		"no port":             {"[lmtp]\nlisten = [\"127.0.0.1\"]\n", `lmtp.listen: "127.0.0.1" is no place to listen at`, "HOST:PORT"},
-		"port too high":       {"[lmtp]\nlisten = [\"127.0.0.1:65536\"]\n", `lmtp.listen: "127.0.0.1:65536" has no port`, "65535"},
-		"no socket":           {"[lmtp]\nlisten = [\"unix:\"]\n", `"unix:" names no socket`, "unix:PATH"},
-		"admin over TLS":      {"[admin]\nlisten = [\"tls:127.0.0.1:1\"]\n", "is no place to listen at", "HOST:PORT"},
-		"size":                {"[lmtp]\nmax_size = \"50 apples\"\n", `"50 apples" is not a size`, "50MB"},
-		"size too small":      {"[lmtp]\nmax_size = 63999\n", "63999 octets are out of bounds", "64KB"},
-		"size too big":        {"[lmtp]\nmax_size = \"9223372036854775807GiB\"\n", "is not a size", "50MB"},
-		"quota as text":       {"[quota]\nmessages = \"many\"\n", "line 2: quota.messages: a text where a number belongs", "in digits"},
-		"quota below zero":    {"[quota]\nbytes = -1\n", "line 2: quota.bytes: -1 is below zero", "no limit"},
-		"quota answer":        {"[quota]\nanswer = \"bounce\"\n", `"bounce" is not a choice`, `"defer"`},
-		"host bits":           {"[imap]\ncleartext_auth = [\"10.1.0.0/8\"]\n", `"10.1.0.0/8" has bits set behind its 8`, `write "10.0.0.0/8"`},
-		"no network":          {"[imap]\ncleartext_auth = [\"lan\"]\n", `"lan" is not a network`, "192.0.2.0/24"},
-		"cleartext":           {"[imap]\ncleartext_auth = \"always\"\n", `"always" is not a choice`, `"never"`},
-		"hostname":            {"hostname = \"mail example\"\n", `"mail example" is not a hostname`, "mail.example.org"},
-		"empty data":          {"data = \"\"\n", "line 1: data: empty", "name a folder"},
-		"key without cert":    {"[tls]\nkey = \"k\"\n", "line 2: tls.key: set without tls.cert", "set both"},
-		"twice":               {"[imap]\nlisten = [\"127.0.0.1:2424\"]\n", "line 2: imap.listen: 127.0.0.1:2424 is listened at twice", "its own port"},
-		"no address":          {"[[imap.listener]]\nclient_ca = \"x\"\n", "line 1: imap.listener: a listener without address", "address ="},
-		"allow on socket":     {"[[lmtp.listener]]\naddress = \"unix:/s\"\nallow = [\"10.0.0.1\"]\n", "line 3: lmtp.listener.allow: allow does not go with a UNIX socket", "group"},
-		"allow nobody":        {"[[lmtp.listener]]\naddress = \"h:1\"\nallow = []\n", "line 3: lmtp.listener.allow: an empty list", "everybody"},
-		"allow as text":       {"[[lmtp.listener]]\naddress = \"h:1\"\nallow = \"10.0.0.0/8\"\n", "a text where a list belongs", "write a list"},
-		"trust as text":       {"[[lmtp.listener]]\naddress = \"h:1\"\ntrust_require_tls_header = \"yes\"\n", "a text where true or false belongs", "without quotes"},
-		"trust at IMAP":       {"[[imap.listener]]\naddress = \"h:1\"\ntrust_require_tls_header = true\n", "the nearest is lmtp.listener.trust_require_tls_header", "rename it"},
-		"listener no list":    {"[lmtp.listener]\naddress = \"h:1\"\n", "line 1: lmtp.listener: a section where a list of sections belongs", "[[lmtp.listener]]"},
-		"line break in text":  {"hostname = \"a\\nb\"\n", "a line break or NUL in it", "one line"},
-		"delimiter":           {"[address]\ndelimiter = \"@\"\n", `"@" cannot separate user and detail`, `"+"`},
-		"proxy without trust": {"[[imap.listener]]\naddress = \"h:1\"\nproxy = true\n", "line 3: imap.listener.proxy: proxy = true for h:1, and no proxy is trusted", "trusted = "},
-		"proxy as text":       {"[[imap.listener]]\naddress = \"h:1\"\nproxy = \"v2\"\n", "a text where true or false belongs", "without quotes"},
-		"proxy at LMTP":       {"[[lmtp.listener]]\naddress = \"h:1\"\nproxy = true\n", "lmtp.listener.proxy: unknown key, the nearest is imap.listener.proxy", "rename it"},
-		"whose certificate":   {"[proxy]\ntrusted = [\"10.0.0.0/8\"]\n[[imap.listener]]\naddress = \"h:1\"\nproxy = true\nclient_ca = \"x\"\n", "line 6: imap.listener.client_ca: client_ca does not go with proxy", "the one or the other"},
-		"promise for others":  {"[proxy]\ntrusted = [\"10.0.0.0/8\"]\nassume_tls = [\"10.1.0.0/16\", \"10.0.0.0/7\"]\n", "line 3: proxy.assume_tls: 10.0.0.0/7 is not trusted", "proxy.trusted"},
-		"trusted lan":         {"[proxy]\ntrusted = [\"lan\"]\n", `line 2: proxy.trusted: "lan" is not a network`, "192.0.2.0/24"},
+		"misspelt key":         {"[imap]\n\nrelase = \"tls\"\n", "line 3: imap.relase: unknown key, the nearest is imap.release", "rename it"},
+		"wrong section":        {"release = \"tls\"\n", "line 1: release: unknown key, the nearest is imap.release", "rename it"},
+		"wrong case":           {"Hostname = \"a.example\"\n", "line 1: Hostname: unknown key, the nearest is hostname", "rename it"},
+		"misspelt section":     {"\n[lmpt]\nlisten = []\n", "line 2: lmpt: unknown key, the nearest is lmtp", "rename it"},
+		"in 2nd listener":      {"[[lmtp.listener]]\naddress = \"h:1\"\n[[lmtp.listener]]\naddress = \"h:2\"\nalow = []\n", "line 5: lmtp.listener.alow: unknown key, the nearest is lmtp.listener.allow", "rename it"},
+		"quoted dots":          {"\"imap.release\" = \"tls\"\n", "unknown key", "rename it"},
+		"syntax":               {"[imap]\nrelease = tls\n", "line 2: ", "the file is TOML"},
+		"wrong type":           {"[imap]\nrelease = 1\n", "line 2: imap.release: a number where a text belongs", "in quotes"},
+		"no choice":            {"[imap]\nrelease = \"TLS\"\n", `line 2: imap.release: "TLS" is not a choice`, `write "tls", or "bound", or "local"`},
+		"no section":           {"imap = 1\n", "line 1: imap: a number where a section belongs", "write [imap]"},
+		"no list":              {"[lmtp]\nlisten = \"127.0.0.1:24\"\n", "line 2: lmtp.listen: a text where a list belongs", "write a list"},
+		"no port":              {"[lmtp]\nlisten = [\"127.0.0.1\"]\n", `lmtp.listen: "127.0.0.1" is no place to listen at`, "HOST:PORT"},
+		"port too high":        {"[lmtp]\nlisten = [\"127.0.0.1:65536\"]\n", `lmtp.listen: "127.0.0.1:65536" has no port`, "65535"},
+		"no socket":            {"[lmtp]\nlisten = [\"unix:\"]\n", `"unix:" names no socket`, "unix:PATH"},
+		"admin over TLS":       {"[admin]\nlisten = [\"tls:127.0.0.1:1\"]\n", "is no place to listen at", "HOST:PORT"},
+		"size":                 {"[lmtp]\nmax_size = \"50 apples\"\n", `"50 apples" is not a size`, "50MB"},
+		"size too small":       {"[lmtp]\nmax_size = 63999\n", "63999 octets are out of bounds", "64KB"},
+		"size too big":         {"[lmtp]\nmax_size = \"9223372036854775807GiB\"\n", "is not a size", "50MB"},
+		"quota as text":        {"[quota]\nmessages = \"many\"\n", "line 2: quota.messages: a text where a number belongs", "in digits"},
+		"quota below zero":     {"[quota]\nbytes = -1\n", "line 2: quota.bytes: -1 is below zero", "no limit"},
+		"quota answer":         {"[quota]\nanswer = \"bounce\"\n", `"bounce" is not a choice`, `"defer"`},
+		"host bits":            {"[imap]\ncleartext_auth = [\"10.1.0.0/8\"]\n", `"10.1.0.0/8" has bits set behind its 8`, `write "10.0.0.0/8"`},
+		"no network":           {"[imap]\ncleartext_auth = [\"lan\"]\n", `"lan" is not a network`, "192.0.2.0/24"},
+		"cleartext":            {"[imap]\ncleartext_auth = \"always\"\n", `"always" is not a choice`, `"never"`},
+		"hostname":             {"hostname = \"mail example\"\n", `"mail example" is not a hostname`, "mail.example.org"},
+		"empty data":           {"data = \"\"\n", "line 1: data: empty", "name a folder"},
+		"key without cert":     {"[tls]\nkey = \"k\"\n", "line 2: tls.key: set without tls.cert", "set both"},
+		"twice":                {"[imap]\nlisten = [\"127.0.0.1:2424\"]\n", "line 2: imap.listen: 127.0.0.1:2424 is listened at twice", "its own port"},
+		"no address":           {"[[imap.listener]]\nclient_ca = \"x\"\n", "line 1: imap.listener: a listener without address", "address ="},
+		"allow on socket":      {"[[lmtp.listener]]\naddress = \"unix:/s\"\nallow = [\"10.0.0.1\"]\n", "line 3: lmtp.listener.allow: allow does not go with a UNIX socket", "group"},
+		"allow nobody":         {"[[lmtp.listener]]\naddress = \"h:1\"\nallow = []\n", "line 3: lmtp.listener.allow: an empty list", "everybody"},
+		"allow as text":        {"[[lmtp.listener]]\naddress = \"h:1\"\nallow = \"10.0.0.0/8\"\n", "a text where a list belongs", "write a list"},
+		"trust as text":        {"[[lmtp.listener]]\naddress = \"h:1\"\ntrust_require_tls_header = \"yes\"\n", "a text where true or false belongs", "without quotes"},
+		"trust at IMAP":        {"[[imap.listener]]\naddress = \"h:1\"\ntrust_require_tls_header = true\n", "the nearest is lmtp.listener.trust_require_tls_header", "rename it"},
+		"listener no list":     {"[lmtp.listener]\naddress = \"h:1\"\n", "line 1: lmtp.listener: a section where a list of sections belongs", "[[lmtp.listener]]"},
+		"line break in text":   {"hostname = \"a\\nb\"\n", "a line break or NUL in it", "one line"},
+		"delimiter":            {"[address]\ndelimiter = \"@\"\n", `"@" cannot separate user and detail`, `"+"`},
+		"proxy without trust":  {"[[imap.listener]]\naddress = \"h:1\"\nproxy = true\n", "line 3: imap.listener.proxy: proxy = true for h:1, and no proxy is trusted", "trusted = "},
+		"rules behind proxies": {"[[managesieve.listener]]\naddress = \"h:1\"\nproxy = true\n", "line 3: managesieve.listener.proxy: proxy = true for h:1, and no proxy is trusted", "trusted = "},
+		"proxy as text":        {"[[imap.listener]]\naddress = \"h:1\"\nproxy = \"v2\"\n", "a text where true or false belongs", "without quotes"},
+		"proxy at LMTP":        {"[[lmtp.listener]]\naddress = \"h:1\"\nproxy = true\n", "lmtp.listener.proxy: unknown key, the nearest is imap.listener.proxy", "rename it"},
+		"whose certificate":    {"[proxy]\ntrusted = [\"10.0.0.0/8\"]\n[[imap.listener]]\naddress = \"h:1\"\nproxy = true\nclient_ca = \"x\"\n", "line 6: imap.listener.client_ca: client_ca does not go with proxy", "the one or the other"},
+		"promise for others":   {"[proxy]\ntrusted = [\"10.0.0.0/8\"]\nassume_tls = [\"10.1.0.0/16\", \"10.0.0.0/7\"]\n", "line 3: proxy.assume_tls: 10.0.0.0/7 is not trusted", "proxy.trusted"},
+		"trusted lan":          {"[proxy]\ntrusted = [\"lan\"]\n", `line 2: proxy.trusted: "lan" is not a network`, "192.0.2.0/24"},
 
 		"date": {"data = 2026-01-01\n", "a date or time where a text belongs", "in quotes"},
 
+		"no smarthost":          {"[relay]\nmode = \"smarthost\"\n", "line 2: relay.mode: a smarthost is wanted and none is named", "smarthost ="},
+		"smarthost in mode mx":  {"[relay]\nmode = \"mx\"\nresolver = \"127.0.0.1:53\"\nsmarthost = \"h\"\n", "line 4: relay.smarthost: in mode \"mx\"", "leave it out"},
+		"mx without resolver":   {"[relay]\nmode = \"mx\"\n", "line 2: relay.mode: mode \"mx\" needs a resolver", "DNSSEC"},
+		"relay mode":            {"[relay]\nmode = \"direct\"\n", `"direct" is not a choice`, `"smarthost"`},
+		"smarthost's name":      {"[relay]\nsmarthost = \"a b:25\"\n", `line 2: relay.smarthost: "a b:25" is no host`, "587"},
+		"smarthost's port":      {"[relay]\nsmarthost = \"h:smtp\"\n", `"h:smtp" has no port`, "587"},
+		"resolver by name":      {"[relay]\nresolver = \"dns.example:53\"\n", `"dns.example:53" is no resolver`, "127.0.0.1:53"},
+		"password without user": {"[relay]\npassword_file = \"f\"\n", "line 2: relay.password_file: set without relay.user", "set both"},
+		"pin":                   {"[relay]\npins = [\"AB:CD\"]\n", `"AB:CD" is no SHA-256 sum`, "openssl"},
+		"bind":                  {"[relay]\nbind = \"eth0\"\n", `"eth0" is no address`, "192.0.2.7"},
+		"lifetime":              {"[relay]\nlifetime = \"5 days\"\n", `line 2: relay.lifetime: "5 days" is no time`, `"5d"`},
+		"lifetime as number":    {"[relay]\nlifetime = 5\n", "a number where a text belongs", `"5d"`},
+		"lifetime for ever":     {"[relay]\nlifetime = \"400d\"\n", "400d is out of bounds", "anything from 1m to 30d"},
+		"lifetime overflows":    {"[relay]\nlifetime = \"9223372036854775807d\"\n", "is no time", `"5d"`},
+		"retries":               {"[relay]\nfirst_retry = \"5h\"\n", "line 2: relay.first_retry: longer than last_retry", "longest"},
+		"no concurrency":        {"[relay]\nconcurrency = 0\n", "line 2: relay.concurrency: 0 is out of bounds", "from 1 to 1000"},
+		"destination":           {"[[relay.destination]]\nlevel = \"enforce\"\n", "line 1: relay.destination: a destination without domain", "domain ="},
+		"destination's level":   {"[[relay.destination]]\ndomain = \"d\"\nlevel = \"none\"\n", `line 3: relay.destination.level: "none" is not a choice`, `"opportunistic"`},
+		"destination no list":   {"[relay.destination]\ndomain = \"d\"\n", "line 1: relay.destination: a section where a list of sections belongs", "[[relay.destination]]"},
+
 		// what this version cannot keep is refused, not ignored
-		"refuse":     {"[imap]\non_insecure = \"refuse\"\n", `line 2: imap.on_insecure: "refuse" is not available in this version`, `"withhold"`},
-		"hide":       {"[imap]\non_insecure = \"hide\"\n", "not available in this version", `"withhold"`},
-		"view":       {"[[imap.listener]]\naddress = \"h:1\"\nview = \"clear\"\n", "line 3: imap.listener.view: a view in clear is not available in this version", "leave it out"},
-		"smarthost":  {"[relay]\nmode = \"smarthost\"\n", `line 2: relay.mode: "smarthost" is not available in this version`, `"off"`},
-		"mx":         {"[relay]\nmode = \"mx\"\n", "not available in this version", `"off"`},
-		"smart host": {"[relay]\nsmarthost = \"h:587\"\n", "line 2: relay.smarthost: the relay is not available in this version", "leave it out"},
+		"refuse": {"[imap]\non_insecure = \"refuse\"\n", `line 2: imap.on_insecure: "refuse" is not available in this version`, `"withhold"`},
+		"hide":   {"[imap]\non_insecure = \"hide\"\n", "not available in this version", `"withhold"`},
+		"view":   {"[[imap.listener]]\naddress = \"h:1\"\nview = \"clear\"\n", "line 3: imap.listener.view: a view in clear is not available in this version", "leave it out"},
 	} {
 		_, err := config.Parse(c.text)
 		var problems config.Problems

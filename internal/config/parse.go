@@ -22,7 +22,7 @@ func Parse(text string) (*Config, error) {
 		return nil, Problems{syntaxError(err)}
 	}
 	r := &reading{text: text, known: settings(), cfg: defaults(), given: make(map[string]bool)}
-	r.cfg.LMTP.Listeners, r.cfg.IMAP.Listeners = nil, nil
+	r.cfg.LMTP.Listeners, r.cfg.IMAP.Listeners, r.cfg.ManageSieve.Listeners = nil, nil, nil
 	r.table("", 0, root)
 	r.finish()
 	if len(r.problems) > 0 {
@@ -45,12 +45,13 @@ func syntaxError(err error) *Error {
 
 // reading is one file being read.
 type reading struct {
-	text     string
-	known    map[string]setting
-	cfg      *Config
-	listener *Listener       // of the [[…listener]] being read
-	given    map[string]bool // the keys the file has
-	problems Problems
+	text        string
+	known       map[string]setting
+	cfg         *Config
+	listener    *Listener       // of the [[…listener]] being read
+	destination *Destination    // of the [[relay.destination]]
+	given       map[string]bool // the keys the file has
+	problems    Problems
 }
 
 // table reads one table. path is "" or its name with a dot behind it, nth
@@ -80,31 +81,54 @@ func (r *reading) blame(e *Error, key string, nth int) {
 	r.problems = append(r.problems, e)
 }
 
+// blamed says whether the value of a key was wrong, and so is not there.
+func (r *reading) blamed(key string) bool {
+	return slices.ContainsFunc(r.problems, func(e *Error) bool { return e.Key == key })
+}
+
 func (r *reading) unknown(key string, nth int) {
 	r.blame(wrong(`rename it, or remove it; "letterlock help config" shows every key`, "unknown key, the nearest is %s", nearest(key)), key, nth)
 }
 
 // finish checks what no key can see alone.
 func (r *reading) finish() {
-	if !r.given["lmtp.listen"] && !r.given["lmtp.listener"] {
-		r.cfg.LMTP.Listeners = defaults().LMTP.Listeners
-	}
-	if !r.given["imap.listen"] && !r.given["imap.listener"] {
-		r.cfg.IMAP.Listeners = defaults().IMAP.Listeners
+	for _, d := range r.doors() {
+		if !r.given[d.key] && !r.given[d.key+"er"] {
+			*d.listeners = d.usual
+		}
 	}
 	r.cfg.placeSockets()
-	r.pair("tls.cert", r.cfg.TLS.Cert, "tls.key", r.cfg.TLS.Key)
+	r.together("tls.cert", r.cfg.TLS.Cert, "tls.key", r.cfg.TLS.Key, "set both, or neither to have a certificate made in the data folder")
+	r.relay()
 	r.twice()
 	r.proxies()
+}
+
+// door is one protocol's listeners.
+type door struct {
+	key       string // "lmtp.listen"; [[lmtp.listener]] has an er more
+	listeners *[]Listener
+	usual     []Listener // where the file names none
+}
+
+func (r *reading) doors() []door {
+	usual := defaults()
+	return []door{
+		{"lmtp.listen", &r.cfg.LMTP.Listeners, usual.LMTP.Listeners},
+		{"imap.listen", &r.cfg.IMAP.Listeners, usual.IMAP.Listeners},
+		{"managesieve.listen", &r.cfg.ManageSieve.Listeners, usual.ManageSieve.Listeners},
+	}
 }
 
 // proxies: a listener behind proxies needs one it can believe, and a promise is
 // made only for those that are believed. Whoever may open a UNIX socket is.
 func (r *reading) proxies() {
 	trusted := r.cfg.Proxy.Trusted
-	for _, l := range r.cfg.IMAP.Listeners {
-		if l.Proxy && len(trusted) == 0 && !strings.HasPrefix(l.Address, "unix:") {
-			r.blame(wrong(`name the proxies: [proxy], then trusted = ["192.0.2.7"]`, "proxy = true for %s, and no proxy is trusted", l.Address), "imap.listener.proxy", 0)
+	for _, d := range r.doors() {
+		for _, l := range *d.listeners {
+			if l.Proxy && len(trusted) == 0 && !strings.HasPrefix(l.Address, "unix:") {
+				r.blame(wrong(`name the proxies: [proxy], then trusted = ["192.0.2.7"]`, "proxy = true for %s, and no proxy is trusted", l.Address), d.key+"er.proxy", 0)
+			}
 		}
 	}
 	for _, n := range r.cfg.Proxy.AssumeTLS {
@@ -114,15 +138,15 @@ func (r *reading) proxies() {
 	}
 }
 
-// pair: the one goes only with the other.
-func (r *reading) pair(a, valueA, b, valueB string) {
+// together: the one goes only with the other.
+func (r *reading) together(a, valueA, b, valueB, way string) {
 	if (valueA == "") == (valueB == "") {
 		return
 	}
 	if valueA == "" {
 		a, b = b, a
 	}
-	r.blame(wrong("set both, or neither to have a certificate made in the data folder", "set without %s", b), a, 0)
+	r.blame(wrong(way, "set without %s", b), a, 0)
 }
 
 // twice: no two servers can listen at one place.
@@ -135,11 +159,10 @@ func (r *reading) twice() {
 		}
 		seen[place] = true
 	}
-	for _, l := range r.cfg.LMTP.Listeners {
-		check(r.listKey("lmtp.listen"), l.Address)
-	}
-	for _, l := range r.cfg.IMAP.Listeners {
-		check(r.listKey("imap.listen"), l.Address)
+	for _, d := range r.doors() {
+		for _, l := range *d.listeners {
+			check(r.listKey(d.key), l.Address)
+		}
 	}
 	for _, address := range r.cfg.Admin.Listen {
 		check("admin.listen", address)

@@ -1,15 +1,19 @@
 package config
 
-import "net/netip"
+import (
+	"maps"
+	"net/netip"
+)
 
 // setting puts the value of one key where it belongs, or says what is wrong
 // with it. path is the key with a dot behind it, for tables.
 type setting func(r *reading, path string, value any) *Error
 
-// settings is every key there is, with its place in [Config]. Keys of rooms
-// that are not built yet are here too: they say so.
+// settings is every key there is, with its place in [Config]. Keys whose rooms
+// cannot do yet what they ask for are here too: they say so.
 func settings() map[string]setting {
-	return map[string]setting{
+	all := relaySettings()
+	maps.Copy(all, map[string]setting{
 		"hostname": text(func(r *reading) *string { return &r.cfg.Hostname }, hostname),
 		"data":     text(func(r *reading) *string { return &r.cfg.Data }, notEmpty),
 
@@ -53,19 +57,20 @@ func settings() map[string]setting {
 		"quota.messages": number(func(r *reading) *int64 { return &r.cfg.Quota.Messages }, notNegative),
 		"quota.answer":   text(func(r *reading) *string { return &r.cfg.Quota.Answer }, oneOf(QuotaDefer, QuotaReject)),
 
-		"managesieve":        table,
-		"managesieve.listen": places(func(r *reading, a []string) { r.cfg.ManageSieve.Listen = a }, endpoint),
-
-		"relay":               table,
-		"relay.mode":          relayMode,
-		"relay.smarthost":     notYet("", "the relay", "leave it out: mail is only kept, none is sent on"),
-		"relay.user":          notYet("", "the relay", "leave it out: mail is only kept, none is sent on"),
-		"relay.password_file": notYet("", "the relay", "leave it out: mail is only kept, none is sent on"),
-		"relay.resolver":      notYet("", "the relay", "leave it out: mail is only kept, none is sent on"),
+		"managesieve": table,
+		"managesieve.listen": places(func(r *reading, a []string) {
+			r.cfg.ManageSieve.Listeners = append(listeners(a), r.cfg.ManageSieve.Listeners...)
+		}, endpoint),
+		"managesieve.listener":           tables(func(r *reading) *[]Listener { return &r.cfg.ManageSieve.Listeners }),
+		"managesieve.listener.address":   text(func(r *reading) *string { return &r.listener.Address }, endpoint),
+		"managesieve.listener.allow":     allow,
+		"managesieve.listener.client_ca": text(func(r *reading) *string { return &r.listener.ClientCA }, anything),
+		"managesieve.listener.proxy":     truth(func(r *reading) *bool { return &r.listener.Proxy }),
 
 		"admin":        table,
 		"admin.listen": places(func(r *reading, a []string) { r.cfg.Admin.Listen = a }, plainTCP),
-	}
+	})
+	return all
 }
 
 func listeners(addresses []string) []Listener {

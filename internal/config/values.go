@@ -68,16 +68,27 @@ func table(r *reading, path string, value any) *Error {
 
 // tables is a list of listeners.
 func tables(at func(*reading) *[]Listener) setting {
+	return sections(
+		func(r *reading) { r.listener = &Listener{} },
+		func(r *reading, key string, nth int, given map[string]any) {
+			r.checkListener(key, nth, given)
+			*at(r) = append(*at(r), *r.listener)
+		})
+}
+
+// sections is a list of [[sections]]; begin and end stand around the reading of
+// each.
+func sections(begin func(*reading), end func(r *reading, key string, nth int, given map[string]any)) setting {
 	return func(r *reading, path string, value any) *Error {
+		key := strings.TrimSuffix(path, ".")
 		list, ok := value.([]map[string]any)
 		if !ok {
-			return wrong(fmt.Sprintf("write [[%s]] on a line of its own, its keys below", strings.TrimSuffix(path, ".")), "%s where a list of sections belongs", kind(value))
+			return wrong(fmt.Sprintf("write [[%s]] on a line of its own, its keys below", key), "%s where a list of sections belongs", kind(value))
 		}
 		for i, t := range list {
-			r.listener = &Listener{}
+			begin(r)
 			r.table(path, i, t)
-			r.checkListener(strings.TrimSuffix(path, "."), i, t)
-			*at(r) = append(*at(r), *r.listener)
+			end(r, key, i, t)
 		}
 		return nil
 	}
@@ -156,17 +167,6 @@ func onInsecure(_ *reading, _ string, value any) *Error {
 		return wrong(`leave it at "withhold"`, "%s is not available in this version", quote(s))
 	}
 	return wrong(`write "withhold"`, "%s is not a choice", quote(s))
-}
-
-func relayMode(_ *reading, _ string, value any) *Error {
-	s, e := asText(value)
-	switch {
-	case e != nil || s == "off":
-		return e
-	case s == "smarthost" || s == "mx":
-		return wrong(`leave it at "off": mail is only kept, none is sent on`, "%s is not available in this version", quote(s))
-	}
-	return wrong(`write "off"`, "%s is not a choice", quote(s))
 }
 
 // What a text may be.

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"letterlock/internal/config"
+	"letterlock/internal/deliver"
+	"letterlock/internal/mail"
+	"letterlock/internal/maillog"
+	"letterlock/relay"
+	"letterlock/storage"
+)
+
+// openWayOut makes the relay; where the config wants none there is none, and
+// nothing leaves.
+func (h *house) openWayOut() (err error) {
+	h.relay, err = newRelay(h.cfg, h.store, h.fates, h.log)
+	return err
+}
+
+// sendOn runs the relay, where there is one.
+func (h *house) sendOn(ctx context.Context) error {
+	if h.relay == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return h.relay.Run(ctx)
+}
+
+// newRelay makes the way out of a vault. It sends when it runs.
+func newRelay(cfg *config.Config, store *storage.Store, fates *maillog.Log, log *slog.Logger) (*relay.Runner, error) {
+	if cfg.Relay.Mode == config.RelayOff {
+		return nil, nil
+	}
+	opt, err := relayOptions(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if opt.Policies, err = relay.NewPolicyFolder(filepath.Join(cfg.Data, "policies")); err != nil {
+		return nil, fmt.Errorf("relay: %w", err)
+	}
+	opt.Outbox, opt.Submit, opt.Grace, opt.Mail, opt.Log = outbox{store}, store.Submit, relayGrace, fates, log
+	return relay.New(opt), nil
+}
+
+// preflight is what the relay knows of next hops, for the sorting room; nil
+// where nothing leaves.
+func (h *house) preflight() deliver.Preflight {
+	if h.relay == nil {
+		return nil
+	}
+	return h.relay
+}
+
+// relayOptions are the config in the relay's words.
+func relayOptions(cfg *config.Config) (opt relay.Options, err error) {
+	c := &cfg.Relay
+	opt = relay.Options{
+		Hostname:    cfg.Hostname,
+		Resolver:    resolver(c),
+		Postmaster:  mail.Address{Local: "postmaster", Domain: cfg.Address.Domain},
+		Lifetime:    c.Lifetime,
+		DelayNotice: c.DelayNotice,
+		FirstRetry:  c.FirstRetry,
+		LastRetry:   c.LastRetry,
+		Concurrency: int(c.Concurrency),
+		PerDomain:   int(c.PerDestination),
+	}
+	if c.DelayNotice == 0 {
+		opt.DelayNotice = -1
+	}
+	if c.Bind.IsValid() {
+		opt.Local = &net.TCPAddr{IP: c.Bind.AsSlice()}
+	}
+	if c.CA != "" {
+		if opt.Roots, err = readRoots(c.CA); err != nil {
+			return opt, fmt.Errorf("relay.ca: %w", err)
+		}
+	}
+	if c.Mode == config.RelaySmarthost {
+		opt.Smarthost, err = smarthost(c)
+	}
+	return opt, err
+}
+
+var relayLevel = map[string]relay.Level{
+	config.LevelEnforce:       relay.Enforce,
+	config.LevelStartTLS:      relay.OpportunisticStartTLS,
+	config.LevelOpportunistic: relay.Opportunistic,
+}
+
+var implicitTLS = map[string]relay.Implicit{config.StartTLS: relay.StartTLS, config.ImplicitTLS: relay.ImplicitTLS}
+
+func smarthost(c *config.Relay) (*relay.Smarthost, error) {
+	s := &relay.Smarthost{
+		Implicit: implicitTLS[c.TLS], User: c.User, Pins: c.Pins,
+		Level: relayLevel[c.Level], Levels: map[string]relay.Level{},
+	}
+	s.Host, s.Port = c.Host()
+	for _, d := range c.Destinations {
+		s.Levels[d.Domain] = relayLevel[d.Level]
+	}
+	if c.PasswordFile != "" {
+		var err error
+		if s.Password, err = passwordIn(c.PasswordFile); err != nil {
+			return nil, fmt.Errorf("relay.password_file: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// passwordIn is the first line of a file.
+func passwordIn(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	line = strings.TrimRight(line, "\r")
+	if line == "" {
+		return "", withHint(fmt.Errorf("the first line of %s is empty", file), "the file holds the password alone, in one line")
+	}
+	return line, nil
+}
+
+func readRoots(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, withHint(fmt.Errorf("no certificate in %s", file), "the file holds the CA's certificate in PEM, -----BEGIN CERTIFICATE-----")
+	}
+	return pool, nil
+}
+
+// resolver is the configured one, or the machine's own.
+func resolver(c *config.Relay) relay.Resolver {
+	if c.Resolver == "" {
+		return machineResolver{&relay.DNS{Server: systemResolver(resolvConf)}}
+	}
+	d := &relay.DNS{Server: c.Resolver}
+	if c.TrustResolver {
+		d.Trust = relay.TrustServer
+	}
+	return d
+}
+
+// machineResolver knows the names of the machine's hosts file besides those in
+// DNS: a smarthost may be named there alone.
+type machineResolver struct{ *relay.DNS }
+
+func (m machineResolver) Addrs(ctx context.Context, host string) (relay.AddrAnswer, error) {
+	known, err := hostsFile.LookupNetIP(ctx, "ip", host)
+	if err != nil || len(known) == 0 {
+		return m.DNS.Addrs(ctx, host)
+	}
+	a := relay.AddrAnswer{Answer: relay.Answer{Canonical: host}}
+	for _, ip := range known {
+		a.Addrs = append(a.Addrs, ip.Unmap())
+	}
+	return a, nil
+}
+
+// hostsFile looks nowhere else.
+var hostsFile = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+	return nil, errors.New("the hosts file alone")
+}}
+
+const resolvConf = "/etc/resolv.conf"
+
+// systemResolver is the first name server of resolv.conf(5), or where there is
+// none the one on this machine.
+func systemResolver(file string) string {
+	const usual = "127.0.0.1"
+	server := usual
+	if f, err := os.Open(file); err == nil {
+		defer f.Close()
+		for lines := bufio.NewScanner(f); lines.Scan(); {
+			words := strings.Fields(lines.Text())
+			if len(words) < 2 || words[0] != "nameserver" {
+				continue
+			}
+			if _, err := netip.ParseAddr(words[1]); err == nil {
+				server = words[1]
+				break
+			}
+		}
+	}
+	return net.JoinHostPort(server, "53")
+}
+
+// outbox is the vault as the relay asks for it.
+type outbox struct{ store *storage.Store }
+
+var _ relay.Outbox = outbox{}
+
+func (o outbox) Due(ctx context.Context, now time.Time, limit int, skip func(relay.Row) bool) ([]relay.Row, time.Time, error) {
+	due, next, err := o.store.DueOut(ctx, now, limit, func(r storage.OutRow) bool { return skip(outRow(r)) })
+	rows := make([]relay.Row, len(due))
+	for i, r := range due {
+		rows[i] = outRow(r)
+	}
+	return rows, next, err
+}
+
+func outRow(r storage.OutRow) relay.Row {
+	return relay.Row{ID: relay.RowID(r.ID), Domain: r.Domain, Due: r.Due}
+}
+
+func (o outbox) Open(ctx context.Context, id relay.RowID) (*relay.Letter, error) {
+	l, err := o.store.OpenOut(ctx, storage.OutID(id))
+	if l == nil {
+		return nil, relayed(err)
+	}
+	letter := &relay.Letter{ID: id, Outbound: l.Outbound, History: relay.History(l.History), Close: l.Close}
+	if l.Body != nil {
+		letter.Body = l.Body
+	}
+	return letter, relayed(err)
+}
+
+func (o outbox) Settle(ctx context.Context, id relay.RowID, s relay.Settlement) error {
+	end := storage.Stays
+	switch {
+	case s.Fate == relay.Parked:
+		end = storage.Parks
+	case s.Fate.Ends():
+		end = storage.Ended
+	}
+	return relayed(o.store.SettleOut(ctx, storage.OutID(id), storage.OutSettlement{
+		End: end, Due: s.Due, History: storage.History(s.History), Reports: s.Reports,
+	}))
+}
+
+func (o outbox) Changed() <-chan struct{} { return o.store.SendsChanged() }
+
+// relayed says in the relay's words that a row has ended.
+func relayed(err error) error {
+	if errors.Is(err, storage.ErrRowGone) {
+		return fmt.Errorf("%w: %w", relay.ErrGone, err)
+	}
+	return err
+}

@@ -18,39 +18,47 @@ var (
 	errNUL        = bad("NUL in a literal")
 	errBinary     = no("UNKNOWN-CTE", "Binary parts cannot be stored without a transfer encoding")
 	errUTF8Header = no("CANNOT", "Not stored: the header has letters beyond ASCII that are not encoded; let your mail program encode them (RFC 2047), or turn on UTF8=ACCEPT in it (RFC 6855)")
+	errManyBig    = no("LIMIT", "Too many big messages in one APPEND; append them one by one")
+	errTotal      = no("LIMIT", "Too much in one APPEND; append fewer messages at once")
 )
 
-// append is APPEND (RFC 9051 §6.3.12; RFC 3516 §4.4; RFC 6855 §4; RFC 7889).
-// Octets are kept as they come. Whatever is wrong, the literal is swallowed
-// before the answer.
+// What one APPEND of several messages may hold back until the last has come.
+const (
+	maxOwnFiles = 32        // messages that are a file of their own
+	maxTotal    = 256 << 20 // octets, or as much as one message may have
+)
+
+// batch is the messages of one APPEND (RFC 3502): all of them are stored at its
+// end, or none.
+type batch struct {
+	s       *session
+	a       *syntax.Append
+	letters []storage.Letter
+	need    storage.Usage
+	shared  storage.SpoolFile // the small messages behind the first, one after the other
+	own     []letterBody      // all else
+}
+
+// append is APPEND (RFC 9051 §6.3.12; RFC 3502; RFC 3516 §4.4; RFC 4469; RFC
+// 6855 §4; RFC 7889). Octets are kept as they come. Whatever is wrong, the
+// literals are swallowed before the answer.
 func (s *session) append(ctx context.Context, a *syntax.Append) (answer, error) {
-	flags, err := s.mayAppend(ctx, a)
-	if err != nil {
-		return answer{}, refuseAppend(a, err)
+	if _, err := s.account.Mailbox(ctx, a.Mailbox); err != nil {
+		return answer{}, refuseAppend(a, orTryCreate(err))
 	}
-	body, err := s.receive(a)
-	if err != nil {
+	b := &batch{s: s, a: a}
+	defer b.close()
+	if err := b.takeAll(ctx, func() error { return s.account.CheckQuota(ctx, b.need) }); err != nil {
 		return answer{}, err
 	}
-	defer body.Close()
-	summary, err := mime.Summarize(body)
-	if err != nil {
-		return answer{}, fmt.Errorf("summarize: %w", err)
-	}
-	if !s.mode.UTF8() && a.Form != syntax.UTF8Literal {
-		if err := refuse8bit(io.NewSectionReader(body, 0, summary.Root.Body)); err != nil {
-			return answer{}, err
-		}
-	}
-	letter := storage.Letter{Body: body, Summary: summary, Flags: flags, InternalDate: a.Date, Demand: requiretls.Usual()}
-	validity, uids, err := s.account.Append(ctx, a.Mailbox, []storage.Letter{letter})
+	validity, uids, err := s.account.Append(ctx, a.Mailbox, b.letters)
 	if err != nil {
 		return answer{}, orTryCreate(keywordRefusal(err))
 	}
-	return answer{string(syntax.AppendAppendUID(nil, validity, uids)), "APPEND completed"}, nil
+	return answer{string(syntax.AppendAppendUID(nil, validity, uids)), s.verb + " completed"}, nil
 }
 
-// refuseAppend swallows the literal of an APPEND that is refused with err.
+// refuseAppend swallows the literals of an APPEND that is refused with err.
 func refuseAppend(a *syntax.Append, err error) error {
 	if lostErr := a.Refuse(); lostErr != nil {
 		return lost(lostErr)
@@ -58,22 +66,67 @@ func refuseAppend(a *syntax.Append, err error) error {
 	return err
 }
 
-// mayAppend looks at all that is known before the message is sent.
-func (s *session) mayAppend(ctx context.Context, a *syntax.Append) ([]string, error) {
-	if a.Size > s.srv.opt.MaxMessage {
+// takeAll reads all messages. Before each, fits is asked whether there is room.
+func (b *batch) takeAll(ctx context.Context, fits func() error) error {
+	for more := true; more; {
+		if err := b.take(ctx, fits); err != nil {
+			return refuseAppend(b.a, err)
+		}
+		var err error
+		if more, err = b.a.Next(); err != nil {
+			return lost(err)
+		}
+	}
+	return nil
+}
+
+// take reads the message at hand. What can be known is looked at before it is
+// sent.
+func (b *batch) take(ctx context.Context, fits func() error) error {
+	flags, err := b.mayTake(fits)
+	if err != nil {
+		return err
+	}
+	l := storage.Letter{Flags: flags, InternalDate: b.a.Date, Demand: requiretls.Usual()}
+	utf8 := b.a.Form == syntax.UTF8Literal
+	if b.a.Form == syntax.Catenated {
+		utf8, err = b.assemble(ctx, &l)
+	} else {
+		l.Body, err = b.receive()
+	}
+	if err != nil {
+		return err
+	}
+	if l.Summary, err = mime.Summarize(l.Body); err != nil {
+		return fmt.Errorf("summarize: %w", err)
+	}
+	if !utf8 && !b.s.mode.UTF8() {
+		if err := refuse8bit(io.NewSectionReader(l.Body, 0, l.Summary.Root.Body)); err != nil {
+			return err
+		}
+	}
+	b.letters = append(b.letters, l)
+	return nil
+}
+
+// mayTake looks at all that is known before the message is sent.
+func (b *batch) mayTake(fits func() error) ([]string, error) {
+	max := b.s.srv.opt.MaxMessage
+	b.need.Messages++
+	b.need.Bytes += uint64(b.a.Size)
+	switch {
+	case b.a.Size > max:
 		return nil, errTooBig
-	}
-	if a.Size == 0 {
+	case b.a.Size == 0 && b.a.Form != syntax.Catenated:
 		return nil, errEmpty
+	case b.need.Bytes > maxTotal && b.need.Bytes > uint64(max):
+		return nil, errTotal
 	}
-	flags, err := settable(a.Flags)
+	flags, err := settable(b.a.Flags)
 	if err != nil {
 		return nil, err
 	}
-	if _, err = s.account.Mailbox(ctx, a.Mailbox); err != nil {
-		return nil, orTryCreate(err)
-	}
-	return flags, s.account.CheckQuota(ctx, storage.Usage{Bytes: uint64(a.Size), Messages: 1})
+	return flags, fits()
 }
 
 // letterBody is a message being appended.
@@ -82,25 +135,49 @@ type letterBody interface {
 	io.Closer
 }
 
+func (b *batch) close() {
+	for _, body := range b.own {
+		body.Close()
+	}
+	if b.shared != nil {
+		b.shared.Close()
+	}
+}
+
 // receive reads the message: into memory when it is small and there is room,
-// into the store's spool otherwise.
-func (s *session) receive(a *syntax.Append) (letterBody, error) {
-	to, err := s.room(a.Size)
-	if err != nil {
-		return nil, refuseAppend(a, err)
+// into the store's spool otherwise; small ones behind the first share a file.
+func (b *batch) receive() (mail.Body, error) {
+	if len(b.letters) > 0 && b.a.Size <= smallMessage {
+		return b.receiveShared()
 	}
-	nul, err := transfer(to, a)
-	if err == nil && nul {
-		err = errNUL
-		if a.Form != syntax.PlainLiteral {
-			err = errBinary
-		}
-	}
+	to, err := b.room(b.a.Size)
 	if err != nil {
-		to.Close()
 		return nil, err
 	}
-	return to, nil
+	return to, b.transfer(to, b.a.Form)
+}
+
+// room is a place for a message of its own.
+func (b *batch) room(size int64) (storage.SpoolFile, error) {
+	if len(b.own) >= maxOwnFiles {
+		return nil, errManyBig
+	}
+	to, err := b.s.room(size)
+	if err == nil {
+		b.own = append(b.own, to)
+	}
+	return to, err
+}
+
+func (b *batch) receiveShared() (mail.Body, error) {
+	if b.shared == nil {
+		var err error
+		if b.shared, err = b.s.srv.opt.Store.Spool(); err != nil {
+			return nil, err
+		}
+	}
+	start, size := b.shared.Size(), b.a.Size
+	return io.NewSectionReader(b.shared, start, size), b.transfer(b.shared, b.a.Form)
 }
 
 // room is where a message of that size goes.
@@ -115,22 +192,26 @@ func (s *session) room(size int64) (storage.SpoolFile, error) {
 	return s.srv.opt.Store.Spool()
 }
 
-// transfer reads the literal and the rest of the command. What the vault
-// cannot take is read to its end all the same.
-func transfer(to io.Writer, a *syntax.Append) (nul bool, err error) {
-	from, err := a.Open()
+// transfer reads the literal at hand. What the vault cannot take is read to its
+// end all the same, by whoever refuses the command.
+func (b *batch) transfer(to io.Writer, form syntax.LiteralForm) error {
+	from, err := b.a.Open()
 	if err != nil {
-		return false, lost(err)
+		return lost(err)
 	}
 	watch := &nulWatch{Writer: to}
-	_, copyErr := io.Copy(watch, from)
-	if err := a.Close(); err != nil {
-		return false, lost(err)
+	_, err = io.Copy(watch, from)
+	switch {
+	case watch.failed != nil:
+		return fmt.Errorf("spool: %w", watch.failed)
+	case err != nil:
+		return lost(err)
+	case watch.seen && form == syntax.PlainLiteral:
+		return errNUL
+	case watch.seen:
+		return errBinary
 	}
-	if watch.failed != nil {
-		return false, fmt.Errorf("spool: %w", watch.failed)
-	}
-	return watch.seen, lost(copyErr)
+	return nil
 }
 
 // nulWatch passes octets on and notes a NUL (RFC 9051 §4.3.1). An error of the

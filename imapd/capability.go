@@ -47,6 +47,22 @@ var Capabilities = []Capability{
 	{"WITHIN", "5032", afterLogin},
 	{"BINARY", "3516", afterLogin},
 	{"UTF8=ACCEPT", "6855", afterLogin},
+	{"MULTIAPPEND", "3502", afterLogin},
+	{"CATENATE", "4469", afterLogin},
+	{"URL-PARTIAL", "5550 §5.7.1", afterLogin},
+	{"REPLACE", "8508", afterLogin},
+	{"SAVEDATE", "8514", afterLogin},
+	{"OBJECTID", "8474", afterLogin},
+	{"PREVIEW", "8970", afterLogin},
+	{"UNAUTHENTICATE", "8437", afterLogin},
+	{"QUOTA", "9208", afterLogin},
+	{"QUOTA=RES-STORAGE", "9208 §5.1", afterLogin},
+	{"QUOTA=RES-MESSAGE", "9208 §5.2", afterLogin},
+	{"QUOTA=RES-MAILBOX", "9208 §5.3", afterLogin},
+	{"QUOTASET", "9208 §4.1.3", (*session).setsQuota},
+	{"METADATA", "5464", afterLogin},
+	{"METADATA-SERVER", "5464", afterLogin},
+	{"I18NLEVEL=1", "5255 §4.3", afterLogin},
 	{"APPENDLIMIT", "7889", afterLogin},
 }
 
@@ -82,6 +98,13 @@ func (s *session) enable(a *syntax.Enable) (answer, error) {
 		case "UTF8=ACCEPT":
 			s.mode |= syntax.UTF8Accept
 			enabled += " UTF8=ACCEPT"
+		case "CONDSTORE":
+			s.beAware()
+			enabled += " CONDSTORE"
+		case "QRESYNC":
+			s.beAware()
+			s.qresync = true
+			enabled += " QRESYNC"
 		}
 	}
 	s.d.SetMode(s.mode)

@@ -106,7 +106,7 @@ func TestSearchForTooManyTextsIsRefused(t *testing.T) {
 // that was promised is left out, and the session goes on.
 func TestDamagedMessageIsNamedAndTheOthersServed(t *testing.T) {
 	t.Parallel()
-	for name, size := range map[string]int{"small": 100, "big": 200 << 10} {
+	for name, size := range map[string]int{"small": 400, "big": 200 << 10} {
 		t.Run(name, func(t *testing.T) {
 			h := openHouse(t)
 			h.deliver(letter{mailbox: "INBOX", text: openLetter})

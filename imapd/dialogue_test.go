@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"letterlock/imapd"
+	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
 )
 
@@ -37,7 +38,8 @@ import (
 //	NAME C: …   the same on another connection; the first is made by itself
 //
 // {NAME} and {NAME+} are a literal's announcement with the file's size, and
-// <0xHH> is an octet.
+// <0xHH> is an octet. %NAME% in an S: line takes down what stands there, and is
+// that from then on.
 func TestDialogues(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -62,6 +64,7 @@ type stage struct {
 	options []func(*imapd.Options)
 	files   map[string]string
 	clients map[string]*client
+	taken   map[string]string // by %NAME%
 	line    int
 }
 
@@ -164,6 +167,9 @@ func (s *stage) option(word string) {
 		"autologout": func(o *imapd.Options) {
 			o.Autologout = time.Duration(number) * time.Millisecond
 		},
+		"quotaadmin": func(o *imapd.Options) {
+			o.QuotaAdmin = func(a mail.Address) bool { return a.Local == "bob" }
+		},
 		"logintime": func(o *imapd.Options) { o.LoginTime = time.Duration(number) * time.Millisecond },
 	}[key]
 	if !known {
@@ -215,6 +221,8 @@ func (s *stage) client(name string) *client {
 
 var (
 	spoken      = regexp.MustCompile(`^(?:(\w+) )?(C:|C-:|C<:|S:|S<:)(?: (.*))?$`)
+	takenForm   = regexp.MustCompile(`%[a-z]+%`)
+	takenValue  = regexp.MustCompile(`^[^\s()\[\]]+`)
 	literalForm = regexp.MustCompile(`\{([a-z][a-z0-9-]*)(\+?)\}`)
 )
 
@@ -224,6 +232,12 @@ func (s *stage) speak(line string) {
 		s.fail("cannot read %q", line)
 	}
 	c, text := s.client(m[1]), octets(literalForm.ReplaceAllStringFunc(m[3], s.announce))
+	text = takenForm.ReplaceAllStringFunc(text, func(name string) string {
+		if value, known := s.taken[name]; known {
+			return value
+		}
+		return name
+	})
 	switch m[2] {
 	case "C:":
 		c.send(text + "\r\n")
@@ -238,10 +252,29 @@ func (s *stage) speak(line string) {
 		if err != nil {
 			s.fail("got %q, %v\nwant %s", got, err, text)
 		}
-		if !like(got, text) {
+		if text = s.takeDown(got, text); !like(got, text) {
 			s.fail("\n got %s\nwant %s", got, text)
 		}
 	}
+}
+
+// takeDown notes what stands in got where want has a %NAME%, and fills it in.
+func (s *stage) takeDown(got, want string) string {
+	for name := takenForm.FindString(want); name != ""; name = takenForm.FindString(want) {
+		before, _, _ := strings.Cut(want, name)
+		pieces := strings.Split(before, "...")
+		_, after, found := strings.Cut(got, pieces[len(pieces)-1])
+		value := takenValue.FindString(after)
+		if !found || value == "" {
+			return want
+		}
+		if s.taken == nil {
+			s.taken = map[string]string{}
+		}
+		s.taken[name] = value
+		want = strings.ReplaceAll(want, name, value)
+	}
+	return want
 }
 
 func (s *stage) announce(m string) string {

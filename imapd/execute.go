@@ -24,7 +24,8 @@ func needs(args syntax.Args) state {
 	case *syntax.StartTLS, *syntax.Authenticate, *syntax.Login:
 		return stranger
 	case *syntax.Check, *syntax.Close, *syntax.Unselect, *syntax.Expunge, *syntax.Search,
-		*syntax.Fetch, *syntax.Store, *syntax.Copy, *syntax.Move:
+		*syntax.Fetch, *syntax.Store, *syntax.Copy, *syntax.Move,
+		*syntax.Replace:
 		return selected
 	}
 	return known
@@ -55,8 +56,11 @@ func (s *session) admit(args syntax.Args) error {
 // execute carries one command out.
 func (s *session) execute(ctx context.Context, args syntax.Args) (answer, error) {
 	if err := s.admit(args); err != nil {
-		if a, ok := args.(*syntax.Append); ok {
+		switch a := args.(type) {
+		case *syntax.Append:
 			return answer{}, refuseAppend(a, err)
+		case *syntax.Replace:
+			return answer{}, refuseAppend(a.Append, err)
 		}
 		return answer{}, err
 	}
@@ -113,6 +117,18 @@ func (s *session) onMailboxes(ctx context.Context, args syntax.Args) (answer, er
 		return s.append(ctx, a)
 	case *syntax.Idle:
 		return s.idle(ctx)
+	case *syntax.Unauthenticate:
+		return s.unauthenticate()
+	case *syntax.GetQuota:
+		return s.getQuota(ctx, a)
+	case *syntax.GetQuotaRoot:
+		return s.getQuotaRoot(ctx, a)
+	case *syntax.SetQuota:
+		return s.setQuota(ctx, a)
+	case *syntax.GetMetadata:
+		return s.getMetadata(ctx, a)
+	case *syntax.SetMetadata:
+		return s.setMetadata(ctx, a)
 	}
 	return answer{}, bad("Unknown command")
 }
@@ -137,6 +153,8 @@ func (s *session) onMessages(ctx context.Context, args syntax.Args) (answer, err
 		return s.copy(ctx, a)
 	case *syntax.Move:
 		return s.move(ctx, a)
+	case *syntax.Replace:
+		return s.replace(ctx, a)
 	}
 	return answer{}, bad("Unknown command")
 }

@@ -43,6 +43,7 @@ const (
 	needRow     need = 1 << iota // dates and sizes
 	needSummary                  // envelope and structure, from the cache
 	needOctets                   // the message itself
+	needPreview                  // the message itself, where its summary has no preview
 	needRelease                  // it shows content (the release rule)
 	setsSeen
 )
@@ -50,8 +51,16 @@ const (
 // needsOf is what an item needs.
 func needsOf(item *syntax.FetchItem) need {
 	switch item.Kind {
-	case syntax.FetchInternalDate, syntax.FetchRFC822Size:
+	case syntax.FetchInternalDate, syntax.FetchRFC822Size, syntax.FetchSaveDate, syntax.FetchEmailID:
 		return needRow
+	case syntax.FetchThreadID: // made from references and subjects
+		return needRelease | needRow
+	case syntax.FetchPreview:
+		n := needRelease | needSummary
+		if !item.Lazy {
+			n |= needPreview
+		}
+		return n
 	case syntax.FetchEnvelope, syntax.FetchBody, syntax.FetchBodyStructure:
 		return needRelease | needSummary
 	case syntax.FetchRFC822Header:
@@ -73,14 +82,25 @@ func needsOf(item *syntax.FetchItem) need {
 
 // fetch is FETCH and UID FETCH (RFC 9051 §6.4.5).
 func (s *session) fetch(ctx context.Context, a *syntax.Fetch) (answer, error) {
-	if a.ChangedSince != 0 || a.Vanished || slices.ContainsFunc(a.Items, notOffered) {
-		return answer{}, bad("FETCH item or modifier not offered")
+	if a.Vanished && !s.qresync {
+		return answer{}, errNoQResync
+	}
+	f := newFetching(s, a)
+	if a.ChangedSince != 0 || f.has(syntax.FetchModSeq) {
+		s.beAware()
+	}
+	if a.Vanished {
+		if err := s.tellVanished(ctx, a); err != nil {
+			return answer{}, err
+		}
 	}
 	set, err := s.indices(a.Set, a.UID)
 	if err != nil {
 		return answer{}, err
 	}
-	f := newFetching(s, a)
+	if a.ChangedSince != 0 {
+		set = s.changedSince(set, a.ChangedSince)
+	}
 	for batch := range slices.Chunk(set, fetchBatch) {
 		if err := f.batch(ctx, batch); err != nil {
 			return answer{}, err
@@ -89,28 +109,19 @@ func (s *session) fetch(ctx context.Context, a *syntax.Fetch) (answer, error) {
 	return f.result(len(set))
 }
 
-func notOffered(item syntax.FetchItem) bool {
-	switch item.Kind {
-	case syntax.FetchModSeq, syntax.FetchEmailID, syntax.FetchThreadID, syntax.FetchSaveDate:
-		return true
-	}
-	return false
-}
-
 func newFetching(s *session, a *syntax.Fetch) *fetching {
 	f := &fetching{s: s, items: a.Items}
-	isUID := func(item syntax.FetchItem) bool { return item.Kind == syntax.FetchUID }
-	if a.UID && !slices.ContainsFunc(f.items, isUID) {
+	if a.UID && !f.has(syntax.FetchUID) {
 		f.items = slices.Concat([]syntax.FetchItem{{Kind: syntax.FetchUID}}, f.items) // RFC 9051 §6.4.9
+	}
+	if a.ChangedSince != 0 && !f.has(syntax.FetchModSeq) {
+		f.items = slices.Concat(f.items, []syntax.FetchItem{{Kind: syntax.FetchModSeq}}) // RFC 7162 §3.1.4.1
 	}
 	f.filters = make(map[*syntax.FetchItem]mime.Filter)
 	for i := range f.items {
 		item := &f.items[i]
-		switch item.Section.Text {
-		case syntax.HeaderFields:
-			f.filters[item] = mime.Keep(item.Section.Fields...)
-		case syntax.HeaderFieldsNot:
-			f.filters[item] = mime.Drop(item.Section.Fields...)
+		if filter, filtered := filterOf(item.Section); filtered {
+			f.filters[item] = filter
 		}
 		n := needsOf(item)
 		f.needs |= n
@@ -119,6 +130,13 @@ func newFetching(s *session, a *syntax.Fetch) *fetching {
 		}
 	}
 	return f
+}
+
+// has says whether an item is asked for that is but a name.
+func (f *fetching) has(kind syntax.FetchKind) bool { return hasKind(f.items, kind) }
+
+func hasKind(items []syntax.FetchItem, kind syntax.FetchKind) bool {
+	return slices.ContainsFunc(items, func(i syntax.FetchItem) bool { return i.Kind == kind })
 }
 
 // result ends the command. Whoever got nothing but withheld messages hears NO.
@@ -326,7 +344,7 @@ func (f *fetching) open(ctx context.Context, m *fetched) error {
 	if err != nil {
 		return err
 	}
-	if m.err != nil || f.needs&needOctets == 0 {
+	if m.err != nil || !f.reads(m) {
 		return m.err
 	}
 	message, err := f.s.account.Message(ctx, f.s.box.id, m.entry.UID, release)
@@ -334,6 +352,11 @@ func (f *fetching) open(ctx context.Context, m *fetched) error {
 		m.octets = attentively(ctx, message)
 	}
 	return err
+}
+
+// reads says whether the message itself has to be opened.
+func (f *fetching) reads(m *fetched) bool {
+	return f.needs&needOctets != 0 || f.needs&needPreview != 0 && m.summary.Has&mail.HasPreview == 0
 }
 
 // write is the FETCH response (RFC 9051 §7.5.2). An item that cannot be had is
@@ -357,12 +380,22 @@ func (f *fetching) write(m *fetched, items []syntax.FetchItem) error {
 			f.unreadable(m, err)
 		}
 	}
-	if m.newFlags && !slices.ContainsFunc(items, func(i syntax.FetchItem) bool { return i.Kind == syntax.FetchFlags }) {
-		l.next()
-		l.b = f.s.appendFlags(l.b, m.entry)
+	if m.newFlags {
+		f.addNews(l, m, items)
 	}
 	l.end()
 	return nil
+}
+
+// addNews tells the flags that \Seen has changed, and with them what every
+// FETCH that was not asked for has (RFC 7162 §3.2.4).
+func (f *fetching) addNews(l *fetchLine, m *fetched, items []syntax.FetchItem) {
+	for _, kind := range []syntax.FetchKind{syntax.FetchUID, syntax.FetchFlags, syntax.FetchModSeq} {
+		if hasKind(items, kind) || kind != syntax.FetchFlags && !f.s.aware {
+			continue
+		}
+		f.item(l, m, &syntax.FetchItem{Kind: kind})
+	}
 }
 
 // freeReading is what one FETCH may read of a message and not send, beside
@@ -384,12 +417,26 @@ func (f *fetching) item(l *fetchLine, m *fetched, item *syntax.FetchItem) error 
 	case syntax.FetchFlags:
 		l.next()
 		l.b = f.s.appendFlags(l.b, m.entry)
+	case syntax.FetchModSeq:
+		l.next()
+		l.b = appendModSeq(l.b, m.entry.ModSeq)
 	case syntax.FetchUID:
 		l.named(item)
 		l.b = strconv.AppendUint(l.b, uint64(m.entry.UID), 10)
 	case syntax.FetchInternalDate:
 		l.named(item)
 		l.b = syntax.AppendDateTime(l.b, m.row.InternalDate)
+	case syntax.FetchSaveDate: // RFC 8514 §4.2
+		l.named(item)
+		l.b = syntax.AppendDateTime(l.b, m.row.SaveDate)
+	case syntax.FetchEmailID: // RFC 8474 §5.1
+		l.named(item)
+		l.b = syntax.AppendObjectID(l.b, objectID(m.row.EmailID))
+	case syntax.FetchThreadID: // RFC 8474 §5.2
+		l.named(item)
+		l.b = syntax.AppendObjectID(l.b, objectID(m.row.ThreadID))
+	case syntax.FetchPreview:
+		return f.preview(l, m, item)
 	case syntax.FetchRFC822Size:
 		l.named(item)
 		l.b = strconv.AppendInt(l.b, m.row.Size, 10)
@@ -407,6 +454,26 @@ func (f *fetching) item(l *fetchLine, m *fetched, item *syntax.FetchItem) error 
 	default:
 		return f.section(l, m, item)
 	}
+	return nil
+}
+
+// preview is PREVIEW (RFC 8970): made at delivery, and of older messages now,
+// unless LAZY says that NIL will do (§4.1).
+func (f *fetching) preview(l *fetchLine, m *fetched, item *syntax.FetchItem) error {
+	text, known := m.summary.Preview, m.summary.Has&mail.HasPreview != 0
+	if !known && !item.Lazy {
+		var err error
+		if text, err = mime.Preview(m.summary, m.octets); err != nil {
+			return err
+		}
+		known = true
+	}
+	l.named(item)
+	if !known {
+		l.b = append(l.b, "NIL"...)
+		return nil
+	}
+	l.b = syntax.AppendString(l.b, text, f.s.mode)
 	return nil
 }
 

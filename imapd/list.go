@@ -114,6 +114,9 @@ func (s *session) list(ctx context.Context, a *syntax.List) (answer, error) {
 		s.listRoot(syntax.AppendList)
 		return answer{}, nil
 	}
+	if a.Status&syntax.StatusHighestModSeq != 0 {
+		s.beAware()
+	}
 	nodes, err := s.hierarchy(ctx)
 	if err != nil {
 		return answer{}, err

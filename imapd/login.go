@@ -48,7 +48,7 @@ func (s *session) startTLS(ctx context.Context) error {
 
 // facts is what this connection brings to a login.
 func (s *session) facts() auth.Facts {
-	return auth.Facts{Peer: s.conn.Peer(), Private: s.srv.opt.Cleartext.allows(s.conn), TLS: s.conn.TLS()}
+	return auth.Facts{Peer: s.conn.Peer(), Private: s.srv.opt.Cleartext.allows(s.conn), TLS: s.conn.TLS(), NoBinding: s.again}
 }
 
 // offers names the SASL mechanisms that can be used now, as capabilities.
@@ -142,7 +142,7 @@ func (s *session) loggedIn(ctx context.Context, login string, who *auth.Outcome,
 // become makes the session the account's. Its class is computed here, once: no
 // command after login can change how the connection is protected.
 func (s *session) become(ctx context.Context, login string, id storage.AccountID, reader requiretls.Reader) error {
-	person, err := s.person(ctx, login, id)
+	person, err := s.personOf(ctx, login, id)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (s *session) become(ctx context.Context, login string, id storage.AccountID
 		return errTooManyOfUser
 	}
 	s.stopClocks()
-	s.login, s.id, s.account = login, id, account
+	s.login, s.id, s.person, s.account = login, id, person, account
 	s.gate = gate{reader, person.Policy(s.srv.opt.Release)}
 	s.log = s.log.With("login", login)
 	s.r.SetIdle(s.srv.opt.Autologout)
@@ -162,9 +162,9 @@ func (s *session) become(ctx context.Context, login string, id storage.AccountID
 	return nil
 }
 
-// person finds who an account belongs to. A login is nearly always the address
+// personOf finds who an account belongs to. A login is nearly always the address
 // itself; one that an admin's rules made into another is found by number.
-func (s *session) person(ctx context.Context, login string, id storage.AccountID) (storage.Person, error) {
+func (s *session) personOf(ctx context.Context, login string, id storage.AccountID) (storage.Person, error) {
 	if addr, err := mail.ParseAddress(login); err == nil {
 		p, err := s.srv.opt.Store.Person(ctx, addr.Fold())
 		if err == nil && p.ID == id {
@@ -177,6 +177,23 @@ func (s *session) person(ctx context.Context, login string, id storage.AccountID
 		}
 	}
 	return storage.Person{}, auth.ErrRefused
+}
+
+// unauthenticate is UNAUTHENTICATE (RFC 8437): all is as after the greeting, but
+// for TLS. Channel binding has had its one login (RFC 9266 §4.1).
+func (s *session) unauthenticate() (answer, error) {
+	s.deselect()
+	s.srv.leave(s.id)
+	s.login, s.id, s.person, s.account, s.gate = "", 0, storage.Person{}, nil, gate{}
+	s.mode, s.rev2, s.aware, s.qresync = 0, false, false, false
+	s.again = true
+	s.d.SetMode(0)
+	s.d.SetLimits(syntax.Stranger())
+	s.r.SetIdle(s.srv.opt.LoginTime)
+	s.log = s.srv.opt.Log.With("conn", s.conn.ID(), "peer", s.conn.Peer())
+	s.slow.Store(false)
+	s.startClocks()
+	return answer{}, nil
 }
 
 // logout says goodbye (RFC 9051 §6.1.3).

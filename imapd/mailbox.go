@@ -16,8 +16,9 @@ type mailbox struct {
 	name     string
 	readOnly bool
 	view     *storage.View
-	keywords []string // of the last FLAGS response, in the order of their bits
-	recent   []span   // which UIDs are \Recent here (RFC 3501 §2.3.2)
+	told     storage.ModSeq // all that happened up to here was told
+	keywords []string       // of the last FLAGS response, in the order of their bits
+	recent   []span         // which UIDs are \Recent here (RFC 3501 §2.3.2)
 	saved    []storage.UID
 	moved    <-chan struct{}
 	unwatch  func()
@@ -44,9 +45,16 @@ func (s *session) sync(ctx context.Context, exp expunges) error {
 	if s.box == nil {
 		return nil
 	}
-	now, err := s.look(ctx, exp)
+	there, err := s.look(ctx, sendExpunges)
 	if err != nil {
 		return err
+	}
+	now := there
+	if exp == holdExpunges {
+		now = storage.Keep(s.box.view, there)
+	}
+	if now == there {
+		s.box.told = now.Mailbox().Highest
 	}
 	return s.announce(ctx, now, nil)
 }
@@ -74,11 +82,16 @@ func (s *session) announce(ctx context.Context, now *storage.View, told func(i i
 		return nil
 	}
 	s.announceKeywords(now)
+	if s.qresync {
+		s.announceVanished(now)
+	}
 	gone, added := 0, 0
 	for c := range storage.Diff(old, now) {
 		switch c.Kind {
 		case storage.Gone:
-			s.numbered(c.Index+1-gone, " EXPUNGE\r\n")
+			if !s.qresync {
+				s.numbered(c.Index+1-gone, " EXPUNGE\r\n")
+			}
 			gone++
 		case storage.Changed:
 			if told == nil || !told(c.Index, c.Entry) {
@@ -192,7 +205,8 @@ func (s *session) numbered(n int, rest string) {
 	s.put(b)
 }
 
-// fetchFlags is an unsolicited FETCH; it names the UID (RFC 9051 §7.5.2).
+// fetchFlags is an unsolicited FETCH; it names the UID (RFC 9051 §7.5.2), and
+// to whom it may concern the mod-sequence (RFC 7162 §3.2.4).
 func (s *session) fetchFlags(seq int, e storage.Entry) {
 	b := append(s.scratch[:0], "* "...)
 	b = strconv.AppendInt(b, int64(seq), 10)
@@ -200,8 +214,22 @@ func (s *session) fetchFlags(seq int, e storage.Entry) {
 	b = strconv.AppendUint(b, uint64(e.UID), 10)
 	b = append(b, ' ')
 	b = s.appendFlags(b, e)
+	if s.aware {
+		b = appendModSeq(append(b, ' '), e.ModSeq)
+	}
 	b = append(b, ")\r\n"...)
 	s.put(b)
+}
+
+// fetchModSeq is a FETCH that tells nothing but a new mod-sequence: what a
+// .SILENT STORE leaves to be said (RFC 7162 §3.1.3).
+func (s *session) fetchModSeq(seq int, e storage.Entry) {
+	b := append(s.scratch[:0], "* "...)
+	b = strconv.AppendInt(b, int64(seq), 10)
+	b = append(b, " FETCH (UID "...)
+	b = strconv.AppendUint(b, uint64(e.UID), 10)
+	b = appendModSeq(append(b, ' '), e.ModSeq)
+	s.put(append(b, ")\r\n"...))
 }
 
 var flagNames = []struct {

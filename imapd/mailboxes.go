@@ -28,8 +28,11 @@ func (s *session) create(ctx context.Context, a *syntax.Create) (answer, error) 
 	if err != nil {
 		return answer{}, err
 	}
-	_, err = s.account.Create(ctx, strings.TrimSuffix(a.Mailbox, string(delimiter)), use)
-	return answer{}, err
+	box, err := s.account.Create(ctx, strings.TrimSuffix(a.Mailbox, string(delimiter)), use)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{mailboxCode(box), "CREATE completed"}, nil
 }
 
 // specialUseOf is the one use a mailbox can have here.
@@ -82,7 +85,8 @@ func (s *session) rename(ctx context.Context, a *syntax.Rename) (answer, error) 
 
 // offered is the status items we have an extension for.
 const offered = syntax.StatusMessages | syntax.StatusUIDNext | syntax.StatusUIDValidity | syntax.StatusUnseen |
-	syntax.StatusDeleted | syntax.StatusSize | syntax.StatusRecent | syntax.StatusAppendLimit
+	syntax.StatusDeleted | syntax.StatusSize | syntax.StatusRecent | syntax.StatusAppendLimit |
+	syntax.StatusHighestModSeq | syntax.StatusMailboxID | syntax.StatusDeletedStorage
 
 var errStatusItem = bad("Status item not offered")
 
@@ -94,6 +98,9 @@ func (s *session) status(ctx context.Context, a *syntax.Status) (answer, error) 
 	box, err := s.account.Mailbox(ctx, a.Mailbox)
 	if err != nil {
 		return answer{}, err
+	}
+	if a.Items&syntax.StatusHighestModSeq != 0 {
+		s.beAware()
 	}
 	return answer{}, s.statusResponse(ctx, box, a.Items)
 }
@@ -110,6 +117,15 @@ func (s *session) statusResponse(ctx context.Context, box storage.Mailbox, items
 		Deleted:     box.Deleted,
 		Size:        int64(box.Size),
 		AppendLimit: s.srv.opt.MaxMessage,
+
+		HighestModSeq: uint64(box.Highest),
+		MailboxID:     objectID(box.ObjectID),
+	}
+	var err error
+	if items&syntax.StatusDeletedStorage != 0 {
+		if data.DeletedSize, err = s.deletedStorage(ctx, box); err != nil {
+			return err
+		}
 	}
 	if items&syntax.StatusRecent != 0 {
 		n, err := s.recentIn(ctx, box)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"letterlock/internal/auth"
+	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
 	"letterlock/internal/serve"
 	"letterlock/storage"
@@ -21,6 +22,10 @@ type Options struct {
 	Cleartext Cleartext         // who may log in without TLS; default nobody
 	Release   requiretls.Policy // which sessions may read REQUIRETLS mail; default TLS
 	Notice    Notice            // what SELECT says of withheld messages; default their number
+
+	// QuotaAdmin says who may set quota, and see everybody's, by IMAP (SETQUOTA,
+	// RFC 9208 §4.1.3); nil: nobody, which is right where the admin's own tools do it.
+	QuotaAdmin func(mail.Address) bool
 
 	MaxMessage int64         // octets of one APPEND (APPENDLIMIT, RFC 7889); 0: 50 MiB
 	MaxPerUser int           // connections of one account; 0: 50

@@ -12,10 +12,13 @@ import (
 // selectMailbox is SELECT and EXAMINE (RFC 9051 §6.3.2, §6.3.3). The mailbox
 // selected before is left first, whether or not the new one can be opened.
 func (s *session) selectMailbox(ctx context.Context, a *syntax.Select) (answer, error) {
-	if a.CondStore || a.QResync != nil {
-		return answer{}, bad("SELECT parameter not offered")
+	if a.QResync != nil && !s.qresync {
+		return answer{}, errNoQResync
 	}
 	s.leaveMailbox("Previous mailbox is now closed")
+	if a.CondStore || a.QResync != nil {
+		s.beAware()
+	}
 	found, err := s.account.Mailbox(ctx, a.Mailbox)
 	if err != nil {
 		return answer{}, err
@@ -28,11 +31,20 @@ func (s *session) selectMailbox(ctx context.Context, a *syntax.Select) (answer, 
 		return answer{}, err
 	}
 	s.describe()
+	if a.QResync != nil {
+		if err := s.resync(ctx, a.QResync); err != nil {
+			s.deselect()
+			return answer{}, err
+		}
+	}
 	if box.readOnly {
 		return answer{"READ-ONLY", "EXAMINE completed"}, nil
 	}
 	return answer{"READ-WRITE", "SELECT completed"}, nil
 }
+
+// errNoQResync: RFC 7162 §3.2.3.
+var errNoQResync = bad("ENABLE QRESYNC first")
 
 // open takes the first view of the mailbox.
 func (s *session) open(ctx context.Context) error {
@@ -41,7 +53,7 @@ func (s *session) open(ctx context.Context) error {
 		return err
 	}
 	s.box.view = view
-	s.box.keywords = view.Mailbox().Keywords
+	s.box.keywords, s.box.told = view.Mailbox().Keywords, view.Mailbox().Highest
 	if s.rev2 {
 		return nil
 	}
@@ -62,6 +74,8 @@ func (s *session) describe() {
 	}
 	s.putString(fmt.Sprintf("* OK [UIDVALIDITY %d] UIDs are valid for ever\r\n", now.UIDValidity))
 	s.putString(fmt.Sprintf("* OK [UIDNEXT %d] Predicted next UID\r\n", now.UIDNext))
+	s.highestModSeq(now.Highest)
+	s.putString("* OK [" + mailboxCode(now) + "] Ok\r\n")
 	if s.rev2 {
 		item := syntax.ListItem{Delim: delimiter, Mailbox: box.name, Attrs: specialUse(now)}
 		s.put(syntax.AppendList(s.scratch[:0], &item, s.mode))
@@ -135,11 +149,27 @@ func (s *session) expunge(ctx context.Context, a *syntax.Expunge) (answer, error
 			return answer{}, err
 		}
 	}
+	var done answer
 	if held > 0 {
 		s.logWithheld(held)
-		return answer{"PRIVACYREQUIRED", counted(held, "message", "messages") + " kept: an encrypted connection is needed"}, nil
+		done = answer{"PRIVACYREQUIRED", counted(held, "message", "messages") + " kept: an encrypted connection is needed"}
 	}
-	return answer{}, nil
+	if len(deleted) == 0 || !s.qresync {
+		return done, nil
+	}
+	if err := s.sync(ctx, sendExpunges); err != nil {
+		return answer{}, err
+	}
+	return s.withHighest(done), nil
+}
+
+// withHighest puts HIGHESTMODSEQ into the tagged answer of a command that
+// expunged (RFC 7162 §3.2.7); a code that was there is told before it.
+func (s *session) withHighest(done answer) answer {
+	if done.code != "" {
+		s.tellCodes([]answer{done})
+	}
+	return answer{highestCode(s.box.told), s.verb + " completed"}
 }
 
 // deletable is the UIDs of v that are marked \Deleted and that the session may

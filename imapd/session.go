@@ -35,10 +35,14 @@ type session struct {
 
 	login   string // who this is; empty before login
 	id      storage.AccountID
+	person  storage.Person
 	account *storage.Account
 	gate    gate
 	mode    syntax.Mode
+	again   bool     // somebody was logged in before (RFC 8437)
 	rev2    bool     // ENABLE IMAP4rev2
+	aware   bool     // of mod-sequences (RFC 7162 §3.1)
+	qresync bool     // ENABLE QRESYNC
 	box     *mailbox // nil: none selected
 
 	slow    atomic.Bool // the time for logging in is over
@@ -91,10 +95,16 @@ func newSession(srv *Server, conn *serve.Conn) *session {
 	}
 	s.newDecoder()
 	s.undrain = conn.OnDraining(s.r.Interrupt)
-	s.clocks = append(s.clocks,
-		time.AfterFunc(srv.opt.LoginTime, func() { s.slow.Store(true); s.r.Interrupt() }),
-		time.AfterFunc(srv.opt.LoginTime+lateLogin, func() { conn.Conn.Close() }))
+	s.startClocks()
 	return s
+}
+
+// startClocks bounds the time for logging in.
+func (s *session) startClocks() {
+	limit := s.srv.opt.LoginTime
+	s.clocks = append(s.clocks,
+		time.AfterFunc(limit, func() { s.slow.Store(true); s.r.Interrupt() }),
+		time.AfterFunc(limit+lateLogin, func() { s.conn.Conn.Close() }))
 }
 
 func (s *session) newDecoder() {
@@ -260,7 +270,7 @@ func expungesDuring(args syntax.Args) expunges {
 	case *syntax.Store:
 		held = !a.UID
 	case *syntax.Search:
-		held = !a.UID
+		held = !a.UID || hasNumbers(a.Keys) // RFC 7162 §3.2.10.2
 	}
 	if held {
 		return holdExpunges

@@ -1,9 +1,26 @@
 package imapd
 
 import (
+	"slices"
+
 	"letterlock/imapd/syntax"
 	"letterlock/storage"
 )
+
+// hasNumbers says whether a search names messages by number.
+func hasNumbers(key syntax.Key) bool {
+	switch k := key.(type) {
+	case syntax.And:
+		return slices.ContainsFunc(k, hasNumbers)
+	case syntax.Or:
+		return hasNumbers(k.Left) || hasNumbers(k.Right)
+	case syntax.Not:
+		return hasNumbers(k.Key)
+	case syntax.Seqs:
+		return true
+	}
+	return false
+}
 
 var errBadNumber = bad("There is no message with that number")
 

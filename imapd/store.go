@@ -22,7 +22,7 @@ var storeOps = map[syntax.StoreOp]storage.FlagOp{
 // not changed, and the answer names it.
 func (s *session) store(ctx context.Context, a *syntax.Store) (answer, error) {
 	if a.UnchangedSince != nil {
-		return answer{}, bad("STORE modifier not offered")
+		s.beAware()
 	}
 	if s.box.readOnly {
 		return answer{}, errReadOnly
@@ -37,21 +37,50 @@ func (s *session) store(ctx context.Context, a *syntax.Store) (answer, error) {
 	}
 	held := s.gate.withheld(s.box.view, set)
 	set = without(set, held)
+	var done stored
 	if len(set) > 0 {
-		gone, err := s.changeFlags(ctx, a, set, flags)
-		if err != nil {
+		if done, err = s.changeFlags(ctx, a, set, flags); err != nil {
 			return answer{}, err
 		}
-		if gone > 0 && len(held) == 0 {
-			return answer{"EXPUNGEISSUED", counted(gone, "message is", "messages are") + " gone"}, nil
-		}
 	}
-	if len(held) == 0 {
+	return s.storeResult(a, done, held)
+}
+
+// stored is what a STORE did not reach.
+type stored struct {
+	modified []int // that changed after UNCHANGEDSINCE, as indices of the view
+	gone     int   // expunged meanwhile
+}
+
+// storeResult ends a STORE. Of several codes the tagged answer has the gravest.
+func (s *session) storeResult(a *syntax.Store, done stored, held []int) (answer, error) {
+	var codes []answer
+	if done.gone > 0 {
+		codes = append(codes, answer{"EXPUNGEISSUED", counted(done.gone, "message is", "messages are") + " gone"})
+	}
+	if len(done.modified) > 0 { // RFC 7162 §3.1.3
+		set := syntax.AppendNums(nil, s.numbersOf(done.modified, a.UID))
+		codes = append(codes, answer{"MODIFIED " + string(set), "Conditional STORE failed for " + counted(len(done.modified), "message", "messages")})
+	}
+	if len(held) > 0 {
+		s.logWithheld(len(held))
+		set := syntax.AppendNums(nil, s.numbersOf(held, a.UID))
+		s.tellCodes(codes)
+		return answer{}, no("PRIVACYREQUIRED", "Not changed, they need an encrypted connection: "+string(set))
+	}
+	if len(codes) == 0 {
 		return answer{}, nil
 	}
-	s.logWithheld(len(held))
-	unchanged := syntax.AppendNums(nil, s.numbersOf(held, a.UID))
-	return answer{}, no("PRIVACYREQUIRED", "Not changed, they need an encrypted connection: "+string(unchanged))
+	last := len(codes) - 1
+	s.tellCodes(codes[:last])
+	return codes[last], nil
+}
+
+// tellCodes tells codes for which the tagged answer has no room.
+func (s *session) tellCodes(codes []answer) {
+	for _, c := range codes {
+		s.putString("* OK [" + c.code + "] " + c.text + "\r\n")
+	}
 }
 
 // storable is the flags of a STORE that can be stored. A client that replaces
@@ -68,38 +97,59 @@ func storable(a *syntax.Store) ([]string, error) {
 }
 
 // changeFlags stores and tells. Without .SILENT every message of the set gets
-// its FETCH; with it only those that somebody else changed too. gone is how
-// many of them were expunged meanwhile.
-func (s *session) changeFlags(ctx context.Context, a *syntax.Store, set []int, flags []string) (gone int, err error) {
+// its FETCH; with it only those that somebody else changed too, and those whose
+// change UNCHANGEDSINCE forbade.
+func (s *session) changeFlags(ctx context.Context, a *syntax.Store, set []int, flags []string) (done stored, err error) {
 	old := s.box.view
-	_, err = s.account.StoreFlags(ctx, s.box.id, s.uidsOf(set), storeOps[a.Op], flags, 0)
+	late, err := s.storeUnlessChanged(ctx, a, set, flags)
 	if err != nil {
-		if errors.Is(err, storage.ErrNotFound) {
-			return 0, errGone
-		}
-		return 0, keywordRefusal(err)
+		return done, err
 	}
 	there, err := s.look(ctx, sendExpunges)
 	if err != nil {
-		return 0, err
+		return done, err
 	}
 	now := storage.Keep(old, there)
 	expect := s.expectation(now.Mailbox().Keywords, a.Op, flags)
 	s.announceKeywords(now)
 	for _, i := range set {
 		e := now.At(i)
-		if _, found := there.Find(e.UID); !found {
-			gone++
+		_, found := there.Find(e.UID)
+		_, isLate := slices.BinarySearch(late, e.UID)
+		switch {
+		case !found:
+			done.gone++
 			continue
-		}
-		if !a.Silent || e.Flags != expect(old.At(i).Flags) {
+		case isLate:
+			done.modified = append(done.modified, i)
 			s.fetchFlags(i+1, e)
+		case !a.Silent || e.Flags != expect(old.At(i).Flags):
+			s.fetchFlags(i+1, e)
+		case a.UnchangedSince != nil || s.aware && e.ModSeq != old.At(i).ModSeq:
+			s.fetchModSeq(i+1, e)
 		}
 	}
-	return gone, s.announce(ctx, now, func(i int, _ storage.Entry) bool {
+	return done, s.announce(ctx, now, func(i int, _ storage.Entry) bool {
 		_, inSet := slices.BinarySearch(set, i)
 		return inSet
 	})
+}
+
+// storeUnlessChanged stores, and answers the UIDs that UNCHANGEDSINCE forbade
+// (RFC 7162 §3.1.3). Below 1 it forbids all: every message has a mod-sequence.
+func (s *session) storeUnlessChanged(ctx context.Context, a *syntax.Store, set []int, flags []string) (late []storage.UID, err error) {
+	uids := s.uidsOf(set)
+	since := storage.ModSeq(0)
+	if a.UnchangedSince != nil {
+		if since = storage.ModSeq(*a.UnchangedSince); since == 0 {
+			return uids, nil
+		}
+	}
+	late, err = s.account.StoreFlags(ctx, s.box.id, uids, storeOps[a.Op], flags, since)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, errGone
+	}
+	return late, keywordRefusal(err)
 }
 
 // systemBits is the system flags a client can change.
@@ -223,8 +273,16 @@ func (s *session) move(ctx context.Context, a *syntax.Move) (answer, error) {
 	if err != nil {
 		return answer{}, orTryCreate(transferRefusal(err))
 	}
-	if code := copyUID(moved); code != "" {
-		s.putString("* OK [" + code + "] Moved\r\n")
+	code := copyUID(moved)
+	if code == "" {
+		return missed(uids, moved), nil
 	}
-	return missed(uids, moved), nil
+	s.putString("* OK [" + code + "] Moved\r\n")
+	if !s.qresync {
+		return missed(uids, moved), nil
+	}
+	if err := s.sync(ctx, sendExpunges); err != nil {
+		return answer{}, err
+	}
+	return s.withHighest(missed(uids, moved)), nil
 }

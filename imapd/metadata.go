@@ -1,0 +1,133 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"letterlock/imapd/syntax"
+	"letterlock/storage"
+)
+
+var (
+	errEntryName = no("CANNOT", "An entry is below /private or /shared and has at most 400 characters")
+	errTooLong   = no(fmt.Sprintf("METADATA MAXSIZE %d", storage.MaxAnnotation), "The value is too long")
+	errTooMany   = no("METADATA TOOMANY", "There are too many entries")
+	errShared    = no("NOPERM", "The administrator sets what the server has for everybody")
+)
+
+// everybody is the account whose entries are the server's own, for all (RFC
+// 5464 §6.2.1).
+const everybody storage.AccountID = 0
+
+// annotated is where entries of a mailbox name are kept, "" being the server.
+// The private ones of the server are those of the account.
+func (s *session) annotated(ctx context.Context, name string) (id storage.MailboxID, err error) {
+	if name == "" {
+		return 0, nil
+	}
+	box, err := s.account.Mailbox(ctx, name)
+	return box.ID, err
+}
+
+var depths = map[syntax.Depth]storage.Depth{
+	syntax.DepthSelf:     storage.DepthZero,
+	syntax.DepthChildren: storage.DepthOne,
+	syntax.DepthInfinity: storage.DepthInfinity,
+}
+
+// getMetadata is GETMETADATA (RFC 5464 §4.2). What is not there is not told.
+func (s *session) getMetadata(ctx context.Context, a *syntax.GetMetadata) (answer, error) {
+	id, err := s.annotated(ctx, a.Mailbox)
+	if err != nil {
+		return answer{}, err
+	}
+	list, err := s.annotations(ctx, id, a.Entries, depths[a.Depth])
+	if err != nil {
+		return answer{}, metadataRefusal(err)
+	}
+	var entries []syntax.MetadataEntry
+	longest := -1
+	for _, n := range list {
+		if a.MaxSize >= 0 && int64(len(n.Value)) > a.MaxSize {
+			longest = max(longest, len(n.Value))
+			continue
+		}
+		value := string(n.Value)
+		entries = append(entries, syntax.MetadataEntry{Name: n.Name, Value: &value})
+	}
+	if len(entries) > 0 {
+		s.put(syntax.AppendMetadata(s.scratch[:0], a.Mailbox, entries, s.mode))
+	}
+	if longest >= 0 {
+		return answer{fmt.Sprintf("METADATA LONGENTRIES %d", longest), s.verb + " completed"}, nil
+	}
+	return answer{}, nil
+}
+
+// annotations reads entries; of the server, what everybody sees comes from the
+// store's own account.
+func (s *session) annotations(ctx context.Context, id storage.MailboxID, names []string, depth storage.Depth) ([]storage.Annotation, error) {
+	if id != 0 {
+		return s.account.Annotations(ctx, id, names, depth)
+	}
+	var own, shared []string
+	for _, name := range names {
+		if isShared(name) {
+			shared = append(shared, name)
+		} else {
+			own = append(own, name)
+		}
+	}
+	var all []storage.Annotation
+	for _, of := range []struct {
+		account *storage.Account
+		names   []string
+	}{{s.account, own}, {s.srv.opt.Store.Account(everybody), shared}} {
+		if len(of.names) == 0 {
+			continue
+		}
+		list, err := of.account.Annotations(ctx, 0, of.names, depth)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
+	}
+	return all, nil
+}
+
+func isShared(entry string) bool { return entry == "/shared" || strings.HasPrefix(entry, "/shared/") }
+
+// setMetadata is SETMETADATA (RFC 5464 §4.3): all entries or none.
+func (s *session) setMetadata(ctx context.Context, a *syntax.SetMetadata) (answer, error) {
+	id, err := s.annotated(ctx, a.Mailbox)
+	if err != nil {
+		return answer{}, err
+	}
+	var entries []storage.Annotation
+	for _, e := range a.Entries {
+		if id == 0 && isShared(e.Name) {
+			return answer{}, errShared
+		}
+		n := storage.Annotation{Name: e.Name}
+		if e.Value != nil {
+			n.Value = append([]byte{}, *e.Value...)
+		}
+		entries = append(entries, n)
+	}
+	return answer{}, metadataRefusal(s.account.Annotate(ctx, id, entries))
+}
+
+// metadataRefusal says what the vault has against entries.
+func metadataRefusal(err error) error {
+	switch {
+	case errors.Is(err, storage.ErrBadName):
+		return errEntryName
+	case errors.Is(err, storage.ErrAnnotationSize):
+		return errTooLong
+	case errors.Is(err, storage.ErrAnnotationCount):
+		return errTooMany
+	}
+	return err
+}

@@ -1,0 +1,154 @@
+package query
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"letterlock/imapd/syntax"
+	"letterlock/internal/requiretls"
+	"letterlock/storage"
+)
+
+// Mailbox is a mailbox as one session sees it. Account, ID, View and Gate must
+// be given.
+type Mailbox struct {
+	Account  *storage.Account
+	ID       storage.MailboxID
+	View     *storage.View // the messages that the client knows of
+	Gate     storage.Gate  // which of them it may read
+	Keywords []string      // the names of the keyword bits; nil: the view's
+
+	Saved    []storage.UID                         // "$" (RFC 5182), ascending
+	Recent   func(storage.UID) bool                // \Recent (RFC 3501 §2.3.2); nil: none is
+	Filter   func(name string) (syntax.And, error) // the keys a FILTER stands for (RFC 5466); nil: there are none
+	ObjectID func(storage.ObjectID) string         // as the client knows EMAILID and THREADID; nil: 16 hexadecimal digits
+	Now      time.Time                             // what YOUNGER and OLDER count from; zero: the time of the call
+
+	Progress func(done, total int)    // is told now and then how many messages were decided; nil: nobody
+	Trouble  func(storage.UID, error) // is told of messages that cannot be read; nil: nobody
+	Cache    *Cache                   // keeps what messages are sorted and threaded by; nil: nothing
+}
+
+// What callers tell apart.
+var (
+	ErrNumber    = errors.New("there is no message with that number")                                // BAD: RFC 9051 §9, seq-number
+	ErrKey       = errors.New("search key not offered")                                              // BAD
+	ErrRelevancy = errors.New("RELEVANCY needs a FUZZY key")                                         // BAD: RFC 6203 §4
+	ErrNeedles   = fmt.Errorf("a search can look for up to %d texts at once", maxNeedles)            // NO [LIMIT]
+	ErrTime      = fmt.Errorf("the search took longer than %v; search fewer messages", longestQuery) // NO [LIMIT]
+)
+
+// NoFilterError says that a FILTER key names no filter (RFC 5466 §3.1): NO
+// [UNDEFINED-FILTER name].
+type NoFilterError struct{ Name string }
+
+func (e *NoFilterError) Error() string { return "there is no filter " + strconv.Quote(e.Name) }
+
+// withholds says whether the session may not read a message with these flags.
+func (m *Mailbox) withholds(f storage.Flags) bool {
+	_, err := m.Gate(f.Demand())
+	return err != nil
+}
+
+// withholdsAny says whether there can be messages that the session may not read.
+func (m *Mailbox) withholdsAny() bool {
+	_, err := m.Gate(requiretls.Required())
+	return err != nil
+}
+
+func (m *Mailbox) keywords() []string {
+	if m.Keywords == nil {
+		return m.View.Mailbox().Keywords
+	}
+	return m.Keywords
+}
+
+func (m *Mailbox) objectID(id storage.ObjectID) string {
+	if m.ObjectID == nil {
+		return fmt.Sprintf("%016x", uint64(id))
+	}
+	return m.ObjectID(id)
+}
+
+func (m *Mailbox) trouble(uid storage.UID, err error) {
+	if m.Trouble != nil {
+		m.Trouble(uid, err)
+	}
+}
+
+// span is some neighbouring messages: indices from first up to, not including,
+// end.
+type span struct{ first, end int }
+
+// numbered is the messages that a set of sequence numbers names, ascending. A
+// number that nobody has is [ErrNumber]; all of an empty mailbox, which nearly
+// every client asks for, is nothing.
+func (m *Mailbox) numbered(set syntax.Set) ([]span, error) {
+	n := uint32(m.View.Len())
+	switch {
+	case set.Saved:
+		return m.savedSpans(), nil
+	case n == 0 && fromOneToStar(set):
+		return nil, nil
+	case n == 0 || set.Max(n) > n:
+		return nil, ErrNumber
+	}
+	var spans []span
+	for _, r := range set.Resolve(n) {
+		spans = append(spans, span{int(r.First - 1), int(r.Last)})
+	}
+	return spans, nil
+}
+
+func fromOneToStar(set syntax.Set) bool {
+	for _, r := range set.Ranges {
+		if min(r.First, r.Last) != syntax.Star || max(r.First, r.Last) != 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// identified is the messages that a set of UIDs names, ascending. UIDs that
+// nobody has are passed over (RFC 9051 §6.4.9); "*" is the greatest that the
+// client knows of.
+func (m *Mailbox) identified(set syntax.Set) []span {
+	if set.Saved {
+		return m.savedSpans()
+	}
+	var largest uint32
+	if n := m.View.Len(); n > 0 {
+		largest = uint32(m.View.At(n - 1).UID)
+	}
+	var spans []span
+	for _, r := range set.Resolve(largest) {
+		first, _ := m.View.Find(storage.UID(r.First))
+		end, found := m.View.Find(storage.UID(r.Last))
+		if found {
+			end++
+		}
+		if first < end {
+			spans = append(spans, span{first, end})
+		}
+	}
+	return spans
+}
+
+// savedSpans is "$" (RFC 5182 §2.1): what was expunged since has left it.
+func (m *Mailbox) savedSpans() []span {
+	var spans []span
+	for _, uid := range m.Saved {
+		i, found := m.View.Find(uid)
+		if !found {
+			continue
+		}
+		if k := len(spans) - 1; k >= 0 && spans[k].end == i {
+			spans[k].end++
+			continue
+		}
+		spans = append(spans, span{i, i + 1})
+	}
+	return spans
+}

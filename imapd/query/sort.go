@@ -1,0 +1,173 @@
+package query
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"letterlock/imapd/syntax"
+)
+
+// Sort finds what [Search] finds and puts it in order (RFC 5256 §3, RFC 5957):
+// by the first criterion, where that says nothing by the next, and by the
+// mailbox's order at last. Texts compare as RFC 5051 has it. [ErrRelevancy]: that
+// criterion without a FUZZY key.
+func Sort(ctx context.Context, m *Mailbox, key syntax.Key, by []syntax.SortCriterion) (*Result, error) {
+	r, err := Search(ctx, m, key)
+	if err != nil {
+		return nil, err
+	}
+	order, err := m.sortKeys(ctx, r, by)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(order.messages, order.compare)
+	r.reorder(order.messages)
+	return r, nil
+}
+
+// ordering is the keys of messages, by criterion.
+type ordering struct {
+	messages []keyed
+	more     [][]int64 // the keys of the second criterion and those after it
+}
+
+// keyed is a message with the key that nearly always decides.
+type keyed struct {
+	key int64
+	at  uint32 // its place in the result before it is sorted
+}
+
+func (o *ordering) compare(a, b keyed) int {
+	if a.key != b.key {
+		return cmp.Compare(a.key, b.key)
+	}
+	for _, keys := range o.more {
+		if c := cmp.Compare(keys[a.at], keys[b.at]); c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(a.at, b.at)
+}
+
+// sortKeys looks up what the messages of r are sorted by. Those that are gone
+// leave r.
+func (m *Mailbox) sortKeys(ctx context.Context, r *Result, by []syntax.SortCriterion) (*ordering, error) {
+	for _, c := range by {
+		if c.Key == syntax.SortRelevancy && r.Scores == nil {
+			return nil, ErrRelevancy
+		}
+	}
+	d, err := m.digested(ctx, r.Found)
+	if err != nil {
+		return nil, err
+	}
+	places := r.places(m, d)
+	o := &ordering{messages: make([]keyed, len(r.Found))}
+	for n, c := range by {
+		keys := keysOf(d, places, r, c)
+		if n > 0 {
+			o.more = append(o.more, keys)
+			continue
+		}
+		for at, key := range keys {
+			o.messages[at].key = key
+		}
+	}
+	for at := range o.messages {
+		o.messages[at].at = uint32(at)
+	}
+	return o, nil
+}
+
+// placed is where in digests a message is.
+type placed struct {
+	k    uint32
+	held bool // nothing of its content may be used (RFC 8689 §4.4)
+}
+
+// places is where in d the messages of r are. Those that are gone leave r.
+func (r *Result) places(m *Mailbox, d *digests) []placed {
+	places := make([]placed, 0, len(r.Found))
+	anyHeld := m.withholdsAny()
+	kept, k := 0, 0
+	for at, i := range r.Found {
+		e := m.View.At(int(i))
+		if k = d.find(e.UID, k); k == d.len() || d.uids[k] != e.UID {
+			r.Gone++
+			continue
+		}
+		r.Found[kept] = i
+		if r.Scores != nil {
+			r.Scores[kept] = r.Scores[at]
+		}
+		kept++
+		places = append(places, placed{uint32(k), anyHeld && (m.withholds(e.Flags) || m.held(d.demands[k]))})
+	}
+	r.Found = r.Found[:kept]
+	if r.Scores != nil {
+		r.Scores = r.Scores[:kept]
+	}
+	return places
+}
+
+var sortColumns = map[syntax.SortKey]column{
+	syntax.SortSubject: byBaseSubject, syntax.SortFrom: byFrom, syntax.SortTo: byTo, syntax.SortCc: byCc,
+	syntax.SortDisplayFrom: byDisplayFrom, syntax.SortDisplayTo: byDisplayTo,
+}
+
+// keysOf is what the messages of r, which are at those places in d, are sorted by
+// under one criterion. What is withheld is sorted as if its header were empty.
+func keysOf(d *digests, places []placed, r *Result, by syntax.SortCriterion) []int64 {
+	keys := make([]int64, len(places))
+	switch by.Key {
+	case syntax.SortArrival:
+		fill(keys, places, d.arrival, d.arrival)
+	case syntax.SortSize:
+		fill(keys, places, d.size, d.size)
+	case syntax.SortDate:
+		fill(keys, places, d.sent, d.arrival)
+	case syntax.SortRelevancy: // the most relevant first (RFC 6203 §6)
+		for at := range keys {
+			keys[at] = -int64(r.Scores[at])
+		}
+	default:
+		fill(keys, places, d.rank(sortColumns[by.Key]), nil)
+	}
+	if by.Reverse {
+		for at := range keys {
+			keys[at] = ^keys[at]
+		}
+	}
+	return keys
+}
+
+// fill takes keys from a column, or, for what is withheld, from another one; nil
+// is one of zeros.
+func fill[N uint32 | int64](keys []int64, places []placed, from, withheld []N) {
+	for at, p := range places {
+		switch {
+		case !p.held:
+			keys[at] = int64(from[p.k])
+		case withheld != nil:
+			keys[at] = int64(withheld[p.k])
+		}
+	}
+}
+
+// reorder puts what was found in the order of messages.
+func (r *Result) reorder(messages []keyed) {
+	found := make([]uint32, len(messages))
+	for n, it := range messages {
+		found[n] = r.Found[it.at]
+	}
+	r.Found = found
+	if r.Scores == nil {
+		return
+	}
+	scores := make([]uint8, len(messages))
+	for n, it := range messages {
+		scores[n] = r.Scores[it.at]
+	}
+	r.Scores = scores
+}

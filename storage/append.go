@@ -29,10 +29,18 @@ const (
 // is not there, [ErrReadOnlyFlag] for $RequireTLS, [ErrOverQuota], [ErrLimit]
 // above about a thousand letters. It returns when they are durable and shown.
 func (a *Account) Append(ctx context.Context, mailbox string, letters []Letter) (uidvalidity uint32, uids []UID, err error) {
-	group, err := a.records(ctx, mailbox, letters)
+	group, need, err := a.records(ctx, mailbox, letters)
 	if err != nil || len(group) == 0 {
 		return 0, nil, err
 	}
+	if err := a.CheckQuota(ctx, need); err != nil {
+		return 0, nil, err
+	}
+	return a.file(ctx, group)
+}
+
+// file brings a group through the log into the index.
+func (a *Account) file(ctx context.Context, group []segment.Letter) (uidvalidity uint32, uids []UID, err error) {
 	sh := a.store.shardOf(a.id)
 	if err := sh.trouble(); err != nil {
 		return 0, nil, unavailable(err)
@@ -49,23 +57,22 @@ func (a *Account) Append(ctx context.Context, mailbox string, letters []Letter) 
 	return done.uidValidity, done.uids, done.err
 }
 
-// records turns letters into what goes to the log.
-func (a *Account) records(ctx context.Context, mailbox string, letters []Letter) ([]segment.Letter, error) {
+// records turns letters into what goes to the log, and says what they need.
+func (a *Account) records(ctx context.Context, mailbox string, letters []Letter) (_ []segment.Letter, need Usage, err error) {
 	m, err := a.Mailbox(ctx, mailbox)
 	if err != nil {
-		return nil, err
+		return nil, need, err
 	}
 	now := a.store.opt.Now()
-	var need Usage
 	var index, inLog int64
 	group := make([]segment.Letter, len(letters))
 	for i, l := range letters {
 		if !l.Demand.Stated() {
-			return nil, errNotStated
+			return nil, need, errNotStated
 		}
 		system, keywords, err := splitFlags(l.Flags)
 		if err != nil {
-			return nil, err
+			return nil, need, err
 		}
 		r := &segment.Record{
 			Kind:     segment.Appended,
@@ -85,7 +92,7 @@ func (a *Account) records(ctx context.Context, mailbox string, letters []Letter)
 		}
 	}
 	if len(letters) > maxLetters || index > maxBytes || inLog > maxAppendBytes {
-		return nil, fmt.Errorf("append of %d letters at once: %w", len(letters), ErrLimit)
+		return nil, need, fmt.Errorf("append of %d letters at once: %w", len(letters), ErrLimit)
 	}
-	return group, a.CheckQuota(ctx, need)
+	return group, need, nil
 }

@@ -31,7 +31,7 @@ func appendItem(group []*segment.Record, after segment.Mark) item {
 	it := item{records: group, after: after}
 	it.answer, _ = group[0].Tag.(func(applied))
 	for _, r := range group {
-		it.writes += writesPerRecipient
+		it.writes += writesPerRecipient + writesOfMore(r.Recipients[0].More)
 		it.bytes += min(len(r.Summary), maxCached) + rowSize + 64
 	}
 	it.writes += writesPerCopy + len(group)/blockSize
@@ -68,7 +68,7 @@ func (t *txn) apply(it *item, result *applied) error {
 		c, err := t.account(a)
 		if isNotFound(err) { // the person was removed meanwhile
 			result.err = err
-			return nil
+			return t.discard(it)
 		}
 		if err != nil {
 			return err
@@ -85,16 +85,24 @@ func (t *txn) apply(it *item, result *applied) error {
 		if err != nil {
 			return err
 		}
+		beside, err := decodeMore(rc.More)
+		if err != nil {
+			return err
+		}
 		if len(boxes) == 0 && len(rc.Copies) > 0 {
 			result.err = fmt.Errorf("mailbox %s: %w", rc.Copies[0].Name, ErrNotFound)
-			return nil
+		} else if result.err, err = t.replace(a, c, beside.replaces, it.hold); err != nil {
+			return err
 		}
-		needed, err := t.more(a, r, it.recip, it.hold)
+		if result.err != nil { // of letters that were appended: they go nowhere
+			return t.discard(it)
+		}
+		needed, err := t.more(a, r, it.recip, &beside, it.hold)
 		if err != nil {
 			return err
 		}
 		if len(boxes) == 0 && !needed {
-			err = addDeadBytes(t.tx, map[uint64]uint64{r.At.Segment: uint64(shareOf(r))})
+			err = t.discard(it)
 		} else {
 			err = t.file(a, c, r, it.recip, boxes, result)
 		}
@@ -103,6 +111,15 @@ func (t *txn) apply(it *item, result *applied) error {
 		}
 	}
 	return nil
+}
+
+// discard counts the records of an item as dead: nobody gets a row of them.
+func (t *txn) discard(it *item) error {
+	dead := make(map[uint64]uint64)
+	for _, r := range it.records {
+		dead[r.At.Segment] += uint64(shareOf(r))
+	}
+	return addDeadBytes(t.tx, dead)
 }
 
 // target is where one message goes, and with which flags.
@@ -129,7 +146,10 @@ func (t *txn) targets(a AccountID, kind segment.Kind, rc *segment.Recipient) (al
 		if b == nil {
 			continue
 		}
-		bits, _ := b.keywords(cp.Keywords) // a keyword that finds no room is not worth the letter
+		bits, err := t.keywords(b, cp.Keywords)
+		if err != nil && !isLimit(err) { // a keyword that finds no room is not worth the letter
+			return nil, err
+		}
 		bits |= Flags(cp.Flags) & systemFlags
 		merged := false
 		for j := range all {

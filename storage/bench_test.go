@@ -266,6 +266,28 @@ func BenchmarkReading(b *testing.B) {
 			}
 		}
 	})
+	b.Run("envelopes", func(b *testing.B) {
+		for range b.N {
+			for one, err := range a.Envelopes(ctx, inboxID, uids, overTLS) {
+				if err != nil || one.Err != nil {
+					b.Fatal(err, one.Err)
+				}
+			}
+		}
+	})
+	b.Run("messages", func(b *testing.B) {
+		buf := make([]byte, 64<<10)
+		for range b.N {
+			for o, err := range a.Messages(ctx, inboxID, uids, overTLS) {
+				if err != nil || o.Err != nil {
+					b.Fatal(err, o.Err)
+				}
+				if _, err := o.Message.ReadAt(buf[:o.Message.Size()], 0); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
 	b.Run("message", func(b *testing.B) {
 		for range b.N {
 			for _, uid := range uids {

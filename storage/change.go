@@ -90,7 +90,7 @@ func (a *Account) StoreFlags(ctx context.Context, id MailboxID, uids []UID, op F
 			if err != nil {
 				return err
 			}
-			arg, err := b.argument(op, system, keywords)
+			arg, err := t.argument(b, op, system, keywords)
 			if err != nil {
 				return err
 			}
@@ -118,9 +118,9 @@ func (a *Account) StoreFlags(ctx context.Context, id MailboxID, uids []UID, op F
 }
 
 // argument is the bits a STORE names. Taking away makes no keywords.
-func (b *openBox) argument(op FlagOp, system Flags, keywords []string) (Flags, error) {
+func (t *txn) argument(b *openBox, op FlagOp, system Flags, keywords []string) (Flags, error) {
 	if op != RemoveFlags {
-		bits, err := b.keywords(keywords)
+		bits, err := t.keywords(b, keywords)
 		return system | bits, err
 	}
 	for _, k := range keywords {
@@ -287,7 +287,9 @@ func (t *txn) addAll(c *account, source, target *openBox, entries []entry) (done
 	for _, e := range entries {
 		words := e.flags &^ (systemFlags | demandBits)
 		if _, known := moved[words]; !known {
-			moved[words], _ = target.keywords(source.wordsOf(words))
+			if moved[words], err = t.keywords(target, source.wordsOf(words)); err != nil && !isLimit(err) {
+				return done, err
+			}
 		}
 		before := e.uid
 		e.flags = e.flags&(systemFlags|demandBits) | moved[words]

@@ -144,7 +144,15 @@ func (c *checker) check(r kv.Reader) error {
 	if now := (Usage{record.bytes, record.messages}); now != total {
 		c.say("", 0, "the quota counts %+v, the mailboxes hold %+v", now, total)
 	}
+	c.notes(r, boxes)
 	return c.orphans(r)
+}
+
+// notes finds annotations of mailboxes that are not there.
+func (c *checker) notes(r kv.Reader, boxes []*box) {
+	for _, k := range strayNotes(r, c.account, boxes) {
+		c.say("", 0, "annotation %q is of no mailbox", k[len(notesKey(c.account, 0)):])
+	}
 }
 
 // box compares a mailbox with a recount.

@@ -23,6 +23,7 @@ const (
 	collectRate  = 32 << 20 // octets read per second: the budget
 	collectDead  = 40       // percent of a segment that must be dead
 	movesAtOnce  = 32       // records that share a flush
+	busyShare    = 16       // the budget while letters come fast is this part of it
 )
 
 // collector works when the reaper wakes it, and every minute.
@@ -249,6 +250,9 @@ func (m *mover) noteBody(r *segment.Record) error {
 // pace keeps to the budget.
 func (m *mover) pace(n int64) error {
 	m.octets += n
+	if m.store.load.busy() {
+		m.octets += n * (busyShare - 1)
+	}
 	ahead := time.Duration(m.octets*int64(time.Second)/m.rate) - time.Since(m.start)
 	if ahead < 10*time.Millisecond {
 		return m.ctx.Err()
@@ -286,5 +290,7 @@ func (s *Store) moveRecord(ctx context.Context, r *segment.Record, alive []int) 
 		}
 		next.Recipients = append(next.Recipients, rc)
 	}
-	return s.append(ctx, segment.Letter{Record: next, Body: stored})
+	err = s.log.Append(ctx, segment.Letter{Record: next, Body: stored})
+	s.trouble.log(err)
+	return unavailable(err)
 }

@@ -102,6 +102,7 @@ func shareFates(plans []mail.Delivery, errs []error) {
 
 // append writes letters to the log: all or none, durably.
 func (s *Store) append(ctx context.Context, letters ...segment.Letter) error {
+	s.load.note()
 	err := s.log.Append(ctx, letters...)
 	s.trouble.log(err)
 	return unavailable(err)

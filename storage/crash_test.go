@@ -39,6 +39,7 @@ type crashModel struct {
 	leaving []crashLeaving
 	scripts [2]map[string]string
 	active  [2]string
+	notes   [2]map[string]string
 }
 
 // crashLeaving is a row of the outbox: its domain says which.
@@ -49,6 +50,7 @@ func newCrashModel(seed uint64) *crashModel {
 	for i := range m.boxes {
 		m.boxes[i] = make(map[string]*plainBox)
 		m.scripts[i] = make(map[string]string)
+		m.notes[i] = make(map[string]string)
 		for _, name := range crashBoxes {
 			m.boxes[i][name] = &plainBox{uidnext: 1}
 		}
@@ -98,7 +100,7 @@ func (m *crashModel) next(n int) crashOp {
 		}
 		return box.ID
 	}
-	switch m.rnd.IntN(14) {
+	switch m.rnd.IntN(17) {
 	case 0:
 		return crashOp{
 			func() { _, source.messages = source.split(some) },
@@ -154,6 +156,12 @@ func (m *crashModel) next(n int) crashOp {
 		}
 	case 8:
 		return m.scriptOp(n, who)
+	case 9:
+		if len(source.messages) > 0 {
+			return m.replaceOp(n, who, from, to)
+		}
+	case 10:
+		return m.noteOp(n, who, from)
 	}
 	return m.deliverOp(n, to)
 }
@@ -172,6 +180,45 @@ func (m *crashModel) appendOp(n, who int, to string) crashOp {
 				letters = append(letters, Letter{Body: newBody(text), Summary: crashSummary(text), Demand: requiretls.Usual()})
 			}
 			_, _, err := a[who].Append(ctx, to, letters)
+			return err
+		}}
+}
+
+// replaceOp puts another message in the place of one.
+func (m *crashModel) replaceOp(n, who int, from, to string) crashOp {
+	source, text := m.boxes[who][from], m.crashText(2*n)
+	old := source.messages[m.rnd.IntN(len(source.messages))]
+	demand := requiretls.Usual()
+	if old.demand.IsRequired() {
+		demand = old.demand
+	}
+	return crashOp{
+		func() {
+			_, source.messages = source.split([]UID{old.uid})
+			m.boxes[who][to].add(plainMessage{text: text, demand: demand})
+		},
+		func(ctx context.Context, _ *Store, a [2]*Account) error {
+			box, err := a[who].Mailbox(ctx, from)
+			if err == nil {
+				_, _, err = a[who].Replace(ctx, box.ID, old.uid, to, Letter{Body: newBody(text), Summary: crashSummary(text), Demand: requiretls.Usual()})
+			}
+			return err
+		}}
+}
+
+// noteOp sets two annotations, or takes them away.
+func (m *crashModel) noteOp(n, who int, box string) crashOp {
+	var value []byte
+	if m.rnd.IntN(3) > 0 {
+		value = []byte(strings.Repeat(strconv.Itoa(n), 1+m.rnd.IntN(10000)))
+	}
+	return crashOp{
+		func() { m.notes[who][box] = string(value) },
+		func(ctx context.Context, _ *Store, a [2]*Account) error {
+			b, err := a[who].Mailbox(ctx, box)
+			if err == nil {
+				err = a[who].Annotate(ctx, b.ID, []Annotation{{"/private/a", value}, {"/shared/b", value}})
+			}
 			return err
 		}}
 }
@@ -440,7 +487,11 @@ func (tr *crashTrace) compare(t *testing.T, s *Store, m *crashModel) string {
 		for _, b := range boxes {
 			total.Bytes, total.Messages = total.Bytes+b.Size, total.Messages+uint64(b.Messages)
 			if want := m.boxes[i][b.Name]; want != nil {
-				if diff := compareBox(t, a, b, want); diff != "" {
+				diff := compareBox(t, a, b, want)
+				if diff == "" {
+					diff = compareNotes(t, a, b.ID, m.notes[i][b.Name])
+				}
+				if diff != "" {
 					return fmt.Sprintf("account %d, %s: %s", id, b.Name, diff)
 				}
 			}
@@ -527,6 +578,24 @@ func compareBox(t *testing.T, a *Account, b Mailbox, want *plainBox) string {
 	}
 	if size != b.Size {
 		return fmt.Sprintf("size %d, a recount says %d", b.Size, size)
+	}
+	return ""
+}
+
+// compareNotes looks for the two annotations of one value, or none.
+func compareNotes(t *testing.T, a *Account, id MailboxID, want string) string {
+	t.Helper()
+	list, err := a.Annotations(context.Background(), id, nil, DepthZero)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if string(e.Value) != want {
+			return fmt.Sprintf("annotation %s has %d octets, want %d", e.Name, len(e.Value), len(want))
+		}
+	}
+	if (len(list) != 2) != (want == "") {
+		return fmt.Sprintf("%d annotations, want those of %q", len(list), want)
 	}
 	return ""
 }

@@ -82,10 +82,12 @@ func (a *Account) Summary(ctx context.Context, id MailboxID, uid UID, rel requir
 		if !rel.Covers(l.demand()) {
 			return requiretls.ErrWithheld
 		}
-		sum, _ = cachedSummary(r, a.id, &l)
+		if v, err := get(r, summaryKey(a.id, l.entry.number)); v != nil && err == nil {
+			sum, _ = decodeSummary(v, wholeSummary, int64(l.row.prefixLen)) // the record has it, too
+		}
 		return nil
 	})
-	if err == nil && sum == nil { // the record has it too
+	if err == nil && sum == nil {
 		return a.storedSummary(ctx, id, uid, rel)
 	}
 	return sum, err
@@ -102,11 +104,11 @@ func (a *Account) storedSummary(ctx context.Context, id MailboxID, uid UID, rel 
 	if err != nil {
 		return nil, err
 	}
-	sum, err := decodeSummary(r.Summary)
+	sum, err := decodeSummary(r.Summary, wholeSummary, int64(l.row.prefixLen))
 	if err != nil {
 		return nil, fmt.Errorf("mailbox %d, UID %d: %w", id, uid, err)
 	}
-	return sum.Shift(int64(l.row.prefixLen)), nil
+	return sum, nil
 }
 
 // Message opens the octets of one message, prefix and body. It is the one
@@ -118,12 +120,21 @@ func (a *Account) Message(ctx context.Context, id MailboxID, uid UID, rel requir
 	if err != nil {
 		return nil, err
 	}
+	m, err := l.message(stored)
+	if err != nil {
+		return nil, fmt.Errorf("mailbox %d, UID %d: %w", id, uid, err)
+	}
+	return m, nil
+}
+
+// message joins the octets of a record with the prefix, or closes it.
+func (l *located) message(stored *segment.Stored) (Message, error) {
 	prefix, err := stored.Prefix(l.row.prefixAt, l.row.prefixLen, l.row.prefixCRC)
 	if err == nil && uint64(stored.Size()) != l.row.bodySize {
 		err = fmt.Errorf("body of %d octets, not %d: %w", stored.Size(), l.row.bodySize, segment.ErrDamaged)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("mailbox %d, UID %d: %w", id, uid, err), stored.Close())
+		return nil, errors.Join(err, stored.Close())
 	}
 	return &message{prefix, stored}, nil
 }

@@ -42,6 +42,7 @@ type plainBox struct {
 	uidnext  UID
 	highest  ModSeq
 	messages []plainMessage
+	notes    map[string]string
 }
 
 type plainMessage struct {
@@ -312,6 +313,49 @@ func (m *machine) Append(t *rapid.T) {
 	}
 }
 
+// Replace puts a letter in the place of a message, or hears that it has gone.
+func (m *machine) Replace(t *rapid.T) {
+	_, from := m.pickBox(t, "from")
+	name, to := m.pickBox(t, "into")
+	uid := UID(rapid.UintRange(1, uint(from.uidnext)).Draw(t, "uid"))
+	b, sum, text := m.letter()
+	validity, got, err := m.account().Replace(context.Background(), from.id, uid, name, Letter{Body: b, Summary: sum, Demand: requiretls.Usual()})
+	in, rest := from.split([]UID{uid})
+	if len(in) == 0 {
+		if !errors.Is(err, ErrExpunged) {
+			t.Fatalf("replaced UID %d, which is not there: %v", uid, err)
+		}
+		return
+	}
+	demand := requiretls.Usual()
+	if in[0].demand.IsRequired() {
+		demand = in[0].demand
+	}
+	from.messages = rest
+	if want := to.add(plainMessage{text: text, demand: demand}); err != nil || got != want || validity != to.validity {
+		t.Fatalf("replaced as UID %d of %d, %v, want %d of %d", got, validity, err, want, to.validity)
+	}
+}
+
+// Annotate sets an annotation, or takes it away.
+func (m *machine) Annotate(t *rapid.T) {
+	_, box := m.pickBox(t, "of")
+	name := rapid.SampledFrom([]string{"/private/a", "/private/a/b", "/shared/c"}).Draw(t, "entry")
+	var value []byte
+	if rapid.Bool().Draw(t, "set") {
+		value = bytes.Repeat([]byte{'x'}, rapid.SampledFrom([]int{0, 1, notePart, notePart + 1, MaxAnnotation}).Draw(t, "octets"))
+	}
+	if err := m.account().Annotate(context.Background(), box.id, []Annotation{{name, value}}); err != nil {
+		t.Fatal(err)
+	}
+	if box.notes == nil {
+		box.notes = make(map[string]string)
+	}
+	if box.notes[name] = string(value); value == nil {
+		delete(box.notes, name)
+	}
+}
+
 func (m *machine) Store(t *rapid.T) {
 	_, box := m.pickBox(t, "in")
 	uids, flags := m.pickUIDs(t, box), m.flags(t)
@@ -465,6 +509,17 @@ func (m *machine) Check(t *rapid.T) {
 		t.Fatalf("mailboxes %q, want %q", names, m.model.names())
 	}
 	m.checkRest(t)
+	for name, want := range m.model.boxes {
+		list, err := a.Annotations(ctx, want.id, nil, DepthZero)
+		if err != nil || len(list) != len(want.notes) {
+			t.Fatalf("%s: %d annotations, %v, want %d", name, len(list), err, len(want.notes))
+		}
+		for _, e := range list {
+			if value, there := want.notes[e.Name]; !there || value != string(e.Value) {
+				t.Fatalf("%s: annotation %s has %d octets, want %d", name, e.Name, len(e.Value), len(value))
+			}
+		}
+	}
 	if u, err := a.Usage(ctx); err != nil || u != total {
 		t.Fatalf("usage %+v, %v, the mailboxes hold %+v", u, err, total)
 	}
@@ -560,7 +615,8 @@ func TestRandomOperationsAgainstAPlainModel(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"deliver": m.Deliver, "append": m.Append, "store": m.Store, "expunge": m.Expunge, "copy": m.Copy,
 			"move": m.Move, "create": m.Create, "delete": m.Delete, "rename": m.Rename, "reopen": m.Reopen,
-			"reap": m.Reap, "send": m.Send, "settle": m.Settle, "script": m.Script, "": m.Check,
+			"reap": m.Reap, "send": m.Send, "settle": m.Settle, "script": m.Script,
+			"replace": m.Replace, "annotate": m.Annotate, "": m.Check,
 		})
 	})
 }

@@ -24,6 +24,7 @@ const (
 	maxOutbound     = 256 // rows of one recipient
 	maxMemories     = 64
 	moreVersion     = 1
+	moreReplaces    = 2 // as 1, and behind it the message that goes
 )
 
 // errLowered: RFC 8689 §4.1, every instance of a message has its demand, or
@@ -62,19 +63,38 @@ func encodeMore(demand requiretls.Demand, memories []mail.Memory, out []*mail.Ou
 	return b, nil
 }
 
-// decodeMore reads memories and rows; their demand is read later.
-func decodeMore(b []byte) (memories []mail.Memory, out []outRow, err error) {
+// more is what one recipient of a record brings along.
+type more struct {
+	memories []mail.Memory
+	out      []outRow // their demand is read later
+	replaces place    // the message that goes when this one comes; zero: none
+}
+
+// place is a message in a mailbox.
+type place struct {
+	mailbox MailboxID
+	uid     UID
+}
+
+// encodeReplaces says of an appended letter what it replaces.
+func encodeReplaces(p place) []byte {
+	b := segment.AppendUint([]byte{moreReplaces, 0, 0}, uint64(p.mailbox)) // no memories, nothing that leaves
+	return segment.AppendUint(b, uint64(p.uid))
+}
+
+func decodeMore(b []byte) (m more, err error) {
 	if len(b) == 0 {
-		return nil, nil, nil
+		return m, nil
 	}
 	f := segment.ReadFields(b)
-	if f.Byte() != moreVersion {
+	version := f.Byte()
+	if version != moreVersion && version != moreReplaces {
 		f.Fail()
 	}
 	for range f.Count() {
-		m := mail.Memory{Key: readHash32(f)}
-		m.Until = f.Time()
-		memories = append(memories, m)
+		one := mail.Memory{Key: readHash32(f)}
+		one.Until = f.Time()
+		m.memories = append(m.memories, one)
 	}
 	for range f.Count() {
 		w := outRow{demand: f.Byte()}
@@ -82,9 +102,12 @@ func decodeMore(b []byte) (memories []mail.Memory, out []outRow, err error) {
 		for _, text := range w.texts() {
 			*text = f.Bytes()
 		}
-		out = append(out, w)
+		m.out = append(m.out, w)
 	}
-	return memories, out, f.Err()
+	if version == moreReplaces {
+		m.replaces = place{MailboxID(f.Uint()), UID(f.Uint())}
+	}
+	return m, f.Err()
 }
 
 func readHash32(f *segment.Fields) (h [32]byte) {
@@ -94,32 +117,33 @@ func readHash32(f *segment.Fields) (h [32]byte) {
 	return h
 }
 
-// What a memory and a row write at most, without the parts of its text.
+// What a memory, a row without the parts of its text, and a message that goes
+// write at most.
 const (
-	writesPerMemory = 3 + forgetAtOnce*2
-	writesPerOut    = 5
+	writesPerMemory   = 3 + forgetAtOnce*2
+	writesPerOut      = 5
+	writesPerReplaced = 8
 )
 
 // writesOfMore is how many writes it takes at most.
-func writesOfMore(more []byte) int {
-	memories, out, _ := decodeMore(more)
-	return writesPerMemory*len(memories) + writesPerOut*len(out) + len(more)/textPart
+func writesOfMore(b []byte) int {
+	if len(b) == 0 {
+		return 0
+	}
+	m, _ := decodeMore(b) // what cannot be read fails where it is applied
+	return writesPerMemory*len(m.memories) + writesPerOut*len(m.out) + len(b)/textPart + writesPerReplaced
 }
 
 // more writes what comes of a record beside its copies. needed says that a row
 // wants the octets of the message.
-func (t *txn) more(a AccountID, r *segment.Record, i int, hold bool) (needed bool, err error) {
-	memories, out, err := decodeMore(r.Recipients[i].More)
-	if err != nil {
-		return false, err
-	}
-	for _, m := range memories {
-		if err := t.remember(a, m); err != nil {
+func (t *txn) more(a AccountID, r *segment.Record, i int, m *more, hold bool) (needed bool, err error) {
+	for _, one := range m.memories {
+		if err := t.remember(a, one); err != nil {
 			return false, err
 		}
 	}
-	for j := range out {
-		w := &out[j]
+	for j := range m.out {
+		w := &m.out[j]
 		w.account, w.due = a, t.now
 		if hold {
 			w.state, w.history.Error = outHeld, "held: the index was lost, and it may have left before"

@@ -243,6 +243,7 @@ func (a *Account) bury(ctx context.Context, g graves) error {
 		if err != nil {
 			return err
 		}
+		a.store.indexer.buried(a.id, len(some))
 		for _, at := range big {
 			if err := a.store.removeBody(ctx, at); err != nil {
 				return err

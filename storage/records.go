@@ -20,6 +20,19 @@ type account struct {
 	limits      Usage // 0: none
 	created     time.Time
 	address     mail.Address // of its person, for repair
+
+	// When what last moved; see [Account.Moved].
+	turn, lists, subscriptions, annotated Turn
+	stirred                               bool // turn is this transaction's own
+}
+
+// stir is the turn of all that one transaction does to the account.
+func (c *account) stir() Turn {
+	if !c.stirred {
+		c.stirred = true
+		c.turn++
+	}
+	return c.turn
 }
 
 func (c *account) encode() []byte {
@@ -27,7 +40,11 @@ func (c *account) encode() []byte {
 	for _, n := range []uint64{uint64(c.nextMailbox), uint64(c.validity), c.bytes, c.messages, c.limits.Bytes, c.limits.Messages} {
 		b = segment.AppendUint(b, n)
 	}
-	return seal(appendAddress(segment.AppendTime(b, c.created), c.address))
+	b = appendAddress(segment.AppendTime(b, c.created), c.address)
+	for _, n := range []Turn{c.turn, c.lists, c.subscriptions, c.annotated} {
+		b = segment.AppendUint(b, uint64(n))
+	}
+	return seal(b)
 }
 
 func flagByte(set bool) byte {
@@ -48,6 +65,11 @@ func getAccount(r kv.Reader, a AccountID) (*account, error) {
 	c.bytes, c.messages = f.Uint(), f.Uint()
 	c.limits = Usage{Bytes: f.Uint(), Messages: f.Uint()}
 	c.created, c.address = f.Time(), readAddress(f)
+	if f.Left() > 0 { // older values end here
+		for _, n := range []*Turn{&c.turn, &c.lists, &c.subscriptions, &c.annotated} {
+			*n = Turn(f.Uint())
+		}
+	}
 	return c, f.Err()
 }
 
@@ -57,6 +79,8 @@ type box struct {
 	recent   UID    // the first UID no read-write session was told of
 	horizon  ModSeq // what vanished up to here is not known any more
 	vanished uint32 // values of the vanished log
+
+	turn, annotated Turn // when it, and its annotations, last moved
 }
 
 func (b *box) encode() []byte {
@@ -72,7 +96,7 @@ func (b *box) encode() []byte {
 	for _, k := range b.Keywords {
 		v = segment.AppendString(v, k)
 	}
-	return seal(v)
+	return seal(segment.AppendUint(segment.AppendUint(v, uint64(b.turn)), uint64(b.annotated)))
 }
 
 func decodeBox(id MailboxID, v []byte) (*box, error) {
@@ -89,6 +113,9 @@ func decodeBox(id MailboxID, v []byte) (*box, error) {
 	b.recent, b.horizon, b.vanished = UID(f.Uint()), ModSeq(f.Uint()), uint32(f.Uint())
 	for range f.Count() {
 		b.Keywords = append(b.Keywords, f.String())
+	}
+	if f.Left() > 0 { // older values end here
+		b.turn, b.annotated = Turn(f.Uint()), Turn(f.Uint())
 	}
 	if err := f.Err(); err != nil {
 		return nil, fmt.Errorf("mailbox %d: %w", id, err)
@@ -141,22 +168,4 @@ func (b *box) count(e *entry, by int) {
 		b.Required += n
 	}
 	b.Size += e.size * uint64(by)
-}
-
-// keywords turns names into bits, adding names to the table. It answers
-// [ErrLimit] for a name that finds no room.
-func (b *box) keywords(names []string) (bits Flags, err error) {
-	for _, name := range names {
-		i := indexFold(b.Keywords, name)
-		if i < 0 && len(b.Keywords) == MaxKeywords {
-			err = fmt.Errorf("keyword %s: %w", name, ErrLimit)
-			continue
-		}
-		if i < 0 {
-			i = len(b.Keywords)
-			b.Keywords = append(b.Keywords[:i:i], name)
-		}
-		bits |= Keyword(i)
-	}
-	return bits, err
 }

@@ -259,6 +259,12 @@ func (t *txn) recount(a AccountID, c *account, renew bool, say func(string)) err
 	if err != nil {
 		return err
 	}
+	if stray := strayNotes(t.tx, a, boxes); len(stray) > 0 {
+		say(fmt.Sprintf("account %d: %d annotations of no mailbox are taken out", a, len(stray)))
+		for _, k := range stray[:min(len(stray), maxNotes)] {
+			t.tx.Delete(k)
+		}
+	}
 	c.bytes, c.messages = 0, 0
 	for _, old := range boxes {
 		b, err := t.mustBox(a, old.ID)

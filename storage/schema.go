@@ -25,6 +25,9 @@ const (
 	keySummary   = 'e' // 0000000000000007 65 000000000000002a    → summary of message number 42
 	keyDead      = 'g' // 0000000000000007 67 00000003 0000000000000009 0000 → message numbers that left mailbox 3 at modseq 9; mailbox 0: row 9 of the outbox
 	keyRow       = 'm' // 0000000000000007 6d 000000000000002a    → row of message number 42
+	keyNote      = 'i' // 0000000000000007 69 00000003 "/private/comment" 00 00 → the first 60 KiB of an annotation; mailbox 0: the account's own
+	keyFilters   = 'h' // 0000000000000007 68 000000000000002a    → filters of messages, the first of which has number 42
+	keyFiltered  = 'j' // 0000000000000007 6a                     → up to which number filters were made
 	keyMemory    = 'q' // 0000000000000007 71 and 32 octets of hash → until when something is remembered
 	keyForget    = 'y' // 0000000000000007 79 0000000065920080 and 32 octets of hash → to be forgotten at that second
 	keyName      = 'n' // 0000000000000007 6e "Lists/Go"          → mailbox id; 00 and a hash for a long name
@@ -103,6 +106,17 @@ func forgetKey(a AccountID, at time.Time, hash [32]byte) []byte {
 func sendingKey(a AccountID, number uint64, id OutID) []byte {
 	return binary.BigEndian.AppendUint64(keyUint64(a, keySending, number), uint64(id))
 }
+
+func notesKey(a AccountID, m MailboxID) []byte { return keyUint32(a, keyNote, uint32(m)) }
+
+// noteKey starts all parts of one annotation; no name has a zero octet.
+func noteKey(a AccountID, m MailboxID, name string) []byte {
+	return append(append(notesKey(a, m), name...), 0)
+}
+
+func filtersKey(a AccountID) []byte              { return key(a, keyFilters) }
+func filterKey(a AccountID, first uint64) []byte { return keyUint64(a, keyFilters, first) }
+func filteredKey(a AccountID) []byte             { return key(a, keyFiltered) }
 
 func outKey(id OutID) []byte     { return keyUint64(systemAccount, keyOut, uint64(id)) }
 func outTextKey(id OutID) []byte { return keyUint64(systemAccount, keyOutText, uint64(id)) }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"letterlock/storage/kv"
@@ -20,6 +21,8 @@ import (
 type shard struct {
 	store  *Store
 	number int
+
+	scriptTurn atomic.Uint64 // of changes of scripts
 
 	mu       sync.Mutex // guards all below
 	queue    []item
@@ -292,6 +295,7 @@ func (sh *shard) applySome() {
 			if it.answer != nil {
 				it.answer(results[i])
 			}
+			sh.noteMail(&it)
 		}
 		sh.mark = batch[n-1].after
 		sh.applied += uint64(n)
@@ -305,6 +309,17 @@ func (sh *shard) applySome() {
 	}
 	close(sh.moved)
 	sh.moved = make(chan struct{})
+}
+
+// noteMail tells the indexer what was filed.
+func (sh *shard) noteMail(it *item) {
+	octets := uint64(0)
+	for _, r := range it.records {
+		octets += uint64(r.RawSize)
+	}
+	if len(it.records) > 0 && it.records[0].Kind != segment.Moved {
+		sh.store.indexer.note(AccountID(it.records[0].Recipients[it.recip].Account), len(it.records), octets)
+	}
 }
 
 // close lets the applier finish and writes the mark a last time.

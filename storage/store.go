@@ -27,6 +27,10 @@ type (
 	ObjectID  uint64 // EMAILID, THREADID, MAILBOXID (RFC 8474): random, never derived from content
 )
 
+// String is the id as IMAP and Sieve show it (RFC 8474 §4): 16 hexadecimal
+// digits.
+func (id ObjectID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
+
 // What callers tell apart.
 var (
 	ErrNotFound     = errors.New("not found") // no such account, alias, mailbox, message
@@ -47,6 +51,9 @@ type Options struct {
 	Log         *slog.Logger
 	Now         func() time.Time                       // default time.Now
 	Summarize   func(mail.Body) (*mail.Summary, error) // for fsck's repair; may be nil
+	// Filter appends the encoded filter of a message to dst, for
+	// [Account.Candidates]; nil: none are made. An error is that of reading.
+	Filter func(dst []byte, sum *mail.Summary, message io.ReaderAt) ([]byte, error)
 
 	wrap  func(kv.Engine) kv.Engine // tests put [kv.Strict] around the index
 	files segment.Files             // tests make the disk fail
@@ -72,6 +79,8 @@ type Store struct {
 	sends   chan struct{} // room for one: the outbox has news
 	reaper  *reaper
 	gc      *collector
+	indexer *indexer
+	load    load
 	turn    chan struct{} // room for one: who collects, checks or backs up
 	once    sync.Once
 	closed  error
@@ -186,6 +195,7 @@ func (s *Store) start() (err error) {
 	}
 	s.gc = startCollector(s)
 	s.reaper = startReaper(s)
+	s.indexer = startIndexer(s)
 	return nil
 }
 
@@ -193,6 +203,9 @@ func (s *Store) start() (err error) {
 func (s *Store) Close() error {
 	s.once.Do(func() {
 		var errs []error
+		if s.indexer != nil {
+			s.indexer.stop()
+		}
 		if s.reaper != nil {
 			s.reaper.stop()
 		}

@@ -35,7 +35,11 @@ func encodeSummary(s *mail.Summary) []byte {
 	for _, id := range refs {
 		b = binary.LittleEndian.AppendUint64(b, hashID(id))
 	}
-	return appendSummary(b, s)
+	b = appendSummary(b, s)
+	if s.Has&mail.HasPreview != 0 { // last, of the outermost message alone
+		b = segment.AppendString(b, s.Preview)
+	}
+	return b
 }
 
 // hashID is 0 for an absent id.
@@ -72,15 +76,36 @@ func readHash(f *segment.Fields) (h uint64) {
 	return h
 }
 
-func decodeSummary(b []byte) (*mail.Summary, error) {
+// extent is how much of a summary somebody wants.
+type extent uint8
+
+const (
+	wholeSummary extent = iota
+	envelopeOnly        // what stands before the structure, which is most of it
+)
+
+// decodeSummary reads what encodeSummary made, for a message that starts with
+// shift more octets of header. Its strings are parts of one copy of b.
+func decodeSummary(b []byte, want extent, shift int64) (*mail.Summary, error) {
 	if len(b) == 0 || b[0] != summaryVersion {
 		return nil, fmt.Errorf("summary: %w", segment.ErrFields)
 	}
-	f := segment.ReadFields(b)
-	readThreading(f)
-	s := readSummary(f, 0)
-	if err := f.Err(); err != nil {
-		return nil, fmt.Errorf("summary: %w", err)
+	front := segment.ReadFields(b)
+	readThreading(front)
+	if front.Err() != nil {
+		return nil, fmt.Errorf("summary: %w", front.Err())
+	}
+	f := &text{rest: string(b[len(b)-front.Left():])}
+	s := readEnvelope(f)
+	if want == wholeSummary {
+		s.Root = readPart(f, 0, shift)
+		s.Root.Header = 0
+		if s.Has&mail.HasPreview != 0 {
+			s.Preview = f.string()
+		}
+	}
+	if f.bad {
+		return nil, fmt.Errorf("summary: %w", segment.ErrFields)
 	}
 	return s, nil
 }
@@ -147,53 +172,60 @@ func appendParams(b []byte, list []mail.Param) []byte {
 // nests less.
 const maxNesting = 1000
 
-func readSummary(f *segment.Fields, depth int) *mail.Summary {
-	s := &mail.Summary{Date: f.String(), Sent: f.Time(), Subject: f.String()}
+// readEnvelope reads what stands before the structure.
+func readEnvelope(f *text) *mail.Summary {
+	s := &mail.Summary{Date: f.string(), Sent: f.time(), Subject: f.string()}
 	for _, list := range []*[]mail.Addr{&s.From, &s.Sender, &s.ReplyTo, &s.To, &s.Cc, &s.Bcc} {
-		for range f.Count() {
-			*list = append(*list, mail.Addr{Name: f.String(), Route: f.String(), Mailbox: f.String(), Host: f.String(), Group: mail.GroupMark(f.Byte())})
+		n := f.count()
+		if n > 0 {
+			*list = make([]mail.Addr, 0, min(n, roomAtOnce))
+		}
+		for range n {
+			*list = append(*list, mail.Addr{Name: f.string(), Route: f.string(), Mailbox: f.string(), Host: f.string(), Group: mail.GroupMark(f.byte())})
 		}
 	}
-	s.InReplyTo, s.MessageID = f.String(), f.String()
+	s.InReplyTo, s.MessageID = f.string(), f.string()
 	s.References = readStrings(f)
-	s.Has = mail.Fields(f.Uint())
-	s.Root = readPart(f, depth)
+	s.Has = mail.Fields(f.uint())
 	return s
 }
 
-func readStrings(f *segment.Fields) (list []string) {
-	for range f.Count() {
-		list = append(list, f.String())
+func readStrings(f *text) (list []string) {
+	n := f.count()
+	if n > 0 {
+		list = make([]string, 0, min(n, roomAtOnce))
+	}
+	for range n {
+		list = append(list, f.string())
 	}
 	return list
 }
 
-func readPart(f *segment.Fields, depth int) mail.Part {
+func readPart(f *text, depth int, shift int64) mail.Part {
 	var p mail.Part
 	if depth > maxNesting {
-		f.Fail()
+		f.fail()
 		return p
 	}
 	for _, s := range []*string{&p.Type, &p.Subtype, &p.ID, &p.Description, &p.Encoding, &p.MD5, &p.Disposition, &p.Location} {
-		*s = f.String()
+		*s = f.string()
 	}
 	p.Params, p.DispParams = readParams(f), readParams(f)
 	p.Language = readStrings(f)
-	for _, n := range []*int64{&p.Header, &p.Body, &p.End, &p.Lines} {
-		*n = f.Int()
+	p.Header, p.Body, p.End, p.Lines = f.int()+shift, f.int()+shift, f.int()+shift, f.int()
+	for range f.count() {
+		p.Parts = append(p.Parts, readPart(f, depth+1, shift))
 	}
-	for range f.Count() {
-		p.Parts = append(p.Parts, readPart(f, depth+1))
-	}
-	if f.Byte() != 0 {
-		p.Message = readSummary(f, depth+1)
+	if f.byte() != 0 {
+		p.Message = readEnvelope(f)
+		p.Message.Root = readPart(f, depth+1, shift)
 	}
 	return p
 }
 
-func readParams(f *segment.Fields) (list []mail.Param) {
-	for range f.Count() {
-		list = append(list, mail.Param{Name: f.String(), Value: f.String()})
+func readParams(f *text) (list []mail.Param) {
+	for range f.count() {
+		list = append(list, mail.Param{Name: f.string(), Value: f.string()})
 	}
 	return list
 }

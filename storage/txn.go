@@ -36,6 +36,7 @@ type openBox struct {
 	bumped bool   // Highest is this transaction's own
 	tail   *block // the last block, when something was appended
 	first  UID    // its key
+	given  Flags  // keywords somebody asked for in this transaction
 }
 
 func newTxn(tx kv.Tx, now time.Time) *txn {
@@ -90,6 +91,8 @@ func (t *txn) create(a AccountID, c *account, name, use string) *openBox {
 		recent:  1, horizon: 1,
 	}}
 	c.nextMailbox++
+	c.lists = c.stir()
+	b.turn = c.lists
 	t.boxes[b.id] = b
 	t.name(a, name, b.ID)
 	return b
@@ -190,17 +193,21 @@ func (t *txn) settleTail(b *openBox) {
 
 // finish writes what changed and wakes those who watch.
 func (t *txn) finish() {
-	for a, c := range t.accounts {
-		t.tx.Put(accountKey(a), c.encode())
-	}
 	for id, b := range t.boxes {
 		if b.gone {
 			continue
 		}
 		t.putTail(b)
-		t.tx.Put(boxKey(id.account, id.mailbox), b.encode())
 		if b.bumped {
+			b.turn = t.accounts[id.account].stir()
 			t.tx.Notify(boxKey(id.account, id.mailbox))
+		}
+		t.tx.Put(boxKey(id.account, id.mailbox), b.encode())
+	}
+	for a, c := range t.accounts {
+		t.tx.Put(accountKey(a), c.encode())
+		if c.stirred {
+			t.tx.Notify(accountKey(a))
 		}
 	}
 }

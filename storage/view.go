@@ -3,9 +3,8 @@ package storage
 import (
 	"context"
 	"iter"
+	"slices"
 	"sort"
-	"sync"
-	"weak"
 
 	"letterlock/storage/kv"
 )
@@ -99,37 +98,20 @@ func (v *View) All(from, to int) iter.Seq2[int, Entry] {
 	}
 }
 
-// viewCache holds the newest view of a mailbox as long as somebody looks at it.
-type viewCache struct {
-	mu    sync.Mutex // guards views, sweep
-	views map[boxID]weak.Pointer[View]
-	sweep int // how many entries make a look for dead ones worth while
-}
-
-func (c *viewCache) get(id boxID) *View {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.views[id].Value()
-}
-
-func (c *viewCache) put(id boxID, v *View) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.views == nil {
-		c.views = make(map[boxID]weak.Pointer[View])
-	}
-	// A slower reader must not put an older snapshot over a newer one.
-	if old := c.views[id].Value(); old != nil && old.box.UIDValidity == v.box.UIDValidity && old.box.Highest > v.box.Highest {
-		return
-	}
-	c.views[id] = weak.Make(v)
-	if len(c.views) > c.sweep {
-		for id, p := range c.views {
-			if p.Value() == nil {
-				delete(c.views, id)
+// Since walks the messages whose modseq is greater than m (RFC 7162 §3.1.4):
+// stretches of 256 that did not move are passed over unread.
+func (v *View) Since(m ModSeq) iter.Seq2[int, Entry] {
+	return func(yield func(int, Entry) bool) {
+		for c, k := range v.chunks {
+			if k.changed <= m {
+				continue
+			}
+			for i, at := range k.modseqs {
+				if at > m && !yield(v.start(c)+i, k.at(i)) {
+					return
+				}
 			}
 		}
-		c.sweep = 2*len(c.views) + 64
 	}
 }
 
@@ -163,7 +145,7 @@ func (a *Account) View(ctx context.Context, id MailboxID) (v *View, err error) {
 // same says whether the mailbox record is the one the view was made of. The
 // modseq is known to be.
 func (v *View) same(m Mailbox) bool {
-	return v.box.Name == m.Name && v.box.SpecialUse == m.SpecialUse && v.box.Subscribed == m.Subscribed && len(v.box.Keywords) == len(m.Keywords)
+	return v.box.Name == m.Name && v.box.SpecialUse == m.SpecialUse && v.box.Subscribed == m.Subscribed && slices.Equal(v.box.Keywords, m.Keywords)
 }
 
 // loadView reads the blocks that changed since old and shares the others.

@@ -30,7 +30,14 @@ func (w *watchers) add(a AccountID, n int) {
 // one signal and may signal spuriously. stop ends it. While somebody watches,
 // what comes for the account is shown within milliseconds.
 func (a *Account) Watch(id MailboxID) (moved <-chan struct{}, stop func()) {
-	moved, leave := a.store.index.Watch(boxKey(a.id, id))
+	return a.join(boxKey(a.id, id))
+}
+
+// WatchAll is [Account.Watch] for all that [Account.Moved] tells of (RFC 5465).
+func (a *Account) WatchAll() (moved <-chan struct{}, stop func()) { return a.join(accountKey(a.id)) }
+
+func (a *Account) join(topic []byte) (moved <-chan struct{}, stop func()) {
+	moved, leave := a.store.index.Watch(topic)
 	a.store.watch.add(a.id, 1)
 	var once sync.Once
 	return moved, func() {

@@ -20,6 +20,7 @@ type Envelope struct {
 	TLSCipher  uint16            // crypto/tls number, 0 without TLS
 	Helo       string            // what the peer called itself
 	Peer       string            // the peer's IP address, "local" for a UNIX socket
+	DSN        map[Address]DSN   // what the sender asked to be told of each recipient; nil where nothing was asked
 }
 
 // Body is the octets of a message that nobody changes any more. Readers may

@@ -114,21 +114,28 @@ type Redirect struct {
 }
 
 // Redirect sends the message on to somebody else. A null sender stays null,
-// whatever r says (RFC 5228 §4.2), and a required message is returned as if
-// RET=HDRS had been asked (RFC 8689 §5).
+// whatever r says (RFC 5228 §4.2).
 func (e *Envelope) Redirect(r Redirect) *Outbound {
 	from := e.From
 	if !from.IsNull() && !r.From.IsNull() {
 		from = r.From
 	}
-	if e.Demand.IsRequired() && r.DSN.Return == ReturnFull {
-		r.DSN.Return = ReturnHeaders
-	}
-	return &Outbound{demand: e.Demand, Slip: Slip{
+	o := &Outbound{demand: e.Demand, Slip: Slip{
 		Kind: Redirected, Origin: e.ID, From: from, To: r.To,
 		Source: FromBody, Prefix: r.Prefix, Skip: r.Skip,
-		SMTPUTF8: e.SMTPUTF8, DSN: r.DSN, Created: e.Received,
+		SMTPUTF8: e.SMTPUTF8, Created: e.Received,
 	}}
+	o.Ask(r.DSN)
+	return o
+}
+
+// Ask says what the sender is to be told of this copy. A required message is
+// returned as if RET=HDRS had been asked (RFC 8689 §5).
+func (o *Outbound) Ask(d DSN) {
+	if o.demand.IsRequired() && d.Return == ReturnFull {
+		d.Return = ReturnHeaders
+	}
+	o.DSN = d
 }
 
 // Answer is a message of ours about the one that came.

@@ -21,10 +21,11 @@ type Summary struct {
 	MessageID  string
 	References []string // ids in angle brackets, oldest first (RFC 5322 §3.6.4); for threading
 	Has        Fields   // which fields were present at all: absent is NIL, empty is ""
+	Preview    string   // the start of its text for people, UTF-8, at most 200 characters (RFC 8970); of the outermost message alone, and only with HasPreview
 	Root       Part     // the structure; Root.Header starts at 0
 }
 
-// Fields is a set of header fields.
+// Fields is a set of header fields, and of what else was there to be had.
 type Fields uint16
 
 const (
@@ -32,6 +33,7 @@ const (
 	HasSubject
 	HasInReplyTo
 	HasMessageID
+	HasPreview // Preview was made: empty, it says that there is nothing to be shown
 )
 
 // Addr is one address of a header field as ENVELOPE names it. A group starts

@@ -28,8 +28,8 @@ type Passage struct {
 	io.Reader
 }
 
-// maxHeaderText is how far a header is searched, in octets.
-const maxHeaderText = 256 << 10
+// MaxHeaderText is how far into a header a passage reaches, in octets.
+const MaxHeaderText = 256 << 10
 
 // Passages walks the passages of the message in r, whose summary is sum, in
 // their order. Parts that are neither text nor messages have none but their
@@ -121,15 +121,11 @@ func (p *reading) decoded(encoding string) io.Reader {
 // header is a passage of the lines of a part's header: unfolded, decoded, each
 // ending in LF.
 func (p *reading) header(part *mail.Part) Passage {
-	size := min(max(0, part.Body-part.Header), maxHeaderText)
-	if int64(cap(p.raw)) < size {
-		p.raw = make([]byte, size)
-	}
-	n, err := p.src.ReadAt(p.raw[:size], part.Header)
-	if int64(n) < size {
+	block, err := p.block(p.src, part.Header, min(max(0, part.Body-part.Header), MaxHeaderText))
+	if err != nil {
 		return Passage{part, failed{err}}
 	}
-	text := string(p.raw[:n])
+	text := string(block)
 	p.text = p.text[:0]
 	for at := 0; at < len(text); {
 		end := fieldEnd(text, at)
@@ -141,12 +137,22 @@ func (p *reading) header(part *mail.Part) Passage {
 	return Passage{part, &p.memory}
 }
 
+// block reads size octets of r, all of them, into memory that is used again.
+func (p *reading) block(r io.ReaderAt, at, size int64) ([]byte, error) {
+	if int64(cap(p.raw)) < size {
+		p.raw = make([]byte, size)
+	}
+	n, err := r.ReadAt(p.raw[:size], at)
+	switch {
+	case int64(n) == size:
+		return p.raw[:n], nil
+	case err == nil || errors.Is(err, io.EOF):
+		return nil, io.ErrUnexpectedEOF
+	}
+	return nil, err
+}
+
 // failed reads as the error that kept a passage from being read.
 type failed struct{ err error }
 
-func (f failed) Read([]byte) (int, error) {
-	if f.err == nil || errors.Is(f.err, io.EOF) {
-		return 0, io.ErrUnexpectedEOF
-	}
-	return 0, f.err
-}
+func (f failed) Read([]byte) (int, error) { return 0, f.err }

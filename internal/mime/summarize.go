@@ -37,6 +37,11 @@ func Summarize(b mail.Body) (*mail.Summary, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
+	var err error
+	if sum.Preview, err = Preview(sum, b); err != nil {
+		return nil, err
+	}
+	sum.Has |= mail.HasPreview
 	return sum, nil
 }
 

@@ -1,6 +1,7 @@
 package search
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -54,6 +55,8 @@ func (x Filter) MayContain(f *Finder) bool {
 // memory however long they are. Its zero value is ready for the first.
 type FilterBuilder struct {
 	bits [1 << largest / 64]uint64
+	bare []byte // of the text at hand, where it has accents
+	any  bool   // anything may be in it
 	err  error
 }
 
@@ -71,12 +74,30 @@ func (b *FilterBuilder) Passages(passages iter.Seq[mime.Passage]) error {
 
 // Text reads one text of a message; a string does not go from one into the next.
 func (b *FilterBuilder) Text(r io.Reader) error {
-	err := eachWindow(r, gramSize-1, func(text []byte) bool {
+	b.bare = b.bare[:0]
+	err := eachWindow(r, gramSize-1, func(text []byte, old int) bool {
 		b.add(text)
+		b.addBare(text, old)
 		return true
 	})
 	b.err = errors.Join(b.err, err)
 	return err
+}
+
+// Anything makes the filter one that lets everything through: what is asked
+// later lies where the builder did not look.
+func (b *FilterBuilder) Anything() { b.any = true }
+
+// addBare adds the text without its accents, for [Words]. Between two windows
+// b.bare is the end of that; where it is the end of the text itself, too, and no
+// accent follows, all its grams are added already.
+func (b *FilterBuilder) addBare(text []byte, old int) {
+	same := bytes.Equal(b.bare, text[:old]) && !hasAccent(text[old:])
+	b.bare = appendBare(b.bare, text[old:])
+	if !same {
+		b.add(b.bare)
+	}
+	b.bare = b.bare[:copy(b.bare, b.bare[max(0, len(b.bare)-(gramSize-1)):])]
 }
 
 func (b *FilterBuilder) add(text []byte) {
@@ -89,7 +110,7 @@ func (b *FilterBuilder) add(text []byte) {
 // Append ends a message: it appends its filter, encoded, to dst, and is ready for
 // the next one. The error is the first there was in reading.
 func (b *FilterBuilder) Append(dst []byte) ([]byte, error) {
-	defer func() { *b = FilterBuilder{} }()
+	defer func() { *b = FilterBuilder{bare: b.bare[:0]} }()
 	if b.err != nil {
 		return dst, fmt.Errorf("filter: %w", b.err)
 	}
@@ -107,7 +128,7 @@ func (b *FilterBuilder) Append(dst []byte) ([]byte, error) {
 // shrink lays the halves of the bitmap over each other as long as it stays
 // telling, and says what order is left; 0 where there was too much from the start.
 func (b *FilterBuilder) shrink() int {
-	if set(b.bits[:]) > useless*(1<<largest) {
+	if b.any || set(b.bits[:]) > useless*(1<<largest) {
 		return 0
 	}
 	order := largest
@@ -141,8 +162,8 @@ func set(words []uint64) float64 {
 // another filter: the hash and the folding here, and the passages of package
 // mime; a test has examples.
 const (
-	filterVersion = 1
-	groupVersion  = 0x81
+	filterVersion = 2
+	groupVersion  = 0x82
 )
 
 // foldVersion tells the tables of Unicode that text was folded with from those of

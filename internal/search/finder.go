@@ -47,7 +47,7 @@ func (f *Finder) Reader(r io.Reader) (bool, error) {
 		return true, nil
 	}
 	found := false
-	err := eachWindow(r, len(f.needle)-1, func(text []byte) bool {
+	err := eachWindow(r, len(f.needle)-1, func(text []byte, _ int) bool {
 		found = bytes.Contains(text, f.needle)
 		return !found
 	})
@@ -56,11 +56,11 @@ func (f *Finder) Reader(r io.Reader) (bool, error) {
 
 // eachWindow folds r's text and gives it to visit in windows, each of which
 // begins with the last overlap octets of the one before, until visit says false.
-// The error is r's.
-func eachWindow(r io.Reader, overlap int, visit func(text []byte) bool) error {
+// The first old octets of a window were in the one before. The error is r's.
+func eachWindow(r io.Reader, overlap int, visit func(text []byte, old int) bool) error {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	held := 0
+	held, old := 0, 0
 	s.folded = s.folded[:0]
 	for {
 		n, err := r.Read(s.raw[held:])
@@ -70,15 +70,15 @@ func eachWindow(r io.Reader, overlap int, visit func(text []byte) bool) error {
 			s.folded = append(s.folded, rest...)
 			rest = nil
 		}
-		if !visit(s.folded) || errors.Is(err, io.EOF) {
+		if !visit(s.folded, old) || errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("search: %w", err)
 		}
 		held = copy(s.raw, rest)
-		keep := min(len(s.folded), overlap)
-		s.folded = s.folded[:copy(s.folded, s.folded[len(s.folded)-keep:])]
+		old = min(len(s.folded), overlap)
+		s.folded = s.folded[:copy(s.folded, s.folded[len(s.folded)-old:])]
 	}
 }
 
@@ -87,6 +87,9 @@ func (f *Finder) String(s string) bool {
 	found, _ := f.Reader(strings.NewReader(s)) // which has no errors
 	return found
 }
+
+// Needle is what is looked for, folded: two Finders of one needle find the same.
+func (f *Finder) Needle() string { return string(f.needle) }
 
 // Passages says whether any of a message's passages has the string; one that
 // begins in one passage and ends in the next does not count.
@@ -97,4 +100,60 @@ func (f *Finder) Passages(passages iter.Seq[mime.Passage]) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// FindAll looks for several strings in a message's passages at once: found[i] is
+// set where fs[i] is in one of them; those that are set already are not looked
+// for. It ends early when all are found, or when enough, which is asked after
+// each find and may be nil, says so. The error is a reader's.
+func FindAll(passages iter.Seq[mime.Passage], fs []*Finder, found []bool, enough func() bool) error {
+	sought := newSought(fs, found)
+	for p := range passages {
+		ended := sought.open == 0
+		if ended {
+			return nil
+		}
+		err := eachWindow(p, sought.longest-1, func(text []byte, old int) bool {
+			news := sought.look(text, old)
+			ended = sought.open == 0 || news && enough != nil && enough()
+			return !ended
+		})
+		if ended || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sought is the strings that one pass looks for.
+type sought struct {
+	fs      []*Finder
+	found   []bool
+	open    int // not found yet
+	longest int // octets of the longest needle
+}
+
+func newSought(fs []*Finder, found []bool) *sought {
+	s := &sought{fs: fs, found: found, longest: 1}
+	for i, f := range fs {
+		if len(f.needle) == 0 {
+			found[i] = true
+		}
+		if !found[i] {
+			s.open++
+			s.longest = max(s.longest, len(f.needle))
+		}
+	}
+	return s
+}
+
+// look looks for what is open in a window, and says whether it found any.
+func (s *sought) look(text []byte, old int) (news bool) {
+	for i, f := range s.fs {
+		if !s.found[i] && bytes.Contains(text[max(0, old-len(f.needle)+1):], f.needle) {
+			s.found[i], news = true, true
+			s.open--
+		}
+	}
+	return news
 }

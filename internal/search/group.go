@@ -44,6 +44,9 @@ func (m Members) All() iter.Seq[int] {
 	}
 }
 
+// Has says whether member i is in the set.
+func (m *Members) Has(i int) bool { return m[i>>6]>>(i&63)&1 != 0 }
+
 func (m *Members) add(i int) { m[i>>6] |= 1 << (i & 63) }
 
 // Candidates is the members that may have what f looks for. All others have not.

@@ -1,0 +1,132 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"letterlock/storage/kv"
+)
+
+// Create makes a mailbox and its missing parents: [ErrExists], [ErrBadName],
+// [ErrLimit].
+func (a *Account) Create(ctx context.Context, name, specialUse string) (m Mailbox, err error) {
+	name, err = cleanName(name)
+	if err != nil {
+		return m, err
+	}
+	err = a.change(ctx, func(t *txn, _ *account) error {
+		if b, err := t.find(a.id, name); b != nil || err != nil {
+			return orElse(err, fmt.Errorf("mailbox %s: %w", name, ErrExists))
+		}
+		b, err := t.createPath(a.id, name, specialUse)
+		if err == nil {
+			m = b.public(t.tx, a.id)
+		}
+		return err
+	})
+	return m, err
+}
+
+// createPath makes a mailbox that is not there, and its parents.
+func (t *txn) createPath(a AccountID, name, use string) (*openBox, error) {
+	c, err := t.account(a)
+	if err != nil {
+		return nil, err
+	}
+	above := parents(name)
+	if t.countBoxes(a)+len(above)+1 > MaxMailboxes {
+		return nil, fmt.Errorf("more than %d mailboxes: %w", MaxMailboxes, ErrLimit)
+	}
+	for _, p := range above {
+		b, err := t.find(a, p)
+		if err != nil {
+			return nil, err
+		}
+		if b == nil {
+			t.create(a, c, p, "")
+		}
+	}
+	return t.create(a, c, name, use), nil
+}
+
+func (t *txn) countBoxes(a AccountID) (n int) {
+	lo := key(a, keyName)
+	for range t.tx.Range(lo, kv.After(lo), kv.Options{}) {
+		n++
+	}
+	return n
+}
+
+// Delete removes a mailbox and its messages. Children stay: the name then lists
+// as \NonExistent (RFC 9051 §6.3.5). INBOX cannot go: [ErrBadName].
+func (a *Account) Delete(ctx context.Context, name string) error {
+	return a.DeleteUnless(ctx, name, func(Mailbox) error { return nil })
+}
+
+// DeleteUnless is [Account.Delete] for those who may object: refuse is shown
+// the mailbox as it is when it would go, within the transaction, and what it
+// answers is the answer; the mailbox stays. It may be called more than once.
+func (a *Account) DeleteUnless(ctx context.Context, name string, refuse func(Mailbox) error) error {
+	name, err := cleanName(name)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	if name == inbox {
+		return fmt.Errorf("INBOX cannot be deleted: %w", ErrBadName)
+	}
+	err = a.change(ctx, func(t *txn, c *account) error {
+		b, err := t.find(a.id, name)
+		if err != nil {
+			return err
+		}
+		if b == nil {
+			return a.absent(t, name)
+		}
+		if err := refuse(b.public(t.tx, a.id)); err != nil {
+			return err
+		}
+		return t.drop(c, b)
+	})
+	a.store.reaper.wake()
+	return err
+}
+
+// absent says why a name cannot be deleted: nothing has it, or only children.
+func (a *Account) absent(t *txn, name string) error {
+	boxes, err := allBoxes(t.tx, a.id)
+	for _, b := range boxes {
+		if strings.HasPrefix(b.Name, name+"/") {
+			return fmt.Errorf("mailbox %s: %w", name, ErrHasChildren)
+		}
+	}
+	return orElse(err, fmt.Errorf("mailbox %s: %w", name, ErrNotFound))
+}
+
+// drop deletes a mailbox; its messages become dead where no other mailbox has
+// them.
+func (t *txn) drop(c *account, b *openBox) error {
+	t.settleTail(b)
+	var dead deadList
+	lo := blocksKey(b.id.account, b.ID)
+	for _, v := range t.tx.Range(lo, kv.After(lo), kv.Options{}) {
+		p, err := openBlock(v)
+		if err != nil {
+			return err
+		}
+		p.column(3, func(_ int, n uint64) { dead.numbers = append(dead.numbers, n) })
+	}
+	dead.put(t.tx, b.id.account, b.ID, b.bump())
+	c.bytes -= b.Size
+	c.messages -= uint64(b.Messages)
+	t.tx.DeleteRange(lo, kv.After(lo))
+	vanished := keyUint32(b.id.account, keyVanished, uint32(b.ID))
+	t.tx.DeleteRange(vanished, kv.After(vanished))
+	notes := notesKey(b.id.account, b.ID)
+	t.tx.DeleteRange(notes, kv.After(notes))
+	t.tx.Delete(boxKey(b.id.account, b.ID))
+	t.tx.Delete(namedKey(b.id.account, keyName, b.Name))
+	t.tx.Notify(boxKey(b.id.account, b.ID))
+	b.gone, c.lists = true, c.stir()
+	return nil
+}

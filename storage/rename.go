@@ -1,0 +1,98 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// Rename gives a mailbox and all below it another name, and makes missing
+// parents. Renaming INBOX moves its messages into a new mailbox and leaves it
+// empty; what lies below it stays (RFC 9051 §6.3.6). Nothing of a message
+// changes, its demand least of all.
+func (a *Account) Rename(ctx context.Context, from, to string) error {
+	from, err := cleanName(from)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	if to, err = cleanName(to); err != nil {
+		return err
+	}
+	switch {
+	case strings.HasPrefix(to, from+"/") && from != inbox:
+		return fmt.Errorf("%s lies below %s: %w", to, from, ErrBadName)
+	case from == inbox:
+		return a.renameInbox(ctx, to)
+	}
+	return a.change(ctx, func(t *txn, c *account) error { return t.rename(a.id, c, from, to) })
+}
+
+func (a *Account) renameInbox(ctx context.Context, to string) error {
+	if _, err := a.Create(ctx, to, ""); err != nil {
+		return err
+	}
+	for {
+		v, err := a.View(ctx, inboxID)
+		if err != nil || v.Len() == 0 {
+			return err
+		}
+		uids := make([]UID, 0, min(v.Len(), moveStep))
+		for _, e := range v.All(0, min(v.Len(), moveStep)) {
+			uids = append(uids, e.UID)
+		}
+		if _, err := a.Move(ctx, inboxID, uids, to); err != nil {
+			return err
+		}
+	}
+}
+
+func (t *txn) rename(a AccountID, c *account, from, to string) error {
+	boxes, err := allBoxes(t.tx, a)
+	if err != nil {
+		return err
+	}
+	names := make(map[string]MailboxID, len(boxes))
+	for _, b := range boxes {
+		names[b.Name] = b.ID
+	}
+	if _, ok := names[from]; !ok {
+		return fmt.Errorf("mailbox %s: %w", from, ErrNotFound)
+	}
+	moved := make(map[MailboxID]string)
+	for name, id := range names {
+		if rest, ok := strings.CutPrefix(name, from); ok && (rest == "" || rest[0] == '/') {
+			if moved[id], err = cleanName(to + rest); err != nil {
+				return err
+			}
+		}
+	}
+	for id, name := range moved {
+		if other, ok := names[name]; ok && (moved[other] == "" || other == id) {
+			return fmt.Errorf("mailbox %s: %w", name, ErrExists)
+		}
+	}
+	for _, p := range parents(to) {
+		if _, ok := names[p]; !ok {
+			t.create(a, c, p, "")
+		}
+	}
+	return t.renameAll(a, c, moved)
+}
+
+func (t *txn) renameAll(a AccountID, c *account, moved map[MailboxID]string) error {
+	opened := make(map[*openBox]string, len(moved))
+	for id, name := range moved {
+		b, err := t.box(a, id)
+		if err != nil {
+			return err
+		}
+		opened[b] = name
+		t.tx.Delete(namedKey(a, keyName, b.Name))
+	}
+	c.lists = c.stir()
+	for b, name := range opened {
+		b.Name, b.turn = name, c.lists
+		t.name(a, name, b.ID)
+	}
+	return nil
+}

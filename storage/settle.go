@@ -1,0 +1,172 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"letterlock/internal/mail"
+	"letterlock/storage/kv"
+	"letterlock/storage/segment"
+)
+
+// OutSettlement is what [Store.SettleOut] writes.
+type OutSettlement struct {
+	End     End
+	Due     time.Time        // of a row that stays
+	History History          // of a row that stays
+	Reports []*mail.Outbound // rows to make: the bounce, the notice of delay, of success
+}
+
+// End says what becomes of a row.
+type End uint8
+
+// What becomes of a row.
+const (
+	Stays End = iota // due again
+	Ended
+	Parks // its demand cannot be read: kept, never due
+)
+
+// SettleOut writes what became of a row, and the rows of its reports, in one
+// transaction: [ErrRowGone] where it has ended in the meantime. A report of
+// source [mail.FromBody] is about the octets of the row's own message.
+func (s *Store) SettleOut(ctx context.Context, id OutID, end OutSettlement) error {
+	err := s.settleOut(ctx, id, end)
+	if end.End == Parks && errors.Is(err, segment.ErrDamaged) {
+		err = s.parkDamaged(ctx, id)
+	}
+	return err
+}
+
+// parkDamaged takes a row that cannot be read off the list of what is due. It
+// stays as it is, for whoever comes to look.
+func (s *Store) parkDamaged(ctx context.Context, id OutID) error {
+	lo := key(systemAccount, keyDue)
+	return s.update(ctx, s.shards[id.shard()], func(tx kv.Tx) error {
+		var found []byte
+		for k := range tx.Range(lo, kv.After(lo), kv.Options{}) {
+			if OutID(tailUint64(k)) == id {
+				found = append(found, k...)
+				break
+			}
+		}
+		if found != nil {
+			tx.Delete(found)
+		}
+		return nil
+	})
+}
+
+func (s *Store) settleOut(ctx context.Context, id OutID, end OutSettlement) error {
+	return s.changeOut(ctx, id, func(t *txn, w *outRow) error {
+		for _, o := range end.Reports {
+			if err := t.report(w, o); err != nil {
+				return err
+			}
+		}
+		if end.End == Ended {
+			w.end(t.tx, id)
+			return nil
+		}
+		w.history, w.due = end.History, end.Due
+		if w.state == outQueued && end.End == Parks {
+			w.state = outParked
+		}
+		w.write(t.tx, id)
+		return nil
+	})
+}
+
+// report makes the row of a report about w.
+func (t *txn) report(w *outRow, o *mail.Outbound) error {
+	if !o.Demand().Stated() {
+		return errNotStated
+	}
+	slip, octet := o.Plain()
+	if n := len(slip.Prefix) + len(slip.Suffix) + len(slip.Redacted); n > maxMore {
+		return fmt.Errorf("report of %d octets: %w", n, ErrLimit)
+	}
+	next := &outRow{demand: octet, account: w.account, due: t.now, slip: slip}
+	if slip.Source == mail.FromBody {
+		next.number = w.number
+	}
+	_, err := t.putOut(next)
+	return err
+}
+
+// changeOut changes one row: it is off the list of what is due when fn is
+// called, which writes it again or ends it.
+func (s *Store) changeOut(ctx context.Context, id OutID, fn func(*txn, *outRow) error) error {
+	gone := fmt.Errorf("outbox, row %d: %w", id, ErrRowGone)
+	if id.shard() >= len(s.shards) {
+		return gone
+	}
+	err := s.update(ctx, s.shards[id.shard()], func(tx kv.Tx) error {
+		w, err := getOut(tx, id)
+		if w == nil || err != nil {
+			return orElse(err, gone)
+		}
+		if w.state == outQueued {
+			tx.Delete(dueKey(w.due, id))
+		}
+		t := newTxn(tx, s.opt.Now())
+		t.shard = id.shard()
+		return fn(t, w)
+	})
+	if err == nil {
+		poke(s.sends)
+		s.reaper.wake()
+	}
+	return err
+}
+
+// RetryOut makes a row due now, whether it was held or not: [ErrRowGone]. One
+// that is parked stays so.
+func (s *Store) RetryOut(ctx context.Context, id OutID) error {
+	return s.changeOut(ctx, id, func(t *txn, w *outRow) error {
+		if w.due = t.now; w.state == outHeld {
+			w.state = outQueued
+		}
+		w.write(t.tx, id)
+		return nil
+	})
+}
+
+// HoldOut keeps a row from being due until [Store.RetryOut]: [ErrRowGone].
+func (s *Store) HoldOut(ctx context.Context, id OutID) error {
+	return s.changeOut(ctx, id, func(t *txn, w *outRow) error {
+		if w.state == outQueued {
+			w.state = outHeld
+		}
+		w.write(t.tx, id)
+		return nil
+	})
+}
+
+// DeleteOut ends a row without a word to anybody: [ErrRowGone].
+func (s *Store) DeleteOut(ctx context.Context, id OutID) error {
+	return s.changeOut(ctx, id, func(t *txn, w *outRow) error {
+		w.end(t.tx, id)
+		return nil
+	})
+}
+
+// Submit queues a letter of ours that came of no message here, such as a report
+// about TLS. Its octets are all its own ([mail.Own]).
+func (s *Store) Submit(ctx context.Context, o *mail.Outbound) error {
+	if o.Source != mail.Own {
+		return errors.New("a letter without its message")
+	}
+	sh := s.shardOf(systemAccount)
+	err := s.update(ctx, sh, func(tx kv.Tx) error {
+		t := newTxn(tx, s.opt.Now())
+		t.shard = sh.number
+		return t.report(&outRow{}, o)
+	})
+	if err == nil {
+		poke(s.sends)
+	}
+	return err
+}

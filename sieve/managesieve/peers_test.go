@@ -8,20 +8,61 @@ import (
 	"testing"
 )
 
+// theirScript is what the clients of others keep and read back.
+const theirScript = "require \"fileinto\";\r\n# kept as it is  \r\nfileinto \"Lists\";\r\n"
+
+func lookFor(t *testing.T, program, pack string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		t.Skipf("%s is not installed: apt-get install %s", program, pack)
+	}
+	return path
+}
+
+// peerFile is a file with the script, in a folder of the test's own.
+func peerFile(t *testing.T) (dir, name string) {
+	t.Helper()
+	dir = t.TempDir()
+	name = filepath.Join(dir, "main.sieve")
+	if err := os.WriteFile(name, []byte(theirScript), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir, name
+}
+
+func sameScript(t *testing.T, got []byte) {
+	t.Helper()
+	if strings.TrimRight(string(got), "\r\n") != strings.TrimRight(theirScript, "\r\n") {
+		t.Errorf("read back %q, want %q", got, theirScript)
+	}
+}
+
+// readBack compares what a client wrote to a file.
+func readBack(t *testing.T, name string) {
+	t.Helper()
+	got, err := os.ReadFile(name)
+	if err != nil {
+		t.Error(err)
+	}
+	sameScript(t, got)
+}
+
+// keptNone wants ann without scripts.
+func (h *house) keptNone() {
+	h.t.Helper()
+	if list, err := h.scripts.List(h.t.Context(), 1); err != nil || len(list) != 0 {
+		h.t.Errorf("afterwards: %v, %v; want nothing", list, err)
+	}
+}
+
 // sieve-connect of Debian puts, checks, activates, lists and reads back a script
 // over STARTTLS.
 func TestSieveConnect(t *testing.T) {
-	program, err := exec.LookPath("sieve-connect")
-	if err != nil {
-		t.Skip("sieve-connect is not installed: apt-get install sieve-connect")
-	}
+	program := lookFor(t, "sieve-connect", "sieve-connect")
 	h := openHouse(t)
-	dir := t.TempDir()
-	here, back := filepath.Join(dir, "main.sieve"), filepath.Join(dir, "back.sieve")
-	script := "require \"fileinto\";\r\n# kept as it is  \r\nfileinto \"Lists\";\r\n"
-	if err := os.WriteFile(here, []byte(script), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	dir, here := peerFile(t)
+	back := filepath.Join(dir, "back.sieve")
 	_, port, _ := strings.Cut(h.plain, ":")
 	connect := func(args ...string) string {
 		t.Helper()
@@ -41,12 +82,53 @@ func TestSieveConnect(t *testing.T) {
 		t.Errorf("listed:\n%s\nwant main, active", got)
 	}
 	connect("--download", "--remotesieve", "main", "--localsieve", back)
-	if got, err := os.ReadFile(back); err != nil || strings.TrimRight(string(got), "\r\n") != strings.TrimRight(script, "\r\n") {
-		t.Errorf("read back %q, %v; want %q", got, err, script)
-	}
+	readBack(t, back)
 	connect("--deactivate")
 	connect("--delete", "--remotesieve", "main")
-	if list, err := h.scripts.List(t.Context(), 1); err != nil || len(list) != 0 {
-		t.Errorf("afterwards: %v, %v; want nothing", list, err)
+	h.keptNone()
+}
+
+// sievelib of Debian's Python does the same.
+func TestSievelib(t *testing.T) {
+	const python = "/usr/bin/python3"
+	if err := exec.Command(python, "-c", "import sievelib.managesieve").Run(); err != nil {
+		t.Skip("sievelib is not installed: apt-get install python3-sievelib")
 	}
+	h := openHouse(t)
+	dir, here := peerFile(t)
+	_, port, _ := strings.Cut(h.plain, ":")
+	story := filepath.Join(dir, "story.py")
+	if err := os.WriteFile(story, []byte(`import sys
+from sievelib.managesieve import Client
+
+port, password, file = sys.argv[1:]
+text = open(file, newline="").read()
+c = Client("localhost", int(port))
+def want(ok, what):
+    if not ok:
+        sys.exit("%s: %r %r" % (what, c.errcode, c.errmsg))
+want(c.connect("ann@example.org", password, starttls=True, authmech="PLAIN"), "connect")
+want(c.havespace("main", len(text)), "havespace")
+want(not c.checkscript("file into;"), "a script with a mistake is taken")
+want(c.putscript("main", text), "putscript")
+want(c.setactive("main"), "setactive")
+want(c.listscripts() == ("main", []), "listscripts")
+sys.stdout.buffer.write(c.getscript("main").encode())
+want(c.renamescript("main", "other"), "renamescript")
+want(c.setactive(""), "deactivate")
+want(c.deletescript("other"), "deletescript")
+c.logout()
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(python, story, port, secret, here)
+	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+h.ca)
+	var said strings.Builder
+	cmd.Stderr = &said
+	got, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, said.String())
+	}
+	sameScript(t, []byte(strings.ReplaceAll(string(got), "\n", "\r\n")))
+	h.keptNone()
 }

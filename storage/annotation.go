@@ -201,9 +201,9 @@ func (t *txn) annotate(c *account, a *Account, id MailboxID, entries []Annotatio
 		if octets += len(e.Value); octets > maxNoteOctets {
 			return fmt.Errorf("%d octets at once: %w", octets, ErrAnnotationCount)
 		}
-		t.tx.Put(append(k, 0), seal(append(newValue(), e.Value[:min(len(e.Value), notePart)]...)))
+		t.tx.Put(append(k, 0), sealValue(append(newValue(), e.Value[:min(len(e.Value), notePart)]...)))
 		if len(e.Value) > notePart {
-			t.tx.Put(append(k, 1), seal(append(newValue(), e.Value[notePart:]...)))
+			t.tx.Put(append(k, 1), sealValue(append(newValue(), e.Value[notePart:]...)))
 		}
 	}
 	return t.countNotes(a.id, id)

@@ -33,7 +33,9 @@ func (a *Account) Append(ctx context.Context, mailbox string, letters []Letter) 
 	if err != nil || len(group) == 0 {
 		return 0, nil, err
 	}
-	if err := a.CheckQuota(ctx, need); err != nil {
+	held, err := a.reserve(ctx, need)
+	defer func() { a.store.shardOf(a.id).release(a.id, held) }()
+	if err != nil {
 		return 0, nil, err
 	}
 	return a.file(ctx, group)

@@ -205,7 +205,7 @@ func (t *txn) file(a AccountID, c *account, r *segment.Record, i int, boxes []ta
 	}
 	t.tx.Put(rowKey(a, number), w.encode())
 	if len(r.Summary) <= maxCached {
-		t.tx.Put(summaryKey(a, number), seal(append(newValue(), r.Summary...)))
+		t.tx.Put(summaryKey(a, number), sealValue(append(make([]byte, valueHeader, valueHeader+len(r.Summary)), r.Summary...)))
 	}
 	e := entry{number: number, saved: r.Envelope.Received.Unix(), size: w.size()}
 	for _, to := range boxes {
@@ -265,7 +265,7 @@ func (t *txn) thread(a AccountID, th threading) (ObjectID, error) {
 	if id == 0 {
 		id = random()
 	}
-	t.tx.Put(own, seal(binary.LittleEndian.AppendUint64(newValue(), uint64(id))))
+	t.tx.Put(own, sealValue(binary.LittleEndian.AppendUint64(newValue(), uint64(id))))
 	return id, nil
 }
 

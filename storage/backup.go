@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -46,7 +47,11 @@ func (s *Store) Backup(ctx context.Context, dest string) error {
 }
 
 func (s *Store) backup(ctx context.Context, dest string) error {
-	kept, err := readSealed(dest)
+	said, err := readFormat(s.dir)
+	if err != nil {
+		return err
+	}
+	kept, err := readSealed(dest, said.id)
 	if err != nil {
 		return err
 	}
@@ -75,14 +80,17 @@ func (s *Store) backup(ctx context.Context, dest string) error {
 			return err
 		}
 		now[name] = true
-		if kept[name] {
+		if same, err := kept.has(filepath.Join(s.dir, segmentDir), name); err != nil || same {
+			if err != nil {
+				return err
+			}
 			continue
 		}
 		if err := backupFile(filepath.Join(s.dir, segmentDir, name), filepath.Join(dest, segmentDir, name)); err != nil {
 			return err
 		}
 	}
-	return finishBackup(s.dir, dest, now, sealed)
+	return finishBackup(said, dest, now, sealed)
 }
 
 // logFiles lists segments and big bodies.
@@ -110,12 +118,13 @@ func backupFile(from, to string) error {
 
 // finishBackup removes what the store has no more, says what is sealed, and
 // makes it a backup.
-func finishBackup(dir, dest string, now, sealed map[string]bool) error {
+func finishBackup(said format, dest string, now, sealed map[string]bool) error {
 	entries, err := os.ReadDir(filepath.Join(dest, segmentDir))
 	if err != nil {
 		return err
 	}
 	var list strings.Builder
+	fmt.Fprintln(&list, storeLine, said.id)
 	for _, e := range entries {
 		switch name := e.Name(); {
 		case !now[name]:
@@ -123,7 +132,11 @@ func finishBackup(dir, dest string, now, sealed map[string]bool) error {
 				return err
 			}
 		case sealed[name], strings.HasSuffix(name, ".big"):
-			fmt.Fprintln(&list, name)
+			print, err := fingerprint(filepath.Join(dest, segmentDir, name))
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(&list, name, print)
 		}
 	}
 	if err := syncFolder(filepath.Join(dest, segmentDir)); err != nil {
@@ -132,15 +145,20 @@ func finishBackup(dir, dest string, now, sealed map[string]bool) error {
 	if err := writeFile(filepath.Join(dest, sealedName), []byte(list.String())); err != nil {
 		return err
 	}
-	format, err := os.ReadFile(filepath.Join(dir, formatName))
-	if err != nil {
-		return err
-	}
-	return writeFile(filepath.Join(dest, formatName), format)
+	return writeFormat(dest, said)
 }
 
-func readSealed(dest string) (map[string]bool, error) {
-	kept := make(map[string]bool)
+// storeLine says, first in SEALED, of which store the files are.
+const storeLine = "store"
+
+// sealedFiles is what SEALED lists: the fingerprint of each file.
+type sealedFiles map[string]string
+
+// errOtherStore: the files of one store would be taken for those of another.
+var errOtherStore = errors.New("it holds a backup of another store, or of this one before it was restored: take an empty folder")
+
+func readSealed(dest, id string) (sealedFiles, error) {
+	kept := make(sealedFiles)
 	f, err := os.Open(filepath.Join(dest, sealedName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return kept, nil
@@ -151,9 +169,54 @@ func readSealed(dest string) (map[string]bool, error) {
 	defer f.Close()
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
-		kept[lines.Text()] = true
+		name, what, _ := strings.Cut(lines.Text(), " ")
+		if name == storeLine && what != id {
+			return nil, errOtherStore
+		}
+		kept[name] = what
 	}
 	return kept, lines.Err()
+}
+
+// has says whether the backup has the file as it is now: a data folder that was
+// put back to an older state has other files under the same names.
+func (k sealedFiles) has(dir, name string) (bool, error) {
+	was, there := k[name]
+	if !there || was == "" { // a backup of older versions has no fingerprints
+		return false, nil
+	}
+	is, err := fingerprint(filepath.Join(dir, name))
+	if errors.Is(err, fs.ErrNotExist) { // a big body that went meanwhile
+		return false, nil
+	}
+	return is == was, err
+}
+
+// Fingerprints read so much of every so much of a file, and its length.
+const (
+	printOctets = 4 << 10
+	printEvery  = 64 << 10
+)
+
+func fingerprint(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	sum, b := crc32.New(crc32.MakeTable(crc32.Castagnoli)), make([]byte, printOctets)
+	for at := int64(0); at < st.Size(); at += printEvery {
+		n, err := f.ReadAt(b, at)
+		if err != nil && err != io.EOF {
+			return "", err
+		}
+		_, _ = sum.Write(b[:n]) // never fails (hash.Hash)
+	}
+	return fmt.Sprintf("%d-%08x", st.Size(), sum.Sum32()), nil
 }
 
 // Restore makes a store in dir, which holds none, out of a backup. FORMAT comes
@@ -176,7 +239,12 @@ func Restore(ctx context.Context, backup, dir string) error {
 	if err := writeFile(filepath.Join(dir, indexDir, holdName), nil); err != nil {
 		return fmt.Errorf("restore to %s: %w", dir, err)
 	}
-	return copyFile(filepath.Join(backup, formatName), filepath.Join(dir, formatName))
+	said, err := readFormat(backup)
+	if err != nil {
+		return fmt.Errorf("restore to %s: %w", dir, err)
+	}
+	said.id = newStoreID() // what it does from now on is not what the other did
+	return writeFormat(dir, said)
 }
 
 func copyFolder(ctx context.Context, from, to string) error {

@@ -68,7 +68,7 @@ func (b *block) encode() []byte {
 			v = appendWidth(v, b.entries[i].column(c)-low, width)
 		}
 	}
-	return seal(v)
+	return sealValue(v)
 }
 
 func appendWidth(b []byte, n uint64, width int) []byte {

@@ -34,29 +34,61 @@ func (f Finding) String() string {
 // found is told of each thing that is wrong; Check itself fails only where it
 // cannot go on. It runs beside deliveries; segments are not collected meanwhile.
 func (s *Store) Check(ctx context.Context, found func(Finding)) error {
+	return s.CheckSteps(ctx, found, func(int, int) {})
+}
+
+// CheckSteps is [Store.Check] that says how far it is: done of total steps, which
+// are the accounts and the segments. Neither function is called while anything
+// is held.
+func (s *Store) CheckSteps(ctx context.Context, found func(Finding), progress func(done, total int)) error {
 	if err := s.takeTurn(ctx); err != nil {
 		return err
 	}
 	defer s.endTurn()
-	for _, sh := range s.shards {
+	accounts := make([][]AccountID, len(s.shards))
+	segments := s.log.Sealed()
+	done, total := 0, len(segments)
+	for i, sh := range s.shards {
 		if err := sh.drain(ctx); err != nil {
 			return err
 		}
-		ids, err := s.accounts(ctx, sh)
-		if err != nil {
+		var err error
+		if accounts[i], err = s.accounts(ctx, sh); err != nil {
 			return err
 		}
-		for _, a := range ids {
-			c := checker{store: s, account: a, found: found}
+		total += len(accounts[i])
+	}
+	step := func(findings []Finding) {
+		for _, f := range findings {
+			found(f)
+		}
+		done++
+		progress(done, total)
+	}
+	for i, sh := range s.shards {
+		for _, a := range accounts[i] {
+			c := checker{store: s, account: a}
 			if err := s.index.View(ctx, sh.number, c.check); err != nil {
 				return err
 			}
 			if err := c.messages(ctx); err != nil {
 				return err
 			}
+			step(c.found)
 		}
 	}
-	return s.checkSegments(ctx, found)
+	for _, seg := range segments { // what no row leads to
+		damage, err := s.log.Scan(seg, func(*segment.Record) error { return ctx.Err() })
+		if err != nil {
+			return err
+		}
+		var findings []Finding
+		for _, d := range damage {
+			findings = append(findings, Finding{What: d.String()})
+		}
+		step(findings)
+	}
+	return nil
 }
 
 // accounts lists those that have keys in a shard.
@@ -80,25 +112,11 @@ func (s *Store) accounts(ctx context.Context, sh *shard) (ids []AccountID, err e
 	return ids, nil
 }
 
-// checkSegments verifies what no row leads to.
-func (s *Store) checkSegments(ctx context.Context, found func(Finding)) error {
-	for _, seg := range s.log.Sealed() {
-		damage, err := s.log.Scan(seg, func(*segment.Record) error { return ctx.Err() })
-		if err != nil {
-			return err
-		}
-		for _, d := range damage {
-			found(Finding{What: d.String()})
-		}
-	}
-	return nil
-}
-
 // checker looks at one account.
 type checker struct {
 	store   *Store
 	account AccountID
-	found   func(Finding)
+	found   []Finding
 	refs    []reference
 	known   map[uint64]bool // numbers some mailbox or some list of the dead has
 }
@@ -111,7 +129,7 @@ type reference struct {
 }
 
 func (c *checker) say(mailbox string, uid UID, format string, args ...any) {
-	c.found(Finding{c.account, mailbox, uid, fmt.Sprintf(format, args...)})
+	c.found = append(c.found, Finding{c.account, mailbox, uid, fmt.Sprintf(format, args...)})
 }
 
 // check reads the account's part of the index.

@@ -38,26 +38,31 @@ func TestCheckFindsNothingInAHealthyStore(t *testing.T) {
 	}
 }
 
+// rot changes the first octet of a text in the first segment.
+func rot(t *testing.T, s *Store, text string) {
+	t.Helper()
+	name := s.log.Segments()[0].Name
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte{text[0] ^ 2}, int64(strings.Index(string(b), text))); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestCheckNamesTheMessageWhoseOctetsRotted(t *testing.T) {
 	ctx := context.Background()
 	s, a := grown(t, 0)
 	for _, subject := range []string{"one", "two", "three"} {
 		deliver(t, s, subject, requiretls.Required(), a.id)
 	}
-	name := s.log.Segments()[0].Name
-	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := strings.Index(string(b), "Hello two")
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := f.WriteAt([]byte("J"), int64(at)); err != nil {
-		t.Fatal(err)
-	}
+	rot(t, s, "Hello two")
 	got := findings(t, s)
 	if len(got) != 1 || !strings.Contains(got[0], "INBOX, UID 2: ") {
 		t.Errorf("said %q, want UID 2 named", got)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"letterlock/storage/kv/bolt"
+	"letterlock/storage/kv/sealed"
+	"letterlock/storage/seal"
 )
 
 // checkpointDir holds a whole copy of each shard, each with the mark up to
@@ -27,6 +29,16 @@ func (s *Store) Checkpoint(ctx context.Context) error {
 	}
 	defer s.endTurn()
 	return s.copyIndex(ctx, filepath.Join(s.dir, checkpointDir))
+}
+
+// hasCheckpoint says whether there is a copy of every shard, good or not.
+func (s *Store) hasCheckpoint() bool {
+	for _, sh := range s.shards {
+		if _, err := os.Stat(bolt.ShardFile(filepath.Join(s.dir, checkpointDir), sh.number)); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // copyIndex writes every shard into dir.
@@ -66,8 +78,12 @@ func createFile(name string, write func(io.Writer) error) error {
 
 // verifyShard reads a shard's file from end to end: pages and the checksum of
 // every value.
-func verifyShard(name string) error {
+func verifyShard(name string, shard int, keys *seal.Keys) error {
 	return bolt.Verify(name, func(k, v []byte) error {
+		plain, v, err := sealed.Decode(keys, shard, hide, k, v)
+		if err != nil || plain == nil {
+			return err
+		}
 		if _, err := open(v); err != nil {
 			return fmt.Errorf("key %x: %w", k, err)
 		}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"letterlock/storage/kv"
+	"letterlock/storage/kv/bolt"
 	"letterlock/storage/segment"
 )
 
@@ -22,6 +24,7 @@ const (
 	collectEvery = time.Minute
 	collectRate  = 32 << 20 // octets read per second: the budget
 	collectDead  = 40       // percent of a segment that must be dead
+	compactFrom  = 64 << 20 // octets of a file of the index worth the trouble
 	movesAtOnce  = 32       // records that share a flush
 	busyShare    = 16       // the budget while letters come fast is this part of it
 )
@@ -32,13 +35,38 @@ type collector struct {
 	signal chan struct{}
 	cancel context.CancelFunc
 	done   chan struct{}
+
+	checkpointed time.Time // or opened; run's own, until it is done
 }
 
 func startCollector(s *Store) *collector {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &collector{store: s, signal: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{})}
+	c := &collector{store: s, signal: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}), checkpointed: time.Now()}
+	if !s.hasCheckpoint() { // then the first is made soon
+		c.checkpointed = time.Now().Add(checkpointYoung - checkpointEvery)
+	}
 	go c.run(ctx)
 	return c
+}
+
+// The checkpoint of a clean stop is made unless the last one is this young, and
+// may take so long.
+const (
+	checkpointYoung = time.Minute
+	checkpointTime  = 10 * time.Second
+)
+
+func (c *collector) worthACheckpoint() bool {
+	return time.Since(c.store.opened) > checkpointYoung && time.Since(c.checkpointed) > checkpointYoung
+}
+
+// last is the checkpoint of a clean stop: the index does not change any more.
+func (c *collector) last() {
+	ctx, cancel := context.WithTimeout(context.Background(), checkpointTime)
+	defer cancel()
+	if err := c.store.copyIndex(ctx, filepath.Join(c.store.dir, checkpointDir)); err != nil {
+		c.store.opt.Log.Warn("no checkpoint of the index; the last one stays", "err", err)
+	}
 }
 
 func (c *collector) stop() {
@@ -50,7 +78,6 @@ func (c *collector) run(ctx context.Context) {
 	defer close(c.done)
 	tick := time.NewTicker(collectEvery)
 	defer tick.Stop()
-	checkpointed := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -61,14 +88,37 @@ func (c *collector) run(ctx context.Context) {
 		if err := c.store.collect(ctx, collectDead, collectRate); err != nil && ctx.Err() == nil {
 			c.store.opt.Log.Error("segments were not collected", "err", err)
 		}
-		if time.Since(checkpointed) < checkpointEvery {
+		if err := c.store.compactSome(ctx); err != nil && ctx.Err() == nil {
+			c.store.opt.Log.Error("the index was not compacted", "err", err)
+		}
+		if time.Since(c.checkpointed) < checkpointEvery {
 			continue
 		}
-		checkpointed = time.Now()
+		c.checkpointed = time.Now()
 		if err := c.store.Checkpoint(ctx); err != nil && ctx.Err() == nil {
 			c.store.opt.Log.Error("no checkpoint of the index", "err", err)
 		}
 	}
+}
+
+// compactSome rewrites the file of every shard of which more than half is free,
+// when letters are not coming fast.
+func (s *Store) compactSome(ctx context.Context) error {
+	for _, sh := range s.shards {
+		free, size := s.files.Room(sh.number)
+		if size < compactFrom || 2*free < size || s.load.busy() {
+			continue
+		}
+		if err := s.takeTurn(ctx); err != nil { // whoever copies a file copies one that stays
+			return err
+		}
+		err := s.files.Compact(ctx, sh.number, collectRate)
+		s.endTurn()
+		if err != nil && !errors.Is(err, bolt.ErrOverrun) && !errors.Is(err, bolt.ErrBusy) {
+			return err
+		}
+	}
+	return nil
 }
 
 // collect rewrites every sealed segment of which at least percent is dead,
@@ -78,6 +128,11 @@ func (s *Store) collect(ctx context.Context, percent uint64, rate int64) error {
 		return err
 	}
 	defer s.endTurn()
+	for _, sh := range s.shards { // what waits there keeps segments from being settled
+		if err := sh.drain(ctx); err != nil {
+			return err
+		}
+	}
 	dead, err := s.deadBytes(ctx)
 	if err != nil {
 		return err
@@ -191,12 +246,12 @@ type mover struct {
 	octets int64
 	slots  chan struct{}
 	all    sync.WaitGroup
-	bodies []uint64 // big bodies nobody has any more
 
 	moved, dropped int
 
-	mu  sync.Mutex // guards err
-	err error
+	mu     sync.Mutex // guards all below
+	bodies []uint64   // big bodies nobody has any more
+	err    error
 }
 
 func (m *mover) fail(err error) {
@@ -227,8 +282,11 @@ func (m *mover) record(r *segment.Record) error {
 	m.slots <- struct{}{}
 	m.all.Go(func() {
 		defer func() { <-m.slots }()
-		if err := m.store.moveRecord(m.ctx, r, alive); err != nil {
+		big, err := m.store.moveRecord(m.ctx, r, alive)
+		if err != nil {
 			m.fail(err)
+		} else if big != r.Big { // it was in clear, and is sealed now
+			m.drop(r.Big)
 		}
 	})
 	return nil
@@ -242,13 +300,22 @@ func (m *mover) noteBody(r *segment.Record) error {
 	}
 	wanted, err := m.store.bodyWanted(m.ctx, r)
 	if err == nil && !wanted {
-		m.bodies = append(m.bodies, r.Big)
+		m.drop(r.Big)
 	}
 	return err
 }
 
+func (m *mover) drop(big uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.bodies = append(m.bodies, big)
+}
+
 // pace keeps to the budget.
 func (m *mover) pace(n int64) error {
+	if m.rate == 0 {
+		return m.ctx.Err()
+	}
 	m.octets += n
 	if m.store.load.busy() {
 		m.octets += n * (busyShare - 1)
@@ -267,11 +334,12 @@ func (m *mover) pace(n int64) error {
 	}
 }
 
-// moveRecord appends a record again, for those of its recipients who live.
-func (s *Store) moveRecord(ctx context.Context, r *segment.Record, alive []int) error {
+// moveRecord appends a record again, for those of its recipients who live, and
+// answers the file of its body.
+func (s *Store) moveRecord(ctx context.Context, r *segment.Record, alive []int) (big uint64, err error) {
 	stored, err := s.log.Open(r.At)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer stored.Close()
 	next := &segment.Record{Kind: segment.Moved, Envelope: r.Envelope, Summary: r.Summary, Big: r.Big}
@@ -284,7 +352,7 @@ func (s *Store) moveRecord(ctx context.Context, r *segment.Record, alive []int) 
 		rc := r.Recipients[i]
 		rc.Number = r.Number(i)
 		if wanted, err := s.wantedOutside(ctx, AccountID(rc.Account), rc.Number); err != nil {
-			return err
+			return 0, err
 		} else if !wanted {
 			rc.More = nil // it was done: a repair must not do it again
 		}
@@ -292,5 +360,5 @@ func (s *Store) moveRecord(ctx context.Context, r *segment.Record, alive []int) 
 	}
 	err = s.log.Append(ctx, segment.Letter{Record: next, Body: stored})
 	s.trouble.log(err)
-	return unavailable(err)
+	return next.Big, unavailable(err)
 }

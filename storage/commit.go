@@ -49,7 +49,7 @@ func (s *Store) Commit(ctx context.Context, env *mail.Envelope, body mail.Body, 
 	}
 	r := &segment.Record{Kind: segment.Delivered, Envelope: *env, Summary: encodeSummary(sum)}
 	r.Envelope.Received = timeOr(env.Received, s.opt.Now())
-	resolved, octets := make([]*segment.Recipient, len(plans)), 0
+	resolved, held, octets := make([]*segment.Recipient, len(plans)), make([]Usage, len(plans)), 0
 	for i := range plans {
 		more, err := encodeMore(env.Demand, plans[i].Remember, plans[i].Outbound)
 		if err == nil && (len(plans[i].Copies)+len(more) == 0 || again(i)) {
@@ -60,7 +60,7 @@ func (s *Store) Commit(ctx context.Context, env *mail.Envelope, body mail.Body, 
 		}
 		var rc segment.Recipient
 		if err == nil {
-			rc, err = s.resolve(ctx, &plans[i], body.Size())
+			rc, held[i], err = s.resolve(ctx, &plans[i], body.Size())
 		}
 		if err != nil {
 			errs[i] = fmt.Errorf("commit: %w", err)
@@ -70,15 +70,26 @@ func (s *Store) Commit(ctx context.Context, env *mail.Envelope, body mail.Body, 
 		resolved[i] = &rc
 	}
 	shareFates(plans, errs)
+	var taken inFlight
 	for i, rc := range resolved {
-		if rc != nil && errs[i] == nil {
+		switch {
+		case rc == nil:
+		case errs[i] == nil:
 			r.Recipients = append(r.Recipients, *rc)
+			taken = append(taken, held[i])
+		default:
+			s.shardOf(AccountID(rc.Account)).release(AccountID(rc.Account), held[i])
 		}
 	}
 	if len(r.Recipients) == 0 {
 		return errs
 	}
+	r.Tag = taken
 	if err := s.append(ctx, segment.Letter{Record: r, Body: body}); err != nil {
+		for i := range r.Recipients {
+			a := AccountID(r.Recipients[i].Account)
+			s.shardOf(a).release(a, taken[i])
+		}
 		return fail(err)
 	}
 	return errs
@@ -87,6 +98,9 @@ func (s *Store) Commit(ctx context.Context, env *mail.Envelope, body mail.Body, 
 // shareFates fails all plans of a recipient where one of them fails: it has one
 // answer, and whoever hears no offers the message again to all of them.
 func shareFates(plans []mail.Delivery, errs []error) {
+	if errors.Join(errs...) == nil {
+		return
+	}
 	failed := make(map[mail.Address]error)
 	for i := range plans {
 		if errs[i] != nil && !plans[i].Rcpt.IsNull() {
@@ -108,21 +122,22 @@ func (s *Store) append(ctx context.Context, letters ...segment.Letter) error {
 	return unavailable(err)
 }
 
-// resolve turns a plan into what the record says of its recipient.
-func (s *Store) resolve(ctx context.Context, plan *mail.Delivery, size int64) (rc segment.Recipient, err error) {
+// resolve turns a plan into what the record says of its recipient. held is what
+// it took of his quota, until it is in the index.
+func (s *Store) resolve(ctx context.Context, plan *mail.Delivery, size int64) (rc segment.Recipient, held Usage, err error) {
 	a := AccountID(plan.Account)
 	rc = segment.Recipient{Account: plan.Account, EmailID: uint64(random()), Rcpt: plan.Rcpt, Prefix: plan.Prefix}
 	if len(plan.Copies) > maxCopies {
-		return rc, fmt.Errorf("%d copies: %w", len(plan.Copies), ErrLimit)
+		return rc, held, fmt.Errorf("%d copies: %w", len(plan.Copies), ErrLimit)
 	}
 	sh := s.shardOf(a)
 	if err := sh.trouble(); err != nil {
-		return rc, unavailable(err)
+		return rc, held, unavailable(err)
 	}
 	for _, c := range plan.Copies {
 		cp, err := planCopy(c)
 		if err != nil {
-			return rc, err
+			return rc, held, err
 		}
 		rc.Copies = append(rc.Copies, cp)
 	}
@@ -135,21 +150,21 @@ func (s *Store) resolve(ctx context.Context, plan *mail.Delivery, size int64) (r
 		if c == nil || c.removed {
 			return fmt.Errorf("account %d: %w", a, ErrNotFound)
 		}
-		if err := c.room(need); err != nil {
-			return fmt.Errorf("account %d: %w", a, err)
-		}
 		for i := range rc.Copies {
-			b, err := findBox(r, a, rc.Copies[i].Name)
+			f, err := fields(r, namedKey(a, keyName, rc.Copies[i].Name))
 			if err != nil {
 				return err
 			}
-			if b != nil {
-				rc.Copies[i].Mailbox = uint32(b.ID)
+			if f != nil {
+				rc.Copies[i].Mailbox = uint32(f.Uint())
 			}
+		}
+		if held, err = sh.reserve(a, c, need); err != nil {
+			return fmt.Errorf("account %d: %w", a, err)
 		}
 		return nil
 	})
-	return rc, err
+	return rc, held, err
 }
 
 // planCopy checks one copy of a plan. A name that cannot be one means INBOX: a
@@ -164,16 +179,6 @@ func planCopy(c mail.Copy) (cp segment.Copy, err error) {
 		name = inbox
 	}
 	return segment.Copy{Name: name, Create: c.Create, Flags: uint8(system), Keywords: keywords}, nil
-}
-
-// room says whether need fits under the limits.
-func (c *account) room(need Usage) error {
-	switch {
-	case c.limits.Bytes != 0 && c.bytes+need.Bytes > c.limits.Bytes,
-		c.limits.Messages != 0 && c.messages+need.Messages > c.limits.Messages:
-		return ErrOverQuota
-	}
-	return nil
 }
 
 func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }

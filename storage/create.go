@@ -122,6 +122,7 @@ func (t *txn) drop(c *account, b *openBox) error {
 	t.tx.DeleteRange(lo, kv.After(lo))
 	vanished := keyUint32(b.id.account, keyVanished, uint32(b.ID))
 	t.tx.DeleteRange(vanished, kv.After(vanished))
+	t.former(c, b)
 	notes := notesKey(b.id.account, b.ID)
 	t.tx.DeleteRange(notes, kv.After(notes))
 	t.tx.Delete(boxKey(b.id.account, b.ID))

@@ -10,9 +10,12 @@
 //
 // A delivery is one record in an append-only segment (package segment) that
 // says everything its index rows need, acknowledged after one flush shared by
-// all who wait. The index (package kv) follows within 25 ms, together with a
-// mark of how far it came, and is replayed from that mark on open. Every other
-// change goes through the index's own commit.
+// all who wait. The index (package kv) follows within a quarter of a second, and
+// at once where somebody looks, together with a mark of how far it came, and is
+// replayed from that mark on open. Every other change goes through the index's
+// own commit.
+//
+// With [Options.Keys] everything is sealed before it is written (package seal).
 //
 // It does not know how to parse a message: it is handed a summary. Nobody
 // reads a stored body except through [Account.Message], which needs the

@@ -158,9 +158,9 @@ func TestDamagedFiltersAreMadeAnew(t *testing.T) {
 				t.Fatal(err)
 			}
 			older := appendFilters(newValue(), numbers, make([]search.Filter, len(numbers)))
-			_, group, _ := openFilters(seal(older))
+			_, group, _ := openFilters(sealValue(older))
 			group[0] ^= 0x40 // the version
-			return seal(older)
+			return sealValue(older)
 		},
 	} {
 		err := s.index.Update(ctx, s.shardOf(a.id).number, func(tx kv.Tx) error {

@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"bufio"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -96,37 +95,42 @@ func holder(f io.ReaderAt) string {
 	return "unknown"
 }
 
-// formatVersion is what this code reads and writes.
-const formatVersion = 1
+// formatVersion is what this code writes; it reads every version from the
+// first. 2: records may be sealed, and values have fields behind those of 1.
+const formatVersion = 2
 
-// readFormat answers the number of shards, or 0 for a folder in which no store
-// was ever finished: FORMAT is written last.
-func readFormat(dir string) (shards int, err error) {
+// format is what FORMAT says of a store.
+type format struct {
+	version int
+	shards  int    // 0: no store was ever finished here, FORMAT is written last
+	id      string // of this store: a restored one gets its own
+}
+
+func readFormat(dir string) (said format, err error) {
 	name := filepath.Join(dir, formatName)
-	f, err := os.Open(name)
+	b, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, noStoreYet(dir)
+		return said, noStoreYet(dir)
 	}
 	if err != nil {
-		return 0, err
+		return said, err
 	}
-	defer f.Close()
-	said := make(map[string]string)
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		k, v, _ := strings.Cut(lines.Text(), " ")
-		said[k] = v
+	lines := make(map[string]string)
+	for line := range strings.Lines(string(b)) {
+		k, v, _ := strings.Cut(strings.TrimSpace(line), " ")
+		lines[k] = v
 	}
-	version, err := strconv.Atoi(said["version"])
-	if err != nil {
-		return 0, fmt.Errorf("%s: no version", name)
+	if said.version, err = strconv.Atoi(lines["version"]); err != nil {
+		return said, fmt.Errorf("%s: no version", name)
 	}
-	if version != formatVersion {
-		return 0, fmt.Errorf("%s: the store is of version %d, this program reads version %d", name, version, formatVersion)
+	if said.version < 1 || said.version > formatVersion {
+		return said, fmt.Errorf("%s: the store is of version %d, this program reads versions up to %d", name, said.version, formatVersion)
 	}
-	if shards, err = strconv.Atoi(said["shards"]); err != nil || shards < 1 {
-		return 0, fmt.Errorf("%s: no number of shards", name)
+	if said.shards, err = strconv.Atoi(lines["shards"]); err != nil || said.shards < 1 {
+		return said, fmt.Errorf("%s: no number of shards", name)
 	}
-	return shards, nil
+	said.id = lines["store"]
+	return said, nil
 }
 
 // noStoreYet clears away a creation that was cut short. Where segments lie
@@ -142,10 +146,16 @@ func noStoreYet(dir string) error {
 	return emptyFolder(filepath.Join(dir, indexDir))
 }
 
-func writeFormat(dir string, shards int) error {
+// newStoreID tells a store from every other, and from its own restored copies.
+func newStoreID() string {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
-	text := fmt.Sprintf("letterlock store\nversion %d\nstore %s\nshards %d\n", formatVersion, hex.EncodeToString(id[:]), shards)
+	return hex.EncodeToString(id[:])
+}
+
+// writeFormat writes FORMAT as this version does.
+func writeFormat(dir string, said format) error {
+	text := fmt.Sprintf("letterlock store\nversion %d\nstore %s\nshards %d\n", formatVersion, said.id, said.shards)
 	return writeFile(filepath.Join(dir, formatName), []byte(text))
 }
 

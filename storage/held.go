@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 
 	"letterlock/storage/kv"
-	"letterlock/storage/segment"
 )
 
 // holdName stands in the index of a store that was restored and not opened yet.
@@ -48,7 +47,7 @@ func holdSome(tx kv.Tx) (more bool, err error) {
 		id := OutID(tailUint64(k))
 		tx.Delete(k)
 		w, err := getOut(tx, id)
-		if errors.Is(err, segment.ErrDamaged) {
+		if isDamaged(err) {
 			continue // it stays as it is, for whoever comes to look
 		}
 		if err != nil {

@@ -361,9 +361,9 @@ func (a *Account) putFilters(ctx context.Context, numbers []uint64, filters []se
 			return err
 		}
 		if len(numbers) > 0 {
-			tx.Put(filterKey(a.id, numbers[0]), seal(appendFilters(newValue(), numbers, filters)))
+			tx.Put(filterKey(a.id, numbers[0]), sealValue(appendFilters(newValue(), numbers, filters)))
 		}
-		tx.Put(filteredKey(a.id), seal(segment.AppendUint(newValue(), last)))
+		tx.Put(filteredKey(a.id), sealValue(segment.AppendUint(newValue(), last)))
 		return nil
 	})
 }
@@ -372,14 +372,14 @@ func (a *Account) putFilters(ctx context.Context, numbers []uint64, filters []se
 func (a *Account) forgetFilters(ctx context.Context, first uint64) error {
 	return a.store.index.Update(ctx, a.store.shardOf(a.id).number, func(tx kv.Tx) error {
 		done, err := filtered(tx, a.id)
-		if errors.Is(err, segment.ErrDamaged) {
+		if isDamaged(err) {
 			done, err = 0, nil
 		}
 		if err != nil {
 			return err
 		}
 		tx.DeleteRange(filterKey(a.id, first), kv.After(filtersKey(a.id)))
-		tx.Put(filteredKey(a.id), seal(segment.AppendUint(newValue(), min(done, max(first, 1)-1))))
+		tx.Put(filteredKey(a.id), sealValue(segment.AppendUint(newValue(), min(done, max(first, 1)-1))))
 		return nil
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
 	"letterlock/storage/kv"
+	"letterlock/storage/seal"
 	"letterlock/storage/segment"
 )
 
@@ -192,3 +193,8 @@ func (m *message) ReadAt(p []byte, off int64) (n int, err error) {
 
 // Close gives the file back.
 func (m *message) Close() error { return m.body.Close() }
+
+// isDamaged says whether stored octets are not what was written, sealed or not.
+func isDamaged(err error) bool {
+	return errors.Is(err, segment.ErrDamaged) || errors.Is(err, seal.ErrDamaged)
+}

@@ -73,6 +73,13 @@ type machine struct {
 	active   string
 	leaving  map[string]bool // as outbox shows it
 	memories map[byte]bool
+	shown    map[string]shownAs
+}
+
+// shownAs is the UIDVALIDITY a name showed last, and of which mailbox.
+type shownAs struct {
+	validity uint32
+	id       MailboxID
 }
 
 func (m *machine) open(t *rapid.T) {
@@ -440,6 +447,19 @@ func (m *machine) learn(t *rapid.T) {
 	}
 }
 
+// outgrown takes over a UIDVALIDITY that grew with the name.
+func (m *machine) outgrown(t *rapid.T) {
+	all, err := m.account().Mailboxes(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range all {
+		if want := m.model.boxes[b.Name]; b.UIDValidity > want.validity {
+			want.validity = b.UIDValidity
+		}
+	}
+}
+
 func (m *machine) Delete(t *rapid.T) {
 	name, _ := m.pickBox(t, "which")
 	err := m.account().Delete(context.Background(), name)
@@ -475,6 +495,7 @@ func (m *machine) Rename(t *rapid.T) {
 	}
 	m.model.boxes = next
 	m.learn(t)
+	m.outgrown(t)
 }
 
 func (m *machine) Reopen(t *rapid.T) {
@@ -534,6 +555,11 @@ func (m *machine) checkBox(t *rapid.T, b Mailbox) {
 		t.Fatalf("mailbox %+v, want %+v", b, want)
 	}
 	want.highest = b.Highest
+	// RFC 9051 §2.3.1.1: under one name another mailbox shows a greater one.
+	if was, ok := m.shown[b.Name]; ok && was.id != b.ID && b.UIDValidity <= was.validity {
+		t.Fatalf("%s showed UIDVALIDITY %d of mailbox %d, and now %d of mailbox %d", b.Name, was.validity, was.id, b.UIDValidity, b.ID)
+	}
+	m.shown[b.Name] = shownAs{b.UIDValidity, b.ID}
 	v, err := a.View(ctx, b.ID)
 	if err != nil || v.Len() != len(want.messages) {
 		t.Fatalf("%s: %d messages, %v, want %d", b.Name, v.Len(), err, len(want.messages))
@@ -599,7 +625,7 @@ func TestRandomOperationsAgainstAPlainModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &machine{
 			dir: t.TempDir(), model: plain{make(map[string]*plainBox)},
-			scripts: make(map[string]string), leaving: make(map[string]bool), memories: make(map[byte]bool),
+			scripts: make(map[string]string), leaving: make(map[string]bool), memories: make(map[byte]bool), shown: make(map[string]shownAs),
 		}
 		m.open(rt)
 		defer func() {

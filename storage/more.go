@@ -180,8 +180,8 @@ func (t *txn) remember(a AccountID, m mail.Memory) error {
 	if f != nil {
 		t.tx.Delete(forgetKey(a, f.Time(), m.Key))
 	}
-	t.tx.Put(k, seal(segment.AppendTime(newValue(), m.Until)))
-	t.tx.Put(forgetKey(a, m.Until, m.Key), seal(newValue()))
+	t.tx.Put(k, sealValue(segment.AppendTime(newValue(), m.Until)))
+	t.tx.Put(forgetKey(a, m.Until, m.Key), sealValue(newValue()))
 	return nil
 }
 

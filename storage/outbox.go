@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"letterlock/internal/mail"
@@ -124,16 +125,20 @@ func (s *Store) DueOut(ctx context.Context, now time.Time, limit int, skip func(
 }
 
 // OpenOut reads a row whole: [ErrRowGone]. [mail.ErrParked], where the demand
-// cannot be read, comes with the letter. Its demand is joined with those of the
-// message's row and record (RFC 8689 §4.1): where they disagree it is required.
-// The letter's body can be read until it is closed.
+// cannot be read or its octets are damaged, comes with the letter: it will not
+// get better. Its demand is joined with those of the message's row and record
+// (RFC 8689 §4.1): where they disagree it is required. The letter's body can be
+// read until it is closed.
 func (s *Store) OpenOut(ctx context.Context, id OutID) (l *OutLetter, err error) {
 	for range 3 { // the segment may be collected between the look and the open
 		if l, err = s.openOut(ctx, id); !errors.Is(err, segment.ErrGone) {
-			return l, err
+			break
 		}
 	}
-	return nil, err
+	if err != nil && (isDamaged(err) || errors.Is(err, segment.ErrGone)) && !errors.Is(err, mail.ErrParked) {
+		err = fmt.Errorf("%w: %w", mail.ErrParked, err)
+	}
+	return l, err
 }
 
 func (s *Store) openOut(ctx context.Context, id OutID) (*OutLetter, error) {
@@ -150,25 +155,65 @@ func (s *Store) openOut(ctx context.Context, id OutID) (*OutLetter, error) {
 		}
 		return w.readTexts(r, id)
 	})
-	if errors.Is(err, segment.ErrDamaged) && w == nil { // not even its demand can be read
-		return &OutLetter{ID: id, Outbound: &mail.Outbound{}}, fmt.Errorf("%w: %w", mail.ErrParked, err)
+	l := &OutLetter{ID: id, Outbound: &mail.Outbound{}}
+	if w != nil {
+		l.History = w.history
 	}
 	if err != nil {
-		return nil, err
+		return l, err
 	}
-	l := &OutLetter{ID: id, History: w.history}
 	if message != nil {
 		if l.stored, err = s.log.Open(message.at); err == nil && uint64(l.stored.Size()) != message.bodySize {
 			err = fmt.Errorf("body of %d octets, not %d: %w", l.stored.Size(), message.bodySize, segment.ErrDamaged)
 		}
 		if err != nil {
 			l.Close()
-			return nil, fmt.Errorf("outbox, row %d: %w", id, err)
+			l.stored = nil
+			return l, fmt.Errorf("outbox, row %d: %w", id, err)
 		}
-		l.Body = l.stored
+		l.Body = &outBody{l.stored, func() { s.rotten.add(id) }}
 	}
 	l.Outbound, err = w.outbound(l.stored, message)
 	return l, err
+}
+
+// outBody notes when its octets turn out to be damaged.
+type outBody struct {
+	*segment.Stored
+	damaged func()
+}
+
+func (b *outBody) ReadAt(p []byte, off int64) (int, error) {
+	n, err := b.Stored.ReadAt(p, off)
+	if isDamaged(err) {
+		b.damaged()
+	}
+	return n, err
+}
+
+// rotten is rows whose octets turned out to be damaged while they were sent: a
+// further try would fail as well.
+type rotten struct {
+	mu   sync.Mutex // guards rows
+	rows map[OutID]bool
+}
+
+func (r *rotten) add(id OutID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rows == nil {
+		r.rows = make(map[OutID]bool)
+	}
+	r.rows[id] = true
+}
+
+// take says whether a row is one of them, once.
+func (r *rotten) take(id OutID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was := r.rows[id]
+	delete(r.rows, id)
+	return was
 }
 
 func (s *Store) viewOut(ctx context.Context, id OutID, fn func(kv.Reader) error) error {

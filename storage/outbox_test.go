@@ -297,7 +297,7 @@ func spoil(t *testing.T, s *Store, k []byte, shard, at int, octet byte, reseal b
 		v := slices.Clone(tx.Get(k))
 		v[at] = octet
 		if reseal {
-			seal(v)
+			sealValue(v)
 		}
 		tx.Put(k, v)
 		return nil

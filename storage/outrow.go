@@ -75,7 +75,7 @@ func (w *outRow) encode() []byte {
 	for _, n := range w.lengths {
 		b = segment.AppendUint(b, n)
 	}
-	return seal(b)
+	return sealValue(b)
 }
 
 // texts are what we wrote for the letter, in the order of their parts.
@@ -144,17 +144,17 @@ func (t *txn) putOut(w *outRow) (OutID, error) {
 	}
 	id := OutID(t.nextOut<<shardBits | uint64(t.shard))
 	t.nextOut++
-	t.tx.Put(key(systemAccount, keyNextOut), seal(segment.AppendUint(newValue(), t.nextOut)))
+	t.tx.Put(key(systemAccount, keyNextOut), sealValue(segment.AppendUint(newValue(), t.nextOut)))
 	for i, text := range w.texts() {
 		w.lengths[i] = uint64(len(*text))
 	}
 	part := 0
 	for some := range slices.Chunk(slices.Concat(w.slip.Prefix, w.slip.Suffix, w.slip.Redacted), textPart) {
-		t.tx.Put(outPartKey(id, part), seal(append(newValue(), some...)))
+		t.tx.Put(outPartKey(id, part), sealValue(append(newValue(), some...)))
 		part++
 	}
 	if w.number != 0 {
-		t.tx.Put(sendingKey(w.account, w.number, id), seal(newValue()))
+		t.tx.Put(sendingKey(w.account, w.number, id), sealValue(newValue()))
 	}
 	w.write(t.tx, id)
 	t.sends = true
@@ -165,7 +165,7 @@ func (t *txn) putOut(w *outRow) (OutID, error) {
 func (w *outRow) write(tx kv.Tx, id OutID) {
 	tx.Put(outKey(id), w.encode())
 	if w.state == outQueued {
-		tx.Put(dueKey(w.due, id), seal(append(newValue(), w.slip.To.Domain...)))
+		tx.Put(dueKey(w.due, id), sealValue(append(newValue(), w.slip.To.Domain...)))
 	}
 }
 

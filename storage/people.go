@@ -49,7 +49,7 @@ func readAddress(f *segment.Fields) mail.Address {
 func (p *Person) encode() []byte {
 	b := segment.AppendUint(newValue(), uint64(p.ID))
 	b = segment.AppendString(appendAddress(b, p.Address), p.Credentials)
-	return seal(append(segment.AppendTime(b, p.Created), byte(p.Release), flagByte(p.HasRelease)))
+	return sealValue(append(segment.AppendTime(b, p.Created), byte(p.Release), flagByte(p.HasRelease)))
 }
 
 func readPerson(f *segment.Fields) (Person, error) {
@@ -144,7 +144,7 @@ func nextAccount(tx kv.Tx) (AccountID, error) {
 	if f != nil {
 		id = f.Uint()
 	}
-	tx.Put(k, seal(binary.AppendUvarint(newValue(), id+1)))
+	tx.Put(k, sealValue(binary.AppendUvarint(newValue(), id+1)))
 	return AccountID(id), nil
 }
 
@@ -299,7 +299,7 @@ func (s *Store) RemovePerson(ctx context.Context, addr mail.Address) error {
 			return err
 		}
 		tx.Delete(addressKey(keyPerson, addr))
-		tx.Put(removalKey(p.ID), seal(newValue()))
+		tx.Put(removalKey(p.ID), sealValue(newValue()))
 		return nil
 	})
 	if err != nil {
@@ -405,7 +405,7 @@ func (s *Store) SetAlias(ctx context.Context, a Alias) error {
 		v = appendAddress(v, to)
 	}
 	return s.system(ctx, func(tx kv.Tx) error {
-		tx.Put(addressKey(keyAlias, a.From), seal(v))
+		tx.Put(addressKey(keyAlias, a.From), sealValue(v))
 		return nil
 	})
 }

@@ -44,13 +44,71 @@ func (a *Account) Limits(ctx context.Context) (u Usage, err error) {
 	return u, err
 }
 
-// CheckQuota says whether need more would fit: [ErrOverQuota].
+// CheckQuota says whether need more would fit: [ErrOverQuota]. What is on its
+// way into the index counts.
 func (a *Account) CheckQuota(ctx context.Context, need Usage) error {
-	return a.read(ctx, func(r kv.Reader) error {
+	held, err := a.reserve(ctx, need)
+	a.store.shardOf(a.id).release(a.id, held)
+	return err
+}
+
+// reserve takes need of the quota until it is released.
+func (a *Account) reserve(ctx context.Context, need Usage) (held Usage, err error) {
+	sh := a.store.shardOf(a.id)
+	err = a.store.index.View(ctx, sh.number, func(r kv.Reader) error {
 		c, err := getAccount(r, a.id)
-		if c == nil || err != nil {
-			return err
+		if c != nil && err == nil {
+			held, err = sh.reserve(a.id, c, need)
 		}
-		return c.room(need)
+		return err
 	})
+	return held, err
+}
+
+// inFlight is what the recipients of a record took of their quotas.
+type inFlight []Usage
+
+// reserve takes need of the quota of an account that has one, beside what others
+// took that are not in the index yet: [ErrOverQuota].
+func (sh *shard) reserve(a AccountID, c *account, need Usage) (held Usage, err error) {
+	if c.limits == (Usage{}) {
+		return held, nil
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sum := sh.held[a]
+	sum.Bytes, sum.Messages = sum.Bytes+need.Bytes, sum.Messages+need.Messages
+	if err := c.room(sum); err != nil {
+		return held, err
+	}
+	sh.held[a] = sum
+	return need, nil
+}
+
+func (sh *shard) release(a AccountID, held Usage) {
+	if held == (Usage{}) {
+		return
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.give(a, held)
+}
+
+// give is release for those who hold mu.
+func (sh *shard) give(a AccountID, held Usage) {
+	sum := sh.held[a]
+	sum.Bytes, sum.Messages = sum.Bytes-held.Bytes, sum.Messages-held.Messages
+	if sh.held[a] = sum; sum == (Usage{}) {
+		delete(sh.held, a)
+	}
+}
+
+// room says whether need fits under the limits.
+func (c *account) room(need Usage) error {
+	switch {
+	case c.limits.Bytes != 0 && c.bytes+need.Bytes > c.limits.Bytes,
+		c.limits.Messages != 0 && c.messages+need.Messages > c.limits.Messages:
+		return ErrOverQuota
+	}
+	return nil
 }

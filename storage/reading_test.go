@@ -195,7 +195,7 @@ func TestAnAccountTightensWhatTheServerAllows(t *testing.T) {
 	}
 	policies(inherits)
 	old := ann.encode() // as it was written before there was a mark: one octet less
-	old = seal(append(old[:len(old)-2], byte(bound)))
+	old = sealValue(append(old[:len(old)-2], byte(bound)))
 	v, err := open(old)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"letterlock/storage/kv"
@@ -38,10 +39,10 @@ func (d *deadList) put(tx kv.Tx, a AccountID, m MailboxID, at ModSeq) {
 			v = binary.AppendUvarint(v, n-last)
 			last = n
 		}
-		tx.Put(partKey(a, keyDead, m, at, part), seal(v))
+		tx.Put(partKey(a, keyDead, m, at, part), sealValue(v))
 		part++
 	}
-	tx.Put(reapKey(a), seal(newValue()))
+	tx.Put(reapKey(a), sealValue(newValue()))
 }
 
 // addDeadBytes adds to what each segment holds for nobody.
@@ -55,7 +56,7 @@ func addDeadBytes(tx kv.Tx, dead map[uint64]uint64) error {
 		if f != nil {
 			n += f.Uint()
 		}
-		tx.Put(k, seal(binary.AppendUvarint(newValue(), n)))
+		tx.Put(k, sealValue(binary.AppendUvarint(newValue(), n)))
 	}
 	return nil
 }
@@ -141,17 +142,26 @@ const maxGraves = 200000
 // errStirred says that something entered a mailbox since the look.
 var errStirred = errors.New("a mailbox grew meanwhile")
 
+// stirredAtMost is how often a look is repeated because letters came in between;
+// then it is taken within the change.
+const stirredAtMost = 5
+
 func (a *Account) reap(ctx context.Context) error {
+	stirred := 0
 	for more := true; more; {
+		if err := a.store.load.wait(ctx); err != nil {
+			return err
+		}
 		var g graves
 		err := a.store.index.View(ctx, a.store.shardOf(a.id).number, func(r kv.Reader) (err error) {
 			g, err = a.look(r)
 			return err
 		})
 		if err == nil {
-			err = a.bury(ctx, g)
+			err = a.bury(ctx, &g, stirred >= stirredAtMost)
 		}
 		if errors.Is(err, errStirred) {
+			stirred++
 			continue
 		}
 		if err != nil {
@@ -223,21 +233,16 @@ func (a *Account) uidnexts(r kv.Reader) (map[MailboxID]UID, error) {
 // buryStep is how many messages one transaction forgets, with three keys each.
 const buryStep = 1000
 
-func (a *Account) bury(ctx context.Context, g graves) error {
+func (a *Account) bury(ctx context.Context, g *graves, within bool) error {
 	sh := a.store.shardOf(a.id)
 	for some := range slices.Chunk(g.dead, buryStep) {
 		var big []segment.Pos
 		err := a.store.index.Update(ctx, sh.number, func(tx kv.Tx) error {
-			now, err := a.uidnexts(tx)
+			dead, err := a.stillDead(tx, g, some, within)
 			if err != nil {
 				return err
 			}
-			for id, next := range now {
-				if g.uidnext[id] != next {
-					return errStirred
-				}
-			}
-			big, err = a.forget(tx, some)
+			big, err = a.forget(tx, dead)
 			return err
 		})
 		if err != nil {
@@ -259,6 +264,24 @@ func (a *Account) bury(ctx context.Context, g graves) error {
 		}
 		return nil
 	})
+}
+
+// stillDead says which of some can be forgotten: all, where nothing entered a
+// mailbox since the look, else [errStirred], or what a look at this moment says.
+func (a *Account) stillDead(tx kv.Tx, g *graves, some []uint64, within bool) ([]uint64, error) {
+	now, err := a.uidnexts(tx)
+	if err != nil || maps.Equal(now, g.uidnext) {
+		return some, err
+	}
+	if !within {
+		return nil, errStirred
+	}
+	dead := make(map[uint64]bool, len(some))
+	for _, n := range some {
+		dead[n] = true
+	}
+	err = a.spare(tx, dead)
+	return slices.DeleteFunc(slices.Clone(some), func(n uint64) bool { return !dead[n] }), err
 }
 
 // closeGraves takes the account from the reaper's list, unless something died

@@ -20,6 +20,7 @@ type account struct {
 	limits      Usage // 0: none
 	created     time.Time
 	address     mail.Address // of its person, for repair
+	former      uint32       // greatest UIDVALIDITY of names that are not remembered
 
 	// When what last moved; see [Account.Moved].
 	turn, lists, subscriptions, annotated Turn
@@ -44,7 +45,7 @@ func (c *account) encode() []byte {
 	for _, n := range []Turn{c.turn, c.lists, c.subscriptions, c.annotated} {
 		b = segment.AppendUint(b, uint64(n))
 	}
-	return seal(b)
+	return sealValue(segment.AppendUint(b, uint64(c.former)))
 }
 
 func flagByte(set bool) byte {
@@ -69,6 +70,7 @@ func getAccount(r kv.Reader, a AccountID) (*account, error) {
 		for _, n := range []*Turn{&c.turn, &c.lists, &c.subscriptions, &c.annotated} {
 			*n = Turn(f.Uint())
 		}
+		c.former = uint32(f.Uint())
 	}
 	return c, f.Err()
 }
@@ -96,7 +98,7 @@ func (b *box) encode() []byte {
 	for _, k := range b.Keywords {
 		v = segment.AppendString(v, k)
 	}
-	return seal(segment.AppendUint(segment.AppendUint(v, uint64(b.turn)), uint64(b.annotated)))
+	return sealValue(segment.AppendUint(segment.AppendUint(v, uint64(b.turn)), uint64(b.annotated)))
 }
 
 func decodeBox(id MailboxID, v []byte) (*box, error) {

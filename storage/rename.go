@@ -9,7 +9,8 @@ import (
 // Rename gives a mailbox and all below it another name, and makes missing
 // parents. Renaming INBOX moves its messages into a new mailbox and leaves it
 // empty; what lies below it stays (RFC 9051 §6.3.6). Nothing of a message
-// changes, its demand least of all.
+// changes, its demand least of all; UIDVALIDITY grows where the name had one
+// that was as great, with another mailbox.
 func (a *Account) Rename(ctx context.Context, from, to string) error {
 	from, err := cleanName(from)
 	if err != nil {
@@ -87,10 +88,14 @@ func (t *txn) renameAll(a AccountID, c *account, moved map[MailboxID]string) err
 			return err
 		}
 		opened[b] = name
+		t.former(c, b)
 		t.tx.Delete(namedKey(a, keyName, b.Name))
 	}
 	c.lists = c.stir()
 	for b, name := range opened {
+		if err := t.outgrow(c, b, name); err != nil {
+			return err
+		}
 		b.Name, b.turn = name, c.lists
 		t.name(a, name, b.ID)
 	}

@@ -14,6 +14,7 @@ import (
 	"letterlock/internal/mail"
 	"letterlock/storage/kv"
 	"letterlock/storage/kv/bolt"
+	"letterlock/storage/seal"
 	"letterlock/storage/segment"
 )
 
@@ -103,7 +104,7 @@ func Repair(ctx context.Context, dir string, opt Options, say func(string)) erro
 	if err != nil {
 		return err
 	}
-	restored, err := repairIndex(dir, opt.Now, say)
+	restored, err := repairIndex(dir, &opt, say)
 	if err = errors.Join(err, lock.Close()); err != nil {
 		return fmt.Errorf("repair %s: %w", dir, err)
 	}
@@ -120,8 +121,8 @@ func Repair(ctx context.Context, dir string, opt Options, say func(string)) erro
 }
 
 // repairIndex puts a readable file in the place of every shard.
-func repairIndex(dir string, now func() time.Time, say func(string)) (map[int]origin, error) {
-	shards, err := readFormat(dir)
+func repairIndex(dir string, opt *Options, say func(string)) (map[int]origin, error) {
+	said, err := readFormat(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -129,18 +130,22 @@ func repairIndex(dir string, now func() time.Time, say func(string)) (map[int]or
 	if err != nil {
 		return nil, err
 	}
+	now := opt.Now
 	if now == nil {
 		now = time.Now
 	}
 	index, copies := filepath.Join(dir, indexDir), filepath.Join(dir, checkpointDir)
-	for n := range shards {
+	for n := range said.shards {
 		name := bolt.ShardFile(index, n)
-		verr := verifyShard(name)
+		verr := verifyShard(name, n, opt.Keys)
+		if errors.Is(verr, seal.ErrNoKey) { // it is whole, and the key is not here
+			return nil, verr
+		}
 		if _, again := restored[n]; verr == nil && !again {
 			continue
 		}
 		restored[n] = fromNothing
-		if verifyShard(bolt.ShardFile(copies, n)) == nil {
+		if verifyShard(bolt.ShardFile(copies, n), n, opt.Keys) == nil {
 			restored[n] = fromCheckpoint
 		}
 		if err := writeRepair(dir, restored); err != nil {
@@ -190,7 +195,7 @@ func (s *Store) mend(ctx context.Context, say func(string)) error {
 	return s.system(ctx, func(tx kv.Tx) error {
 		f, err := fields(tx, key(systemAccount, keyNext))
 		if err == nil && (f == nil || AccountID(f.Uint()) <= last) {
-			tx.Put(key(systemAccount, keyNext), seal(segment.AppendUint(newValue(), uint64(last)+1)))
+			tx.Put(key(systemAccount, keyNext), sealValue(segment.AppendUint(newValue(), uint64(last)+1)))
 		}
 		return err
 	})

@@ -97,7 +97,7 @@ func (s *Store) Unanswered(ctx context.Context, env *mail.Envelope, body mail.Bo
 			tx.Delete(retryKey(h))
 		}
 		for _, h := range hashes {
-			tx.Put(retryKey(h), seal(segment.AppendTime(newValue(), now.Add(retryMemory))))
+			tx.Put(retryKey(h), sealValue(segment.AppendTime(newValue(), now.Add(retryMemory))))
 		}
 		return nil
 	})

@@ -49,7 +49,7 @@ func (w *row) encode() []byte {
 	for i, n := range []uint64{w.at.Segment, w.at.Offset, uint64(w.emailID), uint64(w.threadID), uint64(w.date), w.bodySize, w.messageID} {
 		le.PutUint64(b[34+8*i:], n)
 	}
-	return seal(append(b, w.peer...))
+	return sealValue(append(b, w.peer...))
 }
 
 func decodeRow(b []byte) (w row, err error) {

@@ -31,6 +31,7 @@ const (
 	keyMemory    = 'q' // 0000000000000007 71 and 32 octets of hash → until when something is remembered
 	keyForget    = 'y' // 0000000000000007 79 0000000065920080 and 32 octets of hash → to be forgotten at that second
 	keyName      = 'n' // 0000000000000007 6e "Lists/Go"          → mailbox id; 00 and a hash for a long name
+	keyFormer    = 'k' // 0000000000000007 6b "Lists/Go"          → the greatest UIDVALIDITY a mailbox had that has lost this name; 00 and a hash for a long one
 	keySubscribe = 's' // 0000000000000007 73 "Lists/Go"          → the name; 00 and a hash for a long one
 	keyActive    = 'p' // 0000000000000007 70                     → id of the active script
 	keySending   = 'o' // 0000000000000007 6f 000000000000002a 0000000000000104 → row 260 of the outbox wants the octets of message 42
@@ -153,14 +154,32 @@ func keyAccountOf(k []byte) AccountID { return AccountID(binary.BigEndian.Uint64
 func tailUint32(k []byte) uint32 { return binary.BigEndian.Uint32(k[len(k)-4:]) }
 func tailUint64(k []byte) uint64 { return binary.BigEndian.Uint64(k[len(k)-8:]) }
 
+// hide says how many leading octets of a key a sealed index leaves in clear:
+// names, addresses and hashes of what somebody wrote are not for those who have
+// the disk alone.
+func hide(k []byte) int {
+	if len(k) <= 8 {
+		return 0
+	}
+	switch k[8] {
+	case keyName, keySubscribe, keyFormer, keyPerson, keyAlias, keyThread, keyMemory, keyRetry:
+		return 9
+	case keyNote:
+		return 13
+	case keyForget:
+		return 17
+	}
+	return 0
+}
+
 // Every value starts with its CRC-32C and a version octet.
 const (
 	valueHeader  = 5
 	valueVersion = 1
 )
 
-// seal finishes a value whose first five octets were left for the header.
-func seal(b []byte) []byte {
+// sealValue finishes a value whose first five octets were left for the header.
+func sealValue(b []byte) []byte {
 	b[4] = valueVersion
 	binary.LittleEndian.PutUint32(b, segment.Checksum(b[4:]))
 	return b

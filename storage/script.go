@@ -45,7 +45,7 @@ type script struct {
 func (s *script) encode() []byte {
 	b := segment.AppendString(newValue(), s.Name)
 	b = segment.AppendUint(b, uint64(s.Size))
-	return seal(append(b, s.Version[:]...))
+	return sealValue(append(b, s.Version[:]...))
 }
 
 // readScripts reads the records of all scripts of an account, by id.
@@ -101,7 +101,7 @@ func (s *script) put(tx kv.Tx, a AccountID, text []byte) {
 	tx.DeleteRange(lo, kv.After(lo))
 	part := 0
 	for some := range slices.Chunk(text, scriptPart) {
-		tx.Put(scriptPartKey(a, s.id, part), seal(append(newValue(), some...)))
+		tx.Put(scriptPartKey(a, s.id, part), sealValue(append(newValue(), some...)))
 		part++
 	}
 }
@@ -257,7 +257,7 @@ func (a *Account) ActivateScript(ctx context.Context, name string) error {
 		if s == nil {
 			return noScript(name)
 		}
-		tx.Put(key(a.id, keyActive), seal(segment.AppendUint(newValue(), s.id)))
+		tx.Put(key(a.id, keyActive), sealValue(segment.AppendUint(newValue(), s.id)))
 		return nil
 	})
 }

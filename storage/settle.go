@@ -8,7 +8,6 @@ import (
 
 	"letterlock/internal/mail"
 	"letterlock/storage/kv"
-	"letterlock/storage/segment"
 )
 
 // OutSettlement is what [Store.SettleOut] writes.
@@ -31,10 +30,14 @@ const (
 
 // SettleOut writes what became of a row, and the rows of its reports, in one
 // transaction: [ErrRowGone] where it has ended in the meantime. A report of
-// source [mail.FromBody] is about the octets of the row's own message.
+// source [mail.FromBody] is about the octets of the row's own message. A row
+// whose octets turned out to be damaged parks instead of staying.
 func (s *Store) SettleOut(ctx context.Context, id OutID, end OutSettlement) error {
+	if s.rotten.take(id) && end.End == Stays {
+		end.End = Parks
+	}
 	err := s.settleOut(ctx, id, end)
-	if end.End == Parks && errors.Is(err, segment.ErrDamaged) {
+	if end.End == Parks && isDamaged(err) {
 		err = s.parkDamaged(ctx, id)
 	}
 	return err

@@ -28,6 +28,8 @@ type shard struct {
 	queue    []item
 	queued   uint64               // items ever queued
 	applied  uint64               // of these, in the index
+	soon     bool                 // something in the queue leaves, and a kick is on its way
+	held     map[AccountID]Usage  // of quotas, by what is not in the index yet
 	pending  map[AccountID]uint64 // the last item of an account that is not applied
 	moved    chan struct{}        // closed and made anew when applied grows or failing changes
 	failing  error                // why the last try to apply failed
@@ -66,8 +68,9 @@ type applied struct {
 
 // When the applier moves, and how much one transaction may hold.
 const (
-	gatherTime   = 25 * time.Millisecond
-	gatherItems  = 2048
+	gatherTime   = 250 * time.Millisecond // nobody looks, and the log has it
+	gatherSoon   = 25 * time.Millisecond  // something leaves
+	gatherItems  = 512
 	maxQueued    = 8192 // items: beyond that the log waits
 	maxWrites    = kv.MaxTxWrites - 96
 	maxBytes     = kv.MaxTxBytes / 2
@@ -78,7 +81,7 @@ const (
 func (s *Store) startShards() error {
 	for i := range s.index.Shards() {
 		sh := &shard{
-			store: s, number: i, restored: s.opt.restored[i], pending: make(map[AccountID]uint64),
+			store: s, number: i, restored: s.opt.restored[i], pending: make(map[AccountID]uint64), held: make(map[AccountID]Usage),
 			moved: make(chan struct{}), done: make(chan struct{}),
 			wake: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 		}
@@ -120,7 +123,7 @@ func getMark(r kv.Reader) (m segment.Mark, err error) {
 func putMark(tx kv.Tx, m segment.Mark) {
 	v := binary.AppendUvarint(newValue(), m.At.Segment)
 	v = binary.AppendUvarint(v, m.At.Offset)
-	tx.Put(markKey(), seal(binary.AppendUvarint(v, m.Serial)))
+	tx.Put(markKey(), sealValue(binary.AppendUvarint(v, m.Serial)))
 }
 
 // oldestMark is where replay must start.
@@ -153,6 +156,10 @@ func (sh *shard) push(items ...item) {
 			a := AccountID(r.Recipients[it.recip].Account)
 			sh.pending[a] = sh.queued
 			hurry = hurry || sh.store.watch.watched(a)
+			if len(r.Recipients[it.recip].More) > 0 && !sh.soon {
+				sh.soon = true
+				time.AfterFunc(gatherSoon, func() { poke(sh.kick) })
+			}
 		}
 		sh.queue = append(sh.queue, it)
 	}
@@ -254,9 +261,10 @@ func (sh *shard) waitForMore() bool {
 		return n > 0 && failing == nil
 	}
 	wait := gatherTime
-	if failing != nil {
+	switch {
+	case failing != nil:
 		wait = retryApplies
-	} else if n >= gatherItems {
+	case n >= gatherItems:
 		return true
 	}
 	timer := time.NewTimer(wait)
@@ -296,11 +304,18 @@ func (sh *shard) applySome() {
 				it.answer(results[i])
 			}
 			sh.noteMail(&it)
+			if it.records != nil {
+				if held, ok := it.records[0].Tag.(inFlight); ok {
+					sh.give(AccountID(it.records[0].Recipients[it.recip].Account), held[it.recip])
+				}
+			}
 		}
 		sh.mark = batch[n-1].after
 		sh.applied += uint64(n)
 		clear(batch) // the records may go
-		sh.queue = sh.queue[n:]
+		if sh.queue = sh.queue[n:]; len(sh.queue) == 0 {
+			sh.soon = false
+		}
 		for a, last := range sh.pending {
 			if last <= sh.applied {
 				delete(sh.pending, a)
@@ -309,6 +324,20 @@ func (sh *shard) applySome() {
 	}
 	close(sh.moved)
 	sh.moved = make(chan struct{})
+}
+
+// pass moves the mark to where a segment begins to which nothing was written
+// yet. Whatever was queued since is behind it, and then nothing need be done.
+func (sh *shard) pass(to segment.Mark) {
+	sh.mu.Lock()
+	if sh.tip.At.Before(to.At) && to.Serial >= sh.tip.Serial {
+		sh.queued++
+		sh.tip = to
+		sh.queue = append(sh.queue, item{after: to, writes: 1})
+	}
+	sh.mu.Unlock()
+	poke(sh.wake)
+	poke(sh.kick)
 }
 
 // noteMail tells the indexer what was filed.

@@ -15,6 +15,8 @@ import (
 	"letterlock/internal/reply"
 	"letterlock/storage/kv"
 	"letterlock/storage/kv/bolt"
+	"letterlock/storage/kv/sealed"
+	"letterlock/storage/seal"
 	"letterlock/storage/segment"
 )
 
@@ -51,6 +53,10 @@ type Options struct {
 	Log         *slog.Logger
 	Now         func() time.Time                       // default time.Now
 	Summarize   func(mail.Body) (*mail.Summary, error) // for fsck's repair; may be nil
+	// Keys seal everything that is written from now on; see [Store.SealAll] for what
+	// is there. Without them a store that was ever sealed is refused:
+	// seal.ErrNoKey.
+	Keys *seal.Keys
 	// Filter appends the encoded filter of a message to dst, for
 	// [Account.Candidates]; nil: none are made. An error is that of reading.
 	Filter func(dst []byte, sum *mail.Summary, message io.ReaderAt) ([]byte, error)
@@ -68,6 +74,8 @@ type Store struct {
 	opt     Options
 	lock    *os.File
 	index   kv.Engine
+	cover   *sealed.Engine // in index, around files
+	files   *bolt.Engine
 	log     *segment.Log
 	shards  []*shard
 	views   viewCache
@@ -76,9 +84,11 @@ type Store struct {
 	retries retries
 	eldest  eldest
 	trouble trouble
+	rotten  rotten
 	sends   chan struct{} // room for one: the outbox has news
 	reaper  *reaper
 	gc      *collector
+	opened  time.Time
 	indexer *indexer
 	load    load
 	turn    chan struct{} // room for one: who collects, checks or backs up
@@ -143,32 +153,37 @@ func (s *Store) open() (err error) {
 // openIndex opens the index, or makes it and then says in FORMAT that there is
 // a store.
 func (s *Store) openIndex() error {
-	shards, err := readFormat(s.dir)
+	said, err := readFormat(s.dir)
 	if err != nil {
 		return err
 	}
-	want := shards
-	if shards == 0 {
-		want = s.opt.Shards
+	fresh := said.shards == 0
+	if fresh {
+		said = format{shards: s.opt.Shards, id: newStoreID()}
 	}
-	index, err := bolt.Open(filepath.Join(s.dir, indexDir), bolt.Options{Shards: want})
-	if err != nil {
+	if s.files, err = bolt.Open(filepath.Join(s.dir, indexDir), bolt.Options{Shards: said.shards, Slack: sealed.Slack}); err != nil {
 		return err
 	}
-	s.index = index
-	switch n := index.Shards(); {
-	case shards == 0:
-		return writeFormat(s.dir, n)
-	case shards != n:
-		return fmt.Errorf("the index has %d shards, %s says %d", n, formatName, shards)
+	s.index = s.files
+	if s.cover, err = sealed.New(s.files, s.opt.Keys, hide); err != nil {
+		return err
 	}
-	return nil
+	s.index = s.cover
+	n := s.index.Shards()
+	if said.shards != n && !fresh {
+		return fmt.Errorf("the index has %d shards, %s says %d", n, formatName, said.shards)
+	}
+	if said.version == formatVersion {
+		return nil
+	}
+	said.shards = n
+	return writeFormat(s.dir, said)
 }
 
 // start opens the log, replays it, and starts everything that runs.
 func (s *Store) start() (err error) {
 	s.log, err = segment.Open(filepath.Join(s.dir, segmentDir), filepath.Join(s.dir, tempDir), segment.Options{
-		Files: s.opt.files, SegmentSize: s.opt.SegmentSize, Log: s.opt.Log, Durable: s.durable,
+		Files: s.opt.files, SegmentSize: s.opt.SegmentSize, Log: s.opt.Log, Durable: s.durable, Keys: s.opt.Keys,
 	})
 	if err != nil {
 		return err
@@ -193,6 +208,7 @@ func (s *Store) start() (err error) {
 	if err := s.loadRetries(context.Background()); err != nil {
 		return err
 	}
+	s.opened = time.Now()
 	s.gc = startCollector(s)
 	s.reaper = startReaper(s)
 	s.indexer = startIndexer(s)
@@ -220,6 +236,9 @@ func (s *Store) Close() error {
 				sh.push(item{after: segment.Mark{At: at, Serial: serial}, writes: 1})
 			}
 			errs = append(errs, sh.close())
+		}
+		if s.gc != nil && s.gc.worthACheckpoint() && errors.Join(errs...) == nil {
+			s.gc.last()
 		}
 		if s.index != nil {
 			errs = append(errs, s.index.Close())

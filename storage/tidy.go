@@ -97,7 +97,7 @@ func (a *Account) rebuildFilters(ctx context.Context, thin *thinGroups) error {
 		}
 		if len(numbers) > 0 {
 			firsts = append(firsts, numbers[0])
-			made = append(made, seal(appendFilters(newValue(), numbers, filters)))
+			made = append(made, sealValue(appendFilters(newValue(), numbers, filters)))
 		}
 		for len(rows) > 0 && rows[0].number <= last {
 			rows = rows[1:]

@@ -99,11 +99,11 @@ func (t *txn) create(a AccountID, c *account, name, use string) *openBox {
 }
 
 func (t *txn) name(a AccountID, name string, id MailboxID) {
-	t.tx.Put(namedKey(a, keyName, name), seal(binary.AppendUvarint(newValue(), uint64(id))))
+	t.tx.Put(namedKey(a, keyName, name), sealValue(binary.AppendUvarint(newValue(), uint64(id))))
 }
 
 func (t *txn) subscribe(a AccountID, name string) {
-	t.tx.Put(namedKey(a, keySubscribe, name), seal(append(newValue(), name...)))
+	t.tx.Put(namedKey(a, keySubscribe, name), sealValue(append(newValue(), name...)))
 }
 
 // box opens a mailbox; nil is an absent one.

@@ -22,7 +22,7 @@ func (t *txn) vanish(b *openBox, gone []entry) error {
 	at := b.bump()
 	v, part := newValue(), 0
 	put := func() {
-		t.tx.Put(partKey(b.id.account, keyVanished, b.ID, at, part), seal(v))
+		t.tx.Put(partKey(b.id.account, keyVanished, b.ID, at, part), sealValue(v))
 		v, part = newValue(), part+1
 		b.vanished++
 	}

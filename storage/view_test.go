@@ -380,7 +380,7 @@ func FuzzStoredValues(f *testing.F) {
 			}
 		}
 		if len(b) > valueHeader {
-			b = seal(slices.Clone(b))
+			b = sealValue(slices.Clone(b))
 		}
 		if got, err := decodeBlock(b); err == nil && len(got.entries) > 0 {
 			if again, err := decodeBlock(got.encode()); err != nil || !reflect.DeepEqual(again.entries, got.entries) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
@@ -143,6 +144,8 @@ func (l *Log) run() {
 		select {
 		case g := <-l.queue:
 			l.flush(l.gather(g))
+		case answer := <-l.rolls:
+			answer <- l.roll()
 		case <-l.closing:
 			for groups := l.gather(nil); len(groups) > 0; groups = l.gather(nil) {
 				l.flush(groups)
@@ -157,25 +160,83 @@ func (l *Log) run() {
 	}
 }
 
-// gather takes what is queued, without waiting for more.
+// gather takes what is queued, and waits a moment for those who were answered
+// last: see crowd.
 func (l *Log) gather(first *group) (groups []*group) {
 	var size int64
 	if first != nil {
 		groups, size = append(groups, first), first.size
 	}
+	until := time.Time{}
 	for len(groups) < maxGroups && size < maxFlush {
 		select {
 		case g := <-l.queue:
 			groups, size = append(groups, g), size+g.size
+			continue
 		default:
-			return groups
 		}
+		if !l.crowd.expects(len(groups), &until) {
+			break
+		}
+		runtime.Gosched()
 	}
+	l.crowd.came(len(groups))
 	return groups
+}
+
+// crowd guesses how many writers are about to come. Whoever was answered comes
+// back soon with his next letter; a flush that starts at once takes the other
+// half of them alone, and the two halves take turns for ever, each waiting for
+// the flush of the other. So the appender gives those who were answered a small
+// part of a flush's time to join. Where they do not come in time it stops
+// waiting for them, and tries again later with less.
+type crowd struct {
+	due      int           // who may come: answered last, or queued then
+	flush    time.Duration // of late
+	patience time.Duration
+}
+
+// The longest wait, as part of a flush, and below what it is none.
+const (
+	patiencePart  = 4
+	leastPatience = 2 * time.Microsecond
+	mostPatience  = 500 * time.Microsecond
+)
+
+// expects says whether to wait on for more than the here that came; until is
+// set at the first call.
+func (c *crowd) expects(here int, until *time.Time) bool {
+	if here == 0 || here >= c.due || c.patience < leastPatience {
+		return false
+	}
+	now := time.Now()
+	if until.IsZero() {
+		*until = now.Add(c.patience)
+	}
+	return now.Before(*until)
+}
+
+// came learns from how many came in time.
+func (c *crowd) came(here int) {
+	limit := min(c.flush/patiencePart, mostPatience)
+	if here >= c.due {
+		c.patience = min(2*max(c.patience, leastPatience), limit)
+	} else {
+		c.patience /= 2
+	}
+	if c.patience < leastPatience && here > 1 {
+		c.patience = leastPatience // a look at least, where there is a crowd
+	}
+}
+
+// served is told of a flush: how many were answered, how many wait.
+func (c *crowd) served(answered, waiting int, took time.Duration) {
+	c.due, c.flush = answered+waiting, (3*c.flush+took)/4
 }
 
 // flush writes groups, segment by segment, and answers them.
 func (l *Log) flush(groups []*group) {
+	defer func(all int, start time.Time) { l.crowd.served(all, len(l.queue), time.Since(start)) }(len(groups), time.Now())
 	for len(groups) > 0 {
 		if err := l.makeRoom(groups[0].size); err != nil {
 			l.opt.Log.Error("the log takes nothing: no new segment", "err", err)
@@ -292,6 +353,22 @@ func (l *Log) makeRoom(size int64) error {
 	if l.active != nil && l.end.Offset+uint64(size) <= l.size {
 		return nil
 	}
+	return l.next(size)
+}
+
+// roll leaves the active segment, unless nothing is in it.
+func (l *Log) roll() error {
+	if l.end.Segment == 0 || l.active != nil && l.end.Offset == segmentHeader {
+		return nil
+	}
+	if err := l.next(0); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnwritten, err)
+	}
+	return nil
+}
+
+// next begins a segment that can take size octets.
+func (l *Log) next(size int64) error {
 	s := Segment{Number: l.end.Segment + 1, Created: time.Now(), serial: l.serial, epoch: l.epoch, prev: l.end}
 	s.Name = l.segmentName(s.Number)
 	f, got, err := l.create(&s, segmentHeader+size)

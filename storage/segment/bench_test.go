@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// BenchmarkAppend measures durable appends in clear and sealed beside what the
-// disk can do at best, round by round in the same run, so that a disk that
+// BenchmarkAppend measures durable appends in clear, sealed, and compressed at
+// once instead of when they are collected, beside what the disk can do at best, round by round in the same run, so that a disk that
 // changes its mood changes it for all: the ratios are what counts, each the
 // median of its rounds. Set TMPDIR to the disk in question, and -benchtime=4000x
 // or so.
@@ -27,18 +27,20 @@ func BenchmarkAppend(b *testing.B) {
 				if size == 1<<20 {
 					n = min(n, 300)
 				}
-				var ceiling, clear, sealed []float64
+				var ceiling, clear, sealed, packed []float64
 				for range 5 {
 					best := measureDisk(b, size, writers, n)
-					plain := measureLog(b, Options{}, size, writers, n)
+					plain := measureLog(b, Options{}, Raw, size, writers, n)
 					ceiling = append(ceiling, best)
 					clear = append(clear, plain/best)
-					sealed = append(sealed, measureLog(b, Options{Keys: openKeys(b, keyFile(b))}, size, writers, n)/plain)
+					sealed = append(sealed, measureLog(b, Options{Keys: openKeys(b, keyFile(b))}, Raw, size, writers, n)/plain)
+					packed = append(packed, measureLog(b, Options{}, Zstd, size, writers, n)/plain)
 				}
 				b.ReportMetric(0, "ns/op")
 				b.ReportMetric(median(ceiling), "ceiling/s")
 				b.ReportMetric(median(clear), "clear/ceiling")
 				b.ReportMetric(median(sealed), "sealed/clear")
+				b.ReportMetric(median(packed), "compressed/clear")
 			})
 		}
 	}
@@ -114,13 +116,18 @@ func noise(size int) string {
 	return string(octets)
 }
 
-func measureLog(b *testing.B, opt Options, size, writers, n int) float64 {
+func measureLog(b *testing.B, opt Options, codec Codec, size, writers, n int) float64 {
 	l, _, _ := openLog(b, b.TempDir(), opt)
 	defer closeLog(b, l)
-	text := []byte(noise(size))
+	s := newScribe(1)
+	var text []byte
+	for len(text) < size {
+		text = append(text, s.letter()...)
+	}
+	text = text[:size]
 	return perSecond(writers, n, func() {
 		r := record(1, "Return-Path: <a@b>\r\nDelivered-To: x\r\n")
-		r.Summary = text[:min(600, size)]
+		r.Summary, r.Codec = text[:min(600, size)], codec
 		if err := l.Append(context.Background(), Letter{r, octets{bytes.NewReader(text)}}); err != nil {
 			panic(err)
 		}

@@ -169,9 +169,9 @@ func (t *Table) appendBlocks(b []byte, body mail.Body, codec Codec, box *seal.Bo
 		case room == nil:
 			b = b[:start+length]
 		case box == nil:
-			b = appendFrame(b, block, codec)
+			b = appendFrame(b, block, i, codec)
 		default:
-			b = appendFrame(b, block, codec)
+			b = appendFrame(b, block, i, codec)
 			b = box.Seal(b[:start], b[start:], blockPart(i, n))
 		}
 		t.add(length, b[start:])

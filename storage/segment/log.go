@@ -59,6 +59,7 @@ type Log struct {
 	dir, tmp string
 	opt      Options
 	queue    chan *group
+	rolls    chan chan error // of those who wait for a new segment
 	closing  chan struct{}
 	done     chan struct{}
 	once     sync.Once
@@ -76,6 +77,7 @@ type Log struct {
 	opens   bool // the next record is the first of its epoch
 	scratch []byte
 	pieces  [][]byte
+	crowd   crowd
 }
 
 // Segment is one file of the log.
@@ -107,6 +109,7 @@ func Open(dir, tmp string, opt Options) (*Log, error) {
 	l := &Log{
 		dir: dir, tmp: tmp, opt: opt,
 		queue:   make(chan *group, maxGroups),
+		rolls:   make(chan chan error),
 		closing: make(chan struct{}), done: make(chan struct{}),
 		segments: make(map[uint64]Segment),
 	}
@@ -240,6 +243,20 @@ func (l *Log) Append(ctx context.Context, letters ...Letter) error {
 		return err
 	default:
 		return ErrClosed
+	}
+}
+
+// Roll begins a new segment, unless nothing is in the active one yet: what was
+// written so far is among [Log.Sealed] then, and can be collected.
+func (l *Log) Roll(ctx context.Context) error {
+	answer := make(chan error, 1)
+	select {
+	case l.rolls <- answer:
+		return <-answer
+	case <-l.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"sync"
-	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -89,7 +88,7 @@ func (s *shard) compact(ctx context.Context, rate int64) (err error) {
 	if err != nil {
 		return err
 	}
-	c := copier{shard: s, to: db, batch: copyBatch, rate: rate, start: time.Now(), journal: j}
+	c := copier{shard: s, to: db, batch: copyBatch, pace: kv.Pace{Rate: rate}, journal: j}
 	if err = c.all(ctx); err == nil {
 		err = c.catchUp(ctx)
 	}
@@ -156,18 +155,16 @@ type copier struct {
 	shard   *shard
 	to      *bbolt.DB
 	batch   int
-	rate    int64
-	start   time.Time
-	octets  int64
+	pace    kv.Pace
 	journal *journal
 }
 
 // all copies every key, batch by batch, each from a snapshot of its own: what
 // changes meanwhile comes with the journal.
 func (c *copier) all(ctx context.Context) error {
-	next := []byte{}
-	for next != nil {
-		if err := c.pace(ctx); err != nil {
+	octets := 0
+	for next := []byte{}; next != nil; {
+		if err := c.pace.Spend(ctx, int64(octets)); err != nil {
 			return err
 		}
 		if c.journal.overrun() {
@@ -175,7 +172,7 @@ func (c *copier) all(ctx context.Context) error {
 		}
 		err := c.shard.view(func(from *bbolt.Tx) error {
 			return c.into(func(b *bbolt.Bucket) (err error) {
-				next, err = c.some(b, from.Bucket(bucket), next)
+				next, octets, err = c.some(b, from.Bucket(bucket), next)
 				return err
 			})
 		})
@@ -195,19 +192,18 @@ func (c *copier) into(fn func(*bbolt.Bucket) error) error {
 }
 
 // some copies one batch from key next on and answers where the following starts.
-func (c *copier) some(to, from *bbolt.Bucket, next []byte) ([]byte, error) {
-	octets, cur := 0, from.Cursor()
+func (c *copier) some(to, from *bbolt.Bucket, next []byte) (after []byte, octets int, err error) {
+	cur := from.Cursor()
 	for k, v := cur.Seek(next); k != nil; k, v = cur.Next() {
 		if octets >= c.batch {
-			return bytes.Clone(k), nil
+			return bytes.Clone(k), octets, nil
 		}
 		if err := to.Put(k, v); err != nil {
-			return nil, err
+			return nil, octets, err
 		}
 		octets += len(k) + len(v)
-		c.octets += int64(len(k) + len(v))
 	}
-	return nil, nil
+	return nil, octets, nil
 }
 
 // catchUp does what was done to the shard meanwhile, until little is left, and
@@ -271,25 +267,6 @@ func (w *write) to(b *bbolt.Bucket) error {
 }
 
 func (w *write) octets() int { return len(w.key) + len(w.value) + 64 }
-
-// pace keeps to the rate.
-func (c *copier) pace(ctx context.Context) error {
-	if c.rate <= 0 {
-		return ctx.Err()
-	}
-	ahead := time.Duration(c.octets*int64(time.Second)/c.rate) - time.Since(c.start)
-	if ahead < 10*time.Millisecond {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(ahead)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // journal is what was committed since a compaction began, in order.
 type journal struct {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"time"
 
 	"letterlock/storage/kv"
 	"letterlock/storage/seal"
@@ -90,13 +89,13 @@ func (s *Engine) SealAll(ctx context.Context, rate int64) error {
 }
 
 func (s *Engine) sealShard(ctx context.Context, shard int, rate int64) error {
-	start, octets := time.Now(), int64(0)
+	pace, octets := kv.Pace{Rate: rate}, int64(0)
 	for next := []byte{}; next != nil; {
-		if err := pace(ctx, start, octets, rate); err != nil {
+		if err := pace.Spend(ctx, octets); err != nil {
 			return err
 		}
 		stale, after, n, err := s.stale(ctx, shard, next)
-		octets += n
+		octets = n
 		if err == nil && stale {
 			err = s.sealSome(ctx, shard, next, after)
 		}
@@ -162,23 +161,4 @@ func (s *Engine) sealed(ctx context.Context, shard int) error {
 		s.shards[shard].mixed.Store(false)
 	}
 	return err
-}
-
-// pace keeps to the rate.
-func pace(ctx context.Context, start time.Time, octets, rate int64) error {
-	if rate <= 0 {
-		return ctx.Err()
-	}
-	ahead := time.Duration(octets*int64(time.Second)/rate) - time.Since(start)
-	if ahead < 10*time.Millisecond {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(ahead)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -1,0 +1,197 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"letterlock/internal/mail"
+	"letterlock/internal/requiretls"
+	"letterlock/storage/kv"
+)
+
+// A store that was put back to an older backup goes on otherwise: its files are
+// not taken for those of the backup that is newer.
+func TestBackupIsNotMixedWithThatOfARestoredStore(t *testing.T) {
+	ctx, dir, older, newer := context.Background(), t.TempDir(), filepath.Join(t.TempDir(), "older"), filepath.Join(t.TempDir(), "newer")
+	s := openStore(t, filepath.Join(dir, "one"), Options{SegmentSize: 64 << 10})
+	ann := addPerson(t, s, "ann").ID
+	deliver(t, s, "one", requiretls.Usual(), ann)
+	if err := s.Backup(ctx, older); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, s, "two", requiretls.Usual(), ann)
+	if err := errors.Join(s.Backup(ctx, newer), s.Backup(ctx, newer)); err != nil {
+		t.Fatal(err)
+	}
+	restored := filepath.Join(dir, "two")
+	if err := Restore(ctx, older, restored); err != nil {
+		t.Fatal(err)
+	}
+	again := openStore(t, restored, Options{SegmentSize: 64 << 10})
+	deliver(t, again, "other", requiretls.Usual(), ann)
+	if err := again.Backup(ctx, newer); !errors.Is(err, errOtherStore) {
+		t.Errorf("backup over a newer one: %v", err)
+	}
+	if err := again.Backup(ctx, filepath.Join(dir, "fresh")); err != nil {
+		t.Error(err)
+	}
+}
+
+// A segment that has other octets under the same name, since somebody put the
+// whole data folder back, is copied again.
+func TestBackupComparesWhatItHas(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "x")
+	kept := make(sealedFiles)
+	for i, text := range []string{"one", "two"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		same, err := kept.has(filepath.Dir(name), "x")
+		if err != nil || same {
+			t.Errorf("%d: %v, %v: it has not got it", i, same, err)
+		}
+		if kept["x"], err = fingerprint(name); err != nil {
+			t.Fatal(err)
+		}
+		if same, err = kept.has(filepath.Dir(name), "x"); err != nil || !same {
+			t.Errorf("%d: %v, %v: it has got it", i, same, err)
+		}
+	}
+}
+
+// What is acknowledged and not in the index yet counts, too.
+func TestQuotaCountsWhatIsOnItsWay(t *testing.T) {
+	ctx := context.Background()
+	s := openStore(t, t.TempDir(), Options{})
+	a := s.Account(addPerson(t, s, "ann").ID)
+	mailbox(t, a, inbox)
+	if err := a.SetLimits(ctx, Usage{Messages: 10}); err != nil {
+		t.Fatal(err)
+	}
+	taken := make(chan error)
+	for range 40 {
+		go func() {
+			b, sum := letter("x")
+			taken <- s.Commit(ctx, &mail.Envelope{Demand: requiretls.Usual()}, b, sum, plansFor(inbox, a.id))[0]
+		}()
+	}
+	n := 0
+	for range 40 {
+		if err := <-taken; err == nil {
+			n++
+		} else if !errors.Is(err, ErrOverQuota) {
+			t.Error(err)
+		}
+	}
+	if u, err := a.Usage(ctx); err != nil || n != 10 || u.Messages != 10 {
+		t.Errorf("%d were taken, %d are there, %v, want 10", n, u.Messages, err)
+	}
+	if err := a.Expunge(ctx, inboxID, []UID{1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.CheckQuota(ctx, Usage{Messages: 1}); err != nil {
+		t.Errorf("where one has gone: %v", err)
+	}
+	deliver(t, s, "fits", requiretls.Usual(), a.id)
+}
+
+// A letter that leaves and whose octets rotted is parked: trying it for ever
+// helps nobody.
+func TestRowWhoseOctetsRottedIsParked(t *testing.T) {
+	ctx := context.Background()
+	s := openStore(t, t.TempDir(), Options{})
+	p := addPerson(t, s, "ann")
+	env := &mail.Envelope{ID: "x", From: elsewhere("sender"), Demand: requiretls.Usual()}
+	b, sum := letter("rots")
+	plan := mail.Delivery{Account: uint64(p.ID), Outbound: []*mail.Outbound{env.Redirect(mail.Redirect{To: elsewhere("to")})}}
+	if err := s.Commit(ctx, env, b, sum, []mail.Delivery{plan})[0]; err != nil {
+		t.Fatal(err)
+	}
+	if err := s.IndexIdle(ctx); err != nil {
+		t.Fatal(err)
+	}
+	rot(t, s, "Hello rots")
+	rows, _, err := s.DueOut(ctx, far, 10, all)
+	if err != nil || len(rows) != 1 {
+		t.Fatal(rows, err)
+	}
+	l, err := s.OpenOut(ctx, rows[0].ID)
+	if err == nil {
+		_, err = io.ReadAll(io.NewSectionReader(l.Body, 0, l.Body.Size()))
+		l.Close()
+	}
+	if err == nil {
+		t.Fatal("the octets were read as if nothing was")
+	}
+	if err := s.SettleOut(ctx, rows[0].ID, OutSettlement{End: Stays, Due: far, History: History{Tries: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if rows, _, err = s.DueOut(ctx, far, 10, all); err != nil || len(rows) != 0 {
+		t.Errorf("it is due again: %v, %v", rows, err)
+	}
+	for q, err := range s.Outbox(ctx) {
+		if err != nil || !q.Parked {
+			t.Errorf("%+v, %v: not parked", q, err)
+		}
+	}
+}
+
+// A row that cannot be read in the index comes as one that is to be parked.
+func TestRowWithoutItsMessageIsParked(t *testing.T) {
+	ctx := context.Background()
+	s := openStore(t, t.TempDir(), Options{})
+	p := addPerson(t, s, "ann")
+	env := &mail.Envelope{ID: "x", From: elsewhere("sender"), Demand: requiretls.Usual()}
+	b, sum := letter("gone")
+	plan := mail.Delivery{Account: uint64(p.ID), Outbound: []*mail.Outbound{env.Redirect(mail.Redirect{To: elsewhere("to")})}}
+	if err := s.Commit(ctx, env, b, sum, []mail.Delivery{plan})[0]; err != nil {
+		t.Fatal(err)
+	}
+	if err := s.IndexIdle(ctx); err != nil {
+		t.Fatal(err)
+	}
+	rows, _, err := s.DueOut(ctx, far, 10, all)
+	if err != nil || len(rows) != 1 {
+		t.Fatal(rows, err)
+	}
+	err = s.index.Update(ctx, s.shardOf(p.ID).number, func(tx kv.Tx) error {
+		tx.DeleteRange(key(p.ID, keyRow), kv.After(key(p.ID, keyRow)))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err := s.OpenOut(ctx, rows[0].ID); !errors.Is(err, mail.ErrParked) || l == nil {
+		t.Errorf("%+v, %v, want it parked", l, err)
+	}
+}
+
+// RFC 9051 §2.3.1.1: a name that showed a UIDVALIDITY shows a greater one when
+// another mailbox gets it; its own mailbox may come back with what it had.
+func TestRenamedMailboxNeverLowersTheUIDValidityOfItsName(t *testing.T) {
+	ctx := context.Background()
+	s := openStore(t, t.TempDir(), Options{wrap: strictly})
+	a := s.Account(addPerson(t, s, "ann").ID)
+	for _, name := range []string{"Old", "New"} {
+		if _, err := a.Create(ctx, name, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old, shown := mailbox(t, a, "Old"), mailbox(t, a, "New").UIDValidity
+	if err := errors.Join(a.Rename(ctx, "Old", "Other"), a.Rename(ctx, "Other", "Old")); err != nil {
+		t.Fatal(err)
+	}
+	if m := mailbox(t, a, "Old"); m.UIDValidity != old.UIDValidity {
+		t.Errorf("there and back UIDVALIDITY is %d, was %d", m.UIDValidity, old.UIDValidity)
+	}
+	if err := errors.Join(a.Delete(ctx, "New"), a.Rename(ctx, "Old", "New")); err != nil {
+		t.Fatal(err)
+	}
+	if m := mailbox(t, a, "New"); m.ID != old.ID || m.UIDValidity <= shown {
+		t.Errorf("UIDVALIDITY of New is %d, it was %d with another mailbox", m.UIDValidity, shown)
+	}
+}

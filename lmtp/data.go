@@ -24,8 +24,10 @@ func (c *session) data(ctx context.Context, args string) {
 		return
 	}
 	c.say("354 send the message, end with CRLF . CRLF")
-	c.tx.body = c.newIncoming()
-	if err := c.tx.body.read(c.in.Dots(), c.opt.Now); err != nil {
+	c.tx.body = c.newIncoming(c.tx.declared)
+	text := c.in.Dots()
+	c.tx.body.mend.lines = text.Lines
+	if err := c.tx.body.read(text, c.opt.Now); err != nil {
 		c.hangUp(err)
 		return
 	}
@@ -47,7 +49,7 @@ func (c *session) bdat(ctx context.Context, args string) {
 		return
 	}
 	if c.tx.body == nil {
-		c.tx.body = c.newIncoming()
+		c.tx.body = c.newIncoming(c.tx.declared)
 	}
 	switch err := c.readChunk(c.tx.body, size); {
 	case err != nil:

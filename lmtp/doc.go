@@ -16,6 +16,9 @@
 //     octet stays as it came.
 //   - A letter whose 250 nobody may have heard is told of, so that the second
 //     offer of it need not become a second copy (RFC 1047).
+//   - What the sender asked to be told of each recipient (DSN, where it is
+//     offered) stands in the envelope; for a required message RET=FULL is
+//     disregarded (RFC 8689 §5).
 //   - Our own faults are temporary refusals, 451 4.3.0: they never bounce mail
 //     and never show a stranger what went wrong inside.
 //
@@ -33,6 +36,6 @@
 //
 // RFC 2033 (LMTP), 5321 §4 (commands, replies, limits), 1870 (SIZE), 2034 and
 // 3463 (enhanced codes), 2920 (PIPELINING), 3030 (CHUNKING), 3207 (STARTTLS),
-// 3848 (protocol names), 6152 (8BITMIME), 6531 (SMTPUTF8), 8689 (REQUIRETLS),
+// 3461 and 6533 §3 (DSN), 3848 (protocol names), 6152 (8BITMIME), 6531 (SMTPUTF8), 8689 (REQUIRETLS),
 // 9422 (LIMITS). Start reading at [Server.Handle].
 package lmtp

@@ -1,7 +1,6 @@
 package lmtp
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"sync"
@@ -27,8 +26,10 @@ type incoming struct {
 	refused *reply.Error // nil: still wanted
 }
 
-func (c *session) newIncoming() *incoming {
-	hold := &holding{budget: &c.bodies, spool: c.opt.Spool}
+// newIncoming expects a body of the size that was declared, if any was. A
+// declaration costs memory, so a big one is believed when its octets come.
+func (c *session) newIncoming(declared uint64) *incoming {
+	hold := &holding{budget: &c.bodies, spool: c.opt.Spool, first: int(min(declared, declaredBody-1)) + 1}
 	return &incoming{
 		limit:  c.opt.MaxSize,
 		tooBig: c.tooBig(),
@@ -38,17 +39,29 @@ func (c *session) newIncoming() *incoming {
 	}
 }
 
-// copyBuffers are for bodies being read alone: idle connections hold none.
+// copyBuffers are for bodies that are not kept in memory: idle connections hold
+// none.
 var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 // read takes all of src, which ends with [io.EOF]. An error is src's own: the
-// message was cut.
+// message was cut. Octets are read to where they stay, if they stay in memory.
 func (b *incoming) read(src io.Reader, now func() time.Time) error {
-	buf := copyBuffers.Get().(*[32 << 10]byte)
-	defer copyBuffers.Put(buf)
+	var spare *[32 << 10]byte
+	defer func() {
+		if spare != nil {
+			copyBuffers.Put(spare)
+		}
+	}()
 	for {
-		n, err := src.Read(buf[:])
-		b.take(buf[:n])
+		room := b.room()
+		if room == nil {
+			if spare == nil {
+				spare = copyBuffers.Get().(*[32 << 10]byte)
+			}
+			room = spare[:]
+		}
+		n, err := src.Read(room)
+		b.take(room[:n])
 		switch {
 		case err == io.EOF:
 			return nil
@@ -60,9 +73,18 @@ func (b *incoming) read(src io.Reader, now func() time.Time) error {
 	}
 }
 
+// room is where the next octets may be read to; nil where they do not stay in
+// memory.
+func (b *incoming) room() []byte {
+	if b.refused != nil {
+		return nil
+	}
+	return b.hold.room()
+}
+
 var errTooSlow = errors.New("the message took too long")
 
-// take adds octets, which it may change.
+// take adds octets, which it may change; they may lie in room.
 func (b *incoming) take(p []byte) {
 	b.octets += int64(len(p))
 	if b.refused != nil {
@@ -99,13 +121,23 @@ const memoryBody = 1 << 20
 type holding struct {
 	budget *budget
 	spool  Spool
-	memory []byte // its capacity is what was taken from budget
+	first  int       // octets that are expected
+	memory *inMemory // its capacity is what was taken from budget; nil before the first octet
 	file   SpoolFile
 }
 
+// Write adds p, which may be octets that were read to room.
 func (h *holding) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
 	if h.file == nil && h.fits(len(p)) {
-		h.memory = append(h.memory, p...)
+		m := h.memory
+		if at := m.octets[len(m.octets):cap(m.octets)]; &at[0] == &p[0] {
+			m.octets = m.octets[:len(m.octets)+len(p)]
+		} else {
+			m.octets = append(m.octets, p...)
+		}
 		return len(p), nil
 	}
 	if h.file == nil {
@@ -116,20 +148,37 @@ func (h *holding) Write(p []byte) (int, error) {
 	return h.file.Write(p)
 }
 
+// room is free memory behind what is held, some at least; nil where there is
+// none.
+func (h *holding) room() []byte {
+	if h.file != nil || !h.fits(1) {
+		return nil
+	}
+	return h.memory.octets[len(h.memory.octets):cap(h.memory.octets)]
+}
+
 // fits makes room for n more octets in memory, if there may be.
 func (h *holding) fits(n int) bool {
-	need := len(h.memory) + n
-	if need <= cap(h.memory) {
+	var old []byte
+	if h.memory != nil {
+		old = h.memory.octets
+	}
+	need := max(len(old)+n, h.first)
+	if len(old)+n <= cap(old) {
 		return true
 	}
-	size := min(max(need, 2*cap(h.memory)), memoryBody)
-	if need > size || !h.budget.take(size) {
+	if need > memoryBody {
 		return false
 	}
-	grown := make([]byte, len(h.memory), size)
-	copy(grown, h.memory)
-	h.budget.give(cap(h.memory))
-	h.memory = grown
+	class, size := bodyClass(need)
+	if !h.budget.take(size) {
+		if class, size = bodyClass(len(old) + n); !h.budget.take(size) {
+			return false
+		}
+	}
+	grown := append(borrowBody(class), old...)
+	h.forget()
+	h.memory = &inMemory{grown}
 	return true
 }
 
@@ -143,14 +192,19 @@ func (h *holding) moveToSpool() (err error) {
 		h.file = nil
 		return err
 	}
-	_, err = h.file.Write(h.memory)
+	if h.memory != nil {
+		_, err = h.file.Write(h.memory.octets)
+	}
 	h.forget()
 	return err
 }
 
 func (h *holding) forget() {
-	h.budget.give(cap(h.memory))
-	h.memory = nil
+	if m := h.memory; m != nil {
+		h.budget.give(cap(m.octets))
+		giveBackBody(m.octets)
+		m.octets, h.memory = nil, nil
+	}
 }
 
 // body is what was held. It ends with close.
@@ -158,7 +212,18 @@ func (h *holding) body() mail.Body {
 	if h.file != nil {
 		return h.file
 	}
-	return bytes.NewReader(h.memory)
+	if h.memory == nil {
+		h.memory = &inMemory{}
+	}
+	return h.memory
+}
+
+// octets are what is held in memory.
+func (h *holding) octets() []byte {
+	if h.memory == nil {
+		return nil
+	}
+	return h.memory.octets
 }
 
 func (h *holding) close() {

@@ -2,9 +2,11 @@ package lmtp_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -13,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"letterlock/internal/mail"
 	"letterlock/internal/maillog"
 	"letterlock/internal/reply"
 	"letterlock/internal/serve"
@@ -374,5 +377,67 @@ func TestSpoolThatCannotBeReadBackIsAFaultOfOurs(t *testing.T) {
 	cl.ask(strings.Repeat("text\r\n", 500000)+".\r\n", "451 4.3.0 local error, try again later")
 	if got := d.box.taken(); len(got) > 0 {
 		t.Errorf("delivered %v", got)
+	}
+}
+
+// hoarder keeps the bodies it was handed, against the contract.
+type hoarder struct {
+	nowhere
+	kept chan mail.Body
+}
+
+func (h hoarder) Deliver(_ context.Context, _ *mail.Envelope, body mail.Body, rcpts []mail.Address) []error {
+	h.kept <- body
+	return make([]error, len(rcpts))
+}
+
+func TestABodyReadTooLateIsNobodyElsesLetter(t *testing.T) {
+	h := hoarder{kept: make(chan mail.Body, 2)}
+	d := openDoor(t, func(o *lmtp.Options, _ *serve.Options) { o.Deliver = h })
+	cl := d.dial(t, "unix")
+	cl.greet()
+	cl.ask(oneLetter+"first\r\n.\r\n", "250 *", "250 *", "354 *", "250 *")
+	cl.ask(oneLetter+"second letter\r\n.\r\n", "250 *", "250 *", "354 *", "250 *")
+	first := <-h.kept
+	if n, err := first.ReadAt(make([]byte, 100), 0); n != 0 || err != io.EOF || first.Size() != 0 {
+		t.Errorf("after its end the first body has %d octets (size %d): %v", n, first.Size(), err)
+	}
+}
+
+// The memory that bodies lie in is used again: whatever their sizes and however
+// they come, each arrives as it was sent.
+func TestBodiesOfAllSizesShareMemoryAndNothingElse(t *testing.T) {
+	d := openDoor(t)
+	var clients sync.WaitGroup
+	for n := range 8 {
+		clients.Go(func() {
+			cl := d.dial(t, "unix")
+			cl.greet()
+			for i, size := range []int{0, 1, 4094, 4095, 4096, 4097, 70_000, 131_072, 140_000, 1<<20 - 1, 1 << 20, 1<<20 + 1, 3} {
+				line := fmt.Sprintf("%d.%d of the letter\r\n", n, i)
+				text := strings.Repeat(line, size/len(line)+1)
+				declared := ""
+				if (n+i)%2 == 0 {
+					declared = fmt.Sprintf(" SIZE=%d", len(text)*(1+n%3)/2)
+				}
+				who := fmt.Sprintf("RCPT TO:<c%d-%d@example.org>\r\n", n, i)
+				if n%2 == 0 {
+					cl.ask("MAIL FROM:<a@b.example>"+declared+"\r\n"+who+"DATA\r\n"+text+".\r\n", "250 *", "250 *", "354 *", "250 *")
+				} else {
+					cl.ask("MAIL FROM:<a@b.example>"+declared+"\r\n"+who+fmt.Sprintf("BDAT %d LAST\r\n", len(text))+text, "250 *", "250 *", "250 *")
+				}
+			}
+		})
+	}
+	clients.Wait()
+	for _, l := range d.box.taken() {
+		var n, i int
+		if _, err := fmt.Sscanf(l.rcpts[0].Local, "c%d-%d", &n, &i); err != nil {
+			t.Fatal(err)
+		}
+		line := fmt.Sprintf("%d.%d of the letter\r\n", n, i)
+		if strings.ReplaceAll(l.body, line, "") != "" || len(l.body) == 0 {
+			t.Errorf("letter %d.%d of %d octets has others in it", n, i, len(l.body))
+		}
 	}
 }

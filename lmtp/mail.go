@@ -30,12 +30,12 @@ func (c *session) mail(ctx context.Context, args string) {
 	}
 	tx := &transaction{from: from}
 	tx.arrival.OverTLS = c.conn.TLS() != nil
-	size, e := tx.takeParams(rest, dsnOffer(c.opt.DSN))
+	e := tx.takeParams(rest, dsnOffer(c.opt.DSN))
 	if e != nil {
 		c.blame(e)
 		return
 	}
-	if e := c.mayBegin(tx, size); e != nil {
+	if e := c.mayBegin(tx); e != nil {
 		c.refuse(e)
 		c.opt.Mail.Refused(ctx, "", c.conn.Peer(), from, mail.Address{}, e)
 		return
@@ -47,13 +47,13 @@ func (c *session) mail(ctx context.Context, args string) {
 
 // mayBegin refuses early what would be refused in the end. The declared size
 // decides nothing else (RFC 1870 §6).
-func (c *session) mayBegin(tx *transaction, size uint64) *reply.Error {
+func (c *session) mayBegin(tx *transaction) *reply.Error {
 	switch _, err := tx.arrival.Demand(); {
 	case err != nil: // RFC 8689 §2: inside TLS alone
 		return reply.From(err)
 	case !tx.utf8 && !tx.from.ASCII():
 		return reply.Perm(50, "6.7", reply.NeedsSMTPUTF8.Text) // RFC 6531 §3.5: 550 for MAIL, 553 for RCPT
-	case size > uint64(c.opt.MaxSize):
+	case tx.declared > uint64(c.opt.MaxSize):
 		return c.tooBig()
 	}
 	return nil
@@ -63,16 +63,16 @@ func (c *session) tooBig() *reply.Error {
 	return reply.TooBig.Saying("message too big: the limit is %d octets", c.opt.MaxSize)
 }
 
-// takeParams takes what follows the path of MAIL. size is the declared one.
-func (tx *transaction) takeParams(s string, dsn dsnOffer) (size uint64, e *reply.Error) {
+// takeParams takes what follows the path of MAIL.
+func (tx *transaction) takeParams(s string, dsn dsnOffer) *reply.Error {
 	params, e := parseParams(s)
 	if e != nil {
-		return 0, e
+		return e
 	}
 	for _, p := range params {
 		switch p.key {
 		case "SIZE":
-			size, e = sizeParam(p)
+			tx.declared, e = sizeParam(p)
 		case "BODY":
 			e = bodyParam(p)
 		case "SMTPUTF8":
@@ -85,10 +85,10 @@ func (tx *transaction) takeParams(s string, dsn dsnOffer) (size uint64, e *reply
 			e = p.unknown()
 		}
 		if e != nil {
-			return 0, e
+			return e
 		}
 	}
-	return size, nil
+	return nil
 }
 
 // sizeParam reads up to twenty digits (RFC 1870 §3); what no uint64 holds is

@@ -90,7 +90,7 @@ var errNoHeaderReader = errors.New("lmtp: Options.TrustHeader without RequireTLS
 // header.
 func (h *holding) header() (head []byte, whole bool, err error) {
 	if h.file == nil { // memoryBody is no bigger than maxHeader
-		head, _ = cutHeader(h.memory)
+		head, _ = cutHeader(h.octets())
 		return head, true, nil
 	}
 	for size := int64(16 << 10); size <= maxHeader && !whole; size *= 4 {

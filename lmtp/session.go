@@ -1,6 +1,7 @@
 package lmtp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,19 +29,21 @@ type session struct {
 	taken  *taken       // the last message, until the peer goes on
 	errors int          // broken commands since the last message
 	over   bool         // the connection is to be closed
+	reply  []byte       // the last one said; its room is used again
 }
 
 // transaction is one message coming in: from MAIL to its last octet.
 type transaction struct {
-	id      string
-	from    mail.Address
-	utf8    bool                      // MAIL carried SMTPUTF8
-	dsn     mail.DSN                  // RET and ENVID
-	arrival requiretls.Arrival        // what is seen of it
-	rcpts   []mail.Address            // the accepted ones, duplicates included, in order
-	asked   map[mail.Address]mail.DSN // what is to be told of them; nil: nothing was asked
-	weight  int                       // octets of memory they were given
-	body    *incoming                 // nil before DATA and BDAT
+	id       string
+	from     mail.Address
+	utf8     bool                      // MAIL carried SMTPUTF8
+	declared uint64                    // SIZE, in octets
+	dsn      mail.DSN                  // RET and ENVID
+	arrival  requiretls.Arrival        // what is seen of it
+	rcpts    []mail.Address            // the accepted ones, duplicates included, in order
+	asked    map[mail.Address]mail.DSN // what is to be told of them; nil: nothing was asked
+	weight   int                       // octets of memory they were given
+	body     *incoming                 // nil before DATA and BDAT
 }
 
 func (c *session) run(ctx context.Context) {
@@ -272,16 +275,21 @@ func (c *session) starttls(ctx context.Context, args string) {
 // say writes one reply line. Replies are ASCII (RFC 6531 §3.7.4.2) and at most
 // 512 octets long (RFC 5321 §4.5.3.1.5).
 func (c *session) say(format string, args ...any) {
-	line := fmt.Sprintf(format, args...)
-	line = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, line)
-	c.out.WriteString(line[:min(len(line), 510)])
+	c.reply = fmt.Appendf(c.reply[:0], format, args...)
+	line := c.reply
+	if bytes.ContainsFunc(line, notPrintable) {
+		line = bytes.Map(func(r rune) rune {
+			if notPrintable(r) {
+				return '?'
+			}
+			return r
+		}, line)
+	}
+	c.out.Write(line[:min(len(line), 510)])
 	c.out.WriteString("\r\n")
 }
+
+func notPrintable(r rune) bool { return r < ' ' || r > '~' }
 
 // shown is an address in a reply: RFC 6531 §3.7.4.2 forbids any other than an
 // ASCII one there.

@@ -208,3 +208,61 @@ func TestEachStepThatFailsKeepsTheLetter(t *testing.T) {
 		}
 	}
 }
+
+// pipelined is a client whose server offers PIPELINING, has said all it will
+// ever say, and keeps what it heard.
+func pipelined(t *testing.T, said string) (c *client, heard func() string) {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	got := make(chan string, 1)
+	go func() {
+		b := make([]byte, 4096)
+		n, _ := theirs.Read(b)
+		all := string(b[:n])
+		said, cut := strings.CutSuffix(said, "CUT")
+		_, _ = io.WriteString(theirs, said)
+		if cut {
+			theirs.Close()
+		}
+		rest, _ := io.ReadAll(theirs)
+		got <- all + "|" + string(rest)
+	}()
+	c = newClient(ours)
+	c.ext["PIPELINING"] = ""
+	return c, func() string { ours.Close(); return <-got }
+}
+
+func TestOneWriteWherePipeliningIsOffered(t *testing.T) { // RFC 2920 §3.1
+	hop := &requiretls.Hop{Name: "a", Encrypted: requiretls.Yes, CertProven: requiretls.Yes, MXProven: requiretls.Yes, Offered: requiretls.Yes}
+	permit, err := requiretls.Required().Clear(hop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const commands = "MAIL FROM:<a@x> SIZE=3 REQUIRETLS\r\nRCPT TO:<b@y> NOTIFY=NEVER\r\nDATA\r\n"
+	for said, want := range map[string][2]string{
+		"250 ok\r\n250 ok\r\n354 go\r\n":                                     {"<nil>", ""},
+		"250 ok\r\n550 5.1.1 nobody\r\n503 5.5.1 no\r\n":                     {"550 5.1.1 nobody", ""},
+		"550 5.7.1 not you\r\n503 5.5.1 no\r\n503 5.5.1 no\r\n":              {"550 5.7.1 not you", ""},
+		"250 ok\r\n550 5.1.1 nobody\r\n354 go\r\n554 5.5.1 no recipient\r\n": {"550 5.1.1 nobody", ".\r\n"},
+		"250 ok\r\n550 5.1.1 nobody\r\n354 go\r\n250 taken for nobody\r\n":   {"550 5.1.1 nobody", ".\r\n"},
+		"421 4.3.2 going\r\nCUT":                                             {"421 4.3.2 going", ""},
+		"250 ok\r\n250 ok\r\n451 4.3.1 full\r\n":                             {"451 4.3.1 full", ""},
+	} {
+		c, heard := pipelined(t, said)
+		err := c.begin(permit, hop, command{from: "<a@x>", to: "<b@y>", mail: []string{"SIZE=3"}, rcpt: []string{"NOTIFY=NEVER"}})
+		line := "<nil>"
+		if e := refused(err); e != nil {
+			line = e.Line()
+		} else if err != nil {
+			line = err.Error()
+		}
+		if got := heard(); line != want[0] || got != commands+"|"+want[1] {
+			t.Errorf("%q: %s, heard %q; want %s, then %q", said, line, got, want[0], want[1])
+		}
+	}
+	c, heard := pipelined(t, "250 ok\r\nCUT")
+	if err := c.begin(permit, hop, command{from: "<a@x>", to: "<b@y>"}); err == nil || refused(err) != nil {
+		t.Errorf("a lost connection: %v", err)
+	}
+	heard()
+}

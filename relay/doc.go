@@ -18,8 +18,14 @@
 // number of lines, writes the body without a deadline, and sends REQUIRETLS
 // for a keyword that was offered in clear (RFC 8689 §2).
 //
-// RFC 5321 §5 (routing), 3207, 7505 (null MX), 6698, 7671 and 7672 (DANE),
+// What it learns of domains, and counts for their TLS reports, outlives the
+// process in a [PolicyFolder]. What we originate is signed by a [Signer]; the
+// sender of what is sent on can be rewritten by [SRS]. What is known of a next
+// hop already, whoever sorts mail asks by [Runner.Preflight]; an admin by
+// [Runner.Route] and [Runner.Policy].
+//
+// RFC 5321 §5 (routing), 2920 (PIPELINING), 3207, 7505 (null MX), 6698, 7671 and 7672 (DANE),
 // 8461 (MTA-STS), 8460 (TLS reports), 8689, 3461, 3464 and 6522 (reports of
-// delivery), 6531 and 6533. Start reading at [Runner.Run]; what a store must
+// delivery), 6376 and 8463 (DKIM), 6531 and 6533. Start reading at [Runner.Run]; what a store must
 // promise stands in outbox.go.
 package relay

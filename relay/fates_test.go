@@ -71,8 +71,55 @@ func TestFates(t *testing.T) {
 			w.story(body)
 		})
 	}
-	if ran < 40 {
+	if ran < 100 {
 		t.Errorf("the table has %d rows", ran)
+	}
+}
+
+// Every duty of RFC 8689 is shown somewhere, and that somewhere is still there.
+func TestEveryDutyIsShown(t *testing.T) {
+	text, err := os.ReadFile("testdata/duties.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	titles := ""
+	fates, err := os.ReadFile("testdata/fates.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(fates)) {
+		if strings.HasPrefix(line, "== ") {
+			titles += " " + strings.TrimSpace(line) + " "
+		}
+	}
+	shown := map[string]bool{"R43": true, "R44": true} // not ours to show
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(line)
+		if len(words) < 2 || words[0] == "#" {
+			continue
+		}
+		shown[words[0]] = true
+		there, err := os.ReadFile("../" + words[1])
+		if err != nil {
+			t.Errorf("%s: %v", words[0], err)
+		}
+		_, phrase, _ := strings.Cut(line, words[1])
+		if phrase = strings.TrimSpace(phrase); phrase == "" && !strings.Contains(titles, " "+words[0]+" ") {
+			t.Errorf("%s is no row of fates.txt", words[0])
+		}
+		if !strings.Contains(string(there), phrase) {
+			t.Errorf("%s: no %q in %s", words[0], phrase, words[1])
+		}
+	}
+	for n := 1; n <= 45; n++ {
+		if !shown[fmt.Sprintf("R%d", n)] {
+			t.Errorf("R%d is shown nowhere", n)
+		}
+	}
+	for n := 1; n <= 10; n++ {
+		if !shown[fmt.Sprintf("A.4.%d", n)] {
+			t.Errorf("A.4.%d is shown nowhere", n)
+		}
 	}
 }
 
@@ -126,6 +173,10 @@ func (w *world) story(block string) {
 		case "heard":
 			if !strings.Contains(strings.Join(w.hosts[words[1]].Words(), " "), strings.Join(words[2:], " ")) {
 				w.t.Errorf("%s heard %q, want %q among it", words[1], w.hosts[words[1]].Words(), words[2:])
+			}
+		case "visits":
+			if n := w.hosts[words[1]].Connections(); fmt.Sprint(n) != words[2] {
+				w.t.Errorf("%s was visited %d times, want %s", words[1], n, words[2])
 			}
 		case "unvisited":
 			if n := w.hosts[words[1]].Connections(); n > 0 {
@@ -310,6 +361,8 @@ func (w *world) smarthost(words []string, rest string) {
 		case "user":
 			s.User, s.Password = "relay", "open sesame"
 			h.Change(func(h *testnet.Host) { h.User, h.Password = s.User, s.Password })
+		case "nowhere":
+			s.Host = "nowhere.mx.test"
 		case "implicit":
 			s.Port = "465"
 			h.Change(func(h *testnet.Host) { h.Implicit = true })
@@ -358,6 +411,8 @@ func (w *world) send(words []string) RowID {
 			dsn.ORcptType, dsn.ORcpt = "rfc822", v
 		case "utf8":
 			env.SMTPUTF8, body = true, strings.Replace(body, "Bob", "Bøb", 1)
+		case "header-no": // RFC 8689 §4.1: ignored beside the option, and stays
+			body = "TLS-Required: No\r\n" + body
 		case "8bit":
 			body += "Grüße\r\n"
 		default:
@@ -407,6 +462,9 @@ func (w *world) describe(name string, m testnet.Received) string {
 	}
 	if m.From == "<>" {
 		words = append(words, "null")
+	}
+	if strings.Contains(m.Data, "TLS-Required: No\r\n") {
+		words = append(words, "no")
 	}
 	switch {
 	case strings.HasSuffix(m.Data, testBody) && strings.HasPrefix(m.Data, "Received: by us\r\n"):

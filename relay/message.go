@@ -226,14 +226,11 @@ func (s *session) send(l *Letter, c command, permit requiretls.Clearance) (said 
 	if permit.Redacted() {
 		form = mail.RedactedForm
 	}
-	if err := s.mail(permit, &s.hop, c.from, c.mail); err != nil {
-		return "", false, err
-	}
-	if err := s.rcpt(c.to, c.rcpt); err != nil {
+	if err := s.begin(permit, &s.hop, c); err != nil {
 		return "", false, err
 	}
 	r, _ := l.signed(form)
-	a, err := s.data(r)
+	a, err := s.body(r)
 	if err != nil {
 		return "", refused(err) == nil, err
 	}

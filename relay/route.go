@@ -210,6 +210,9 @@ func (r *router) resolve(ctx context.Context, w *route, t *target) {
 	t.addrs = t.addrs[:min(len(t.addrs), maxAddrs)]
 	if len(t.addrs) == 0 {
 		t.err = noAddress
+		if t.smarthost != nil { // a slip of the admin's, or of DNS: no letter bounces for it
+			t.err = lostAddress
+		}
 	}
 	if t.dane != nil {
 		t.outside = nil // DANE decides, not MTA-STS (RFC 8461 §2)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime"
 	"strings"
@@ -441,3 +442,41 @@ func TestEachTryIsOneLineWithTheFacts(t *testing.T) {
 		}
 	}
 }
+
+// What waits costs disk, not memory: a long queue holds no more than a short
+// one. LETTERLOCK_QUEUE=100000 makes it as many rows.
+func TestMemoryOfALongQueue(t *testing.T) {
+	long := 5000
+	if n := os.Getenv("LETTERLOCK_QUEUE"); n != "" {
+		fmt.Sscan(n, &long)
+	}
+	heap := func(rows int) int64 {
+		w := newWorld(t)
+		w.opt.Resolver = noDNS{}
+		w.opt.Log = slog.New(slog.DiscardHandler)
+		for i := range rows {
+			w.box.add(t, w.letter(requiretls.Required(), mail.Address{Local: "x", Domain: fmt.Sprintf("d%d.test", i)}), testBody, w.now)
+		}
+		stop := w.run()
+		defer stop()
+		w.await(Deferred, 1000)
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	few := heap(1000)
+	many := heap(long)
+	t.Logf("heap with 1000 rows: %d KiB, with %d: %d KiB", few>>10, long, many>>10)
+	if most := few + 8<<20; many > most {
+		t.Errorf("%d rows hold %d octets, 1000 hold %d", long, many, few)
+	}
+}
+
+// noDNS is a resolver that does not answer.
+type noDNS struct{}
+
+func (noDNS) MX(context.Context, string) (MXAnswer, error)      { return MXAnswer{}, ErrLookup }
+func (noDNS) Addrs(context.Context, string) (AddrAnswer, error) { return AddrAnswer{}, ErrLookup }
+func (noDNS) TLSA(context.Context, string) (TLSAAnswer, error)  { return TLSAAnswer{}, ErrLookup }
+func (noDNS) TXT(context.Context, string) ([]string, error)     { return nil, ErrLookup }

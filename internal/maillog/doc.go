@@ -10,6 +10,7 @@
 //	noted             id account to what rule
 //	refused           id peer code reason cause from to
 //	mended            id peer bare_lf nul from
+//	leaves            id account kind demand for from to
 //	sent              id row kind demand host FACTS reply from to
 //	deferred          id row kind demand host FACTS reply [cause] tries due from to
 //	bounced           id row kind demand host FACTS reply [cause] from to

@@ -91,6 +91,9 @@ func TestTheLinesAndTheCountersBehindThem(t *testing.T) {
 		},
 			`level=WARN msg=refused id=k3fa3 peer=192.0.2.1 code="451 4.3.0" reason="local error, try again later" cause="disk on fire" from=<bob@example.net> to=<ann@example.org>`,
 			`letterlock_refused_total{code="451 4.3.0"} 1`},
+		"leaves": {func(l *maillog.Log) { l.Leaves(ctx, env, 7, ann, leaving) },
+			`level=INFO msg=leaves id=k3fa1 account=7 kind=redirect demand=required for=<ann@example.org> from=<bob@example.net> to=<ann@example.org>`,
+			`letterlock_leaves_total{kind="redirect"} 1`},
 		"sent": {func(l *maillog.Log) {
 			l.Sent(ctx, &maillog.Try{Letter: leaving, Row: 7, Host: "mx.example.com", IP: "192.0.2.7", TLS: "TLS1.3", Proof: "dane", Judgement: "cleared, REQUIRETLS",
 				Hop: &requiretls.Hop{Encrypted: requiretls.Yes, CertProven: requiretls.Yes, MXProven: requiretls.Yes, Offered: requiretls.Yes}, Said: "2.0.0 taken"})

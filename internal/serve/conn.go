@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +37,7 @@ type Conn struct {
 
 	secure atomic.Pointer[tls.Conn]
 	state  *tls.ConnectionState // written before secure
+	shown  *x509.Certificate    // our own, of that handshake; written before secure
 
 	mu          sync.Mutex // guards handshaking, and read deadlines while it lasts
 	handshaking bool
@@ -87,7 +89,7 @@ func (c *Conn) StartTLS(ctx context.Context) error {
 	if err := c.beginHandshake(); err != nil {
 		return err
 	}
-	secure := tls.Server(c.Conn, c.tls)
+	secure := tls.Server(&noting{c.Conn, c}, c.tls)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		c.Conn.Close()
 		return fmt.Errorf("start TLS: %w", err)
@@ -96,6 +98,35 @@ func (c *Conn) StartTLS(ctx context.Context) error {
 	c.state = &state
 	c.secure.Store(secure)
 	return c.endHandshake()
+}
+
+// noting is a connection in its handshake, which remembers the certificate that
+// was shown: it may have been replaced since.
+type noting struct {
+	net.Conn
+	of *Conn
+}
+
+// noteCertificate makes a configuration tell each connection its certificate.
+func noteCertificate(conf *tls.Config) {
+	get := conf.GetCertificate
+	conf.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		cert, err := get(hello)
+		if n, ok := hello.Conn.(*noting); ok && err == nil && cert != nil {
+			n.of.shown = cert.Leaf
+		}
+		return cert, err
+	}
+}
+
+// Certificate is the one we have shown in TLS, for logins bound to it (RFC 5929
+// §4); nil where the connection is not encrypted by us, or resumes an earlier
+// one.
+func (c *Conn) Certificate() *x509.Certificate {
+	if c.secure.Load() == nil {
+		return nil
+	}
+	return c.shown
 }
 
 func (c *Conn) beginHandshake() error {

@@ -132,6 +132,7 @@ func (opt Options) tlsFor(e Endpoint) (*tls.Config, error) {
 		return nil, nil
 	}
 	conf := opt.TLS.Config()
+	noteCertificate(conf)
 	conf.NextProtos = opt.ALPN
 	cas, err := e.clientCAs()
 	if err != nil {

@@ -172,6 +172,8 @@ type visit struct {
 	tls  *tls.ConnectionState
 	msg  Received
 	user string
+
+	sender, rcpt bool // were accepted, in this transaction
 }
 
 // step does what was ordered for it; the answer is "" where the host falls
@@ -259,13 +261,18 @@ func (v *visit) command(verb, rest string) (on bool) {
 		return v.mail(rest)
 	case "RCPT":
 		v.msg.To, v.msg.RcptParams = command(rest)
-		_, on = v.say("RCPT", "250 2.1.5 ok")
+		v.rcpt, on = v.accepts("RCPT", v.sender, "250 2.1.5 ok")
 	case "DATA":
-		line, ok := v.say("DATA", "354 go on")
+		usual := "354 go on"
+		if !v.rcpt {
+			usual = outOfOrder
+		}
+		line, ok := v.say("DATA", usual)
 		if on = ok; on && line[0] == '3' {
 			return v.data()
 		}
 	case "RSET":
+		v.sender, v.rcpt = false, false
 		_, on = v.say("RSET", "250 2.0.0 ok")
 	case "QUIT":
 		v.say("QUIT", "221 2.0.0 bye")
@@ -348,8 +355,22 @@ func (v *visit) mail(rest string) bool {
 	case v.msg.Has("REQUIRETLS") && v.tls == nil:
 		usual = "523 5.7.10 not in clear"
 	}
-	_, on := v.say("MAIL", usual)
+	v.rcpt = false
+	var on bool
+	v.sender, on = v.accepts("MAIL", true, usual)
 	return on
+}
+
+const outOfOrder = "503 5.5.1 not now"
+
+// accepts answers a step that is in order or not, and says whether it was
+// accepted and whether the conversation goes on.
+func (v *visit) accepts(step string, inOrder bool, usual string) (accepted, on bool) {
+	if !inOrder {
+		return false, v.write(outOfOrder)
+	}
+	line, on := v.say(step, usual)
+	return on && line[0] == '2', on
 }
 
 // command splits "FROM:<a@b> X Y".
@@ -372,6 +393,7 @@ func (v *visit) data() bool {
 		b.WriteString(strings.TrimPrefix(line, "."))
 	}
 	v.msg.Data = b.String()
+	v.sender, v.rcpt = false, false
 	line := v.step("end", "250 2.0.0 taken as 4711")
 	if strings.HasPrefix(line, "2") { // before whoever hears it can look
 		v.h.mu.Lock()

@@ -14,13 +14,18 @@ import (
 //
 // Only CRLF is the end of a line (RFC 5321 §2.3.8): a bare LF or CR stays in
 // the body, ends nothing, and a dot behind it is a dot. Lines have no limit.
-func (r *Reader) Dots() io.Reader { return &dots{r: r} }
+func (r *Reader) Dots() *Dots { return &Dots{r: r} }
 
-type dots struct {
+// Dots is a body being read: see [Reader.Dots].
+type Dots struct {
 	r     *Reader
 	state place
+	lines int64
 	err   error
 }
+
+// Lines is how many CRLFs were read.
+func (d *Dots) Lines() int64 { return d.lines }
 
 // place is where in a line the reader stands.
 type place uint8
@@ -34,7 +39,7 @@ const (
 )
 
 // Read implements [io.Reader].
-func (d *dots) Read(p []byte) (n int, err error) {
+func (d *Dots) Read(p []byte) (n int, err error) {
 	for n == 0 && d.err == nil && len(p) > 0 {
 		if d.r.r == d.r.w {
 			d.err = d.more()
@@ -48,11 +53,14 @@ func (d *dots) Read(p []byte) (n int, err error) {
 	return 0, d.err
 }
 
-// more waits for octets. A body that fills the buffer gets a bigger one.
-func (d *dots) more() error {
+// more waits for octets. A body that fills the buffer gets a big one.
+func (d *Dots) more() error {
 	r := d.r
 	if r.w == len(r.buf) && len(r.buf) < bulkBuffer {
-		r.buf = make([]byte, max(smallBuffer, 2*len(r.buf)))
+		if len(r.buf) == smallBuffer {
+			r.small = r.buf
+		}
+		r.buf = bulkBuffers.Get().(*[bulkBuffer]byte)[:]
 		r.r, r.w = 0, 0
 	}
 	err := r.fill(bulkBuffer)
@@ -64,7 +72,7 @@ func (d *dots) more() error {
 
 // unstuff moves octets from the buffer to p until either is used up or the
 // body has ended.
-func (d *dots) unstuff(p []byte) (n int) {
+func (d *Dots) unstuff(p []byte) (n int) {
 	src := d.r.buf[d.r.r:d.r.w]
 	i := 0
 	for i < len(src) && n < len(p) {
@@ -98,6 +106,7 @@ func (d *dots) unstuff(p []byte) (n int) {
 			if c == '\n' {
 				p[n] = c
 				n, i, d.state = n+1, i+1, lineStart
+				d.lines++
 			}
 		case inLine:
 			run := src[i : i+min(len(src)-i, len(p)-n)]

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -40,9 +41,10 @@ type Reader struct {
 	conn net.Conn
 	idle time.Duration
 
-	buf  []byte
-	r, w int   // buf[r:w] is read and not yet handed out
-	err  error // what ended the connection; said again for ever
+	buf   []byte
+	small []byte // what buf was before a body came; nil: nothing
+	r, w  int    // buf[r:w] is read and not yet handed out
+	err   error  // what ended the connection; said again for ever
 
 	interrupted atomic.Bool
 }
@@ -187,10 +189,16 @@ func (r *Reader) Interrupt() {
 	r.conn.SetReadDeadline(time.Unix(1, 0))
 }
 
+// bulkBuffers are for bodies being read: idle connections hold none.
+var bulkBuffers = sync.Pool{New: func() any { return new([bulkBuffer]byte) }}
+
 // shrink gives back what a long line or a body has grown the buffer to.
 func (r *Reader) shrink() {
 	if r.r == r.w && len(r.buf) > smallBuffer {
-		r.buf, r.r, r.w = nil, 0, 0
+		if len(r.buf) == bulkBuffer {
+			bulkBuffers.Put((*[bulkBuffer]byte)(r.buf))
+		}
+		r.buf, r.small, r.r, r.w = r.small, nil, 0, 0
 	}
 }
 

@@ -18,16 +18,10 @@ const (
 	// halfClosed is how long a command goes on for a client that said it sends
 	// no more: it may still read, or it may have left.
 	halfClosed = 2 * time.Second
-	// searchTime is how long one SEARCH may take.
-	searchTime = 5 * time.Minute
 )
 
-var (
-	// errLeft ends the command, and the session, of a client that is gone.
-	errLeft = fmt.Errorf("%w: the client left", errLost)
-
-	errSearchTime = no("LIMIT", "The search took longer than 5 minutes; search fewer messages")
-)
+// errLeft ends the command, and the session, of a client that is gone.
+var errLeft = fmt.Errorf("%w: the client left", errLost)
 
 // attended runs a command that may take long. Its context ends when the client
 // leaves: what is computed then is for nobody. The connection is asked, not

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"letterlock/internal/mail"
-	"letterlock/internal/mime"
 	"letterlock/internal/serve"
 )
 
@@ -87,34 +86,3 @@ func (c *cancelling) ReadAt(p []byte, off int64) (int, error) {
 
 func (c *cancelling) Size() int64  { return c.size }
 func (c *cancelling) Close() error { return nil }
-
-// TestSearchDecodesAMessageOnce: however many texts it looks for.
-func TestSearchDecodesAMessageOnce(t *testing.T) {
-	letter := strings.NewReader("Subject: big\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n" + strings.Repeat("QUJDREVG\r\n", 1<<16))
-	summary, err := mime.Summarize(letter)
-	if err != nil {
-		t.Fatal(err)
-	}
-	octets := &cancelling{ReaderAt: letter, size: letter.Size(), cancel: func() {}}
-	m := attentively(t.Context(), octets)
-	q := &searching{}
-	for i := range 60 {
-		if _, err := q.needle(&q.body, strings.Repeat("nowhere", i+1)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	last, err := q.needle(&q.body, "defABC")
-	if err != nil {
-		t.Fatal(err)
-	}
-	q.test = func(*candidate) verdict { return unknown }
-	if err := q.lookThroughText(&candidate{octets: m, summary: summary}); err != nil {
-		t.Fatal(err)
-	}
-	if !last.found || q.body.open() != 60 {
-		t.Errorf("found is %v, %d are open; want true, 60", last.found, q.body.open())
-	}
-	if most := letter.Size() + readStep; m.read > most {
-		t.Errorf("%d octets were read of a message of %d", m.read, letter.Size())
-	}
-}

@@ -5,13 +5,15 @@ import (
 	"strings"
 
 	"letterlock/imapd/syntax"
+	"letterlock/storage"
 )
 
 // Capability is one extension we offer.
 type Capability struct {
-	Name string
-	RFC  string
-	when func(*session) bool
+	Name   string
+	RFC    string
+	Limits string // what a person should know of it, one line; usually empty
+	when   func(*session) bool
 }
 
 func always(*session) bool         { return true }
@@ -22,48 +24,64 @@ func passwordsOff(s *session) bool { return s.login == "" && !s.passwords() }
 
 // Capabilities is what we offer, each only because it is complete.
 var Capabilities = []Capability{
-	{"IMAP4rev2", "9051", always},
-	{"IMAP4rev1", "3501", always},
-	{"STARTTLS", "9051 §6.2.1", canStartTLS},
-	{"LOGINDISABLED", "9051 §6.2.3", passwordsOff},
-	{"AUTH", "4422, 4616, 5802", beforeLogin}, // one for each mechanism
-	{"SASL-IR", "4959", beforeLogin},
-	{"ID", "2971", always},
-	{"ENABLE", "5161", always},
-	{"LITERAL+", "7888", always},
-	{"IDLE", "2177", always},
-	{"NAMESPACE", "2342", afterLogin},
-	{"CHILDREN", "3348", afterLogin},
-	{"LIST-EXTENDED", "5258", afterLogin},
-	{"LIST-STATUS", "5819", afterLogin},
-	{"SPECIAL-USE", "6154", afterLogin},
-	{"CREATE-SPECIAL-USE", "6154 §3", afterLogin},
-	{"STATUS=SIZE", "8438", afterLogin},
-	{"UIDPLUS", "4315", afterLogin},
-	{"UNSELECT", "3691", afterLogin},
-	{"MOVE", "6851", afterLogin},
-	{"ESEARCH", "4731", afterLogin},
-	{"SEARCHRES", "5182", afterLogin},
-	{"WITHIN", "5032", afterLogin},
-	{"BINARY", "3516", afterLogin},
-	{"UTF8=ACCEPT", "6855", afterLogin},
-	{"MULTIAPPEND", "3502", afterLogin},
-	{"CATENATE", "4469", afterLogin},
-	{"URL-PARTIAL", "5550 §5.7.1", afterLogin},
-	{"REPLACE", "8508", afterLogin},
-	{"SAVEDATE", "8514", afterLogin},
-	{"OBJECTID", "8474", afterLogin},
-	{"PREVIEW", "8970", afterLogin},
-	{"UNAUTHENTICATE", "8437", afterLogin},
-	{"QUOTA", "9208", afterLogin},
-	{"QUOTA=RES-STORAGE", "9208 §5.1", afterLogin},
-	{"QUOTA=RES-MESSAGE", "9208 §5.2", afterLogin},
-	{"QUOTA=RES-MAILBOX", "9208 §5.3", afterLogin},
-	{"QUOTASET", "9208 §4.1.3", (*session).setsQuota},
-	{"METADATA", "5464", afterLogin},
-	{"METADATA-SERVER", "5464", afterLogin},
-	{"I18NLEVEL=1", "5255 §4.3", afterLogin},
-	{"APPENDLIMIT", "7889", afterLogin},
+	{"IMAP4rev2", "9051", "", always},
+	{"IMAP4rev1", "3501", "", always},
+	{"STARTTLS", "9051 §6.2.1", "before login, where there is a certificate", canStartTLS},
+	{"LOGINDISABLED", "9051 §6.2.3", "where no password may come in clear", passwordsOff},
+	{"AUTH", "4422, 4616, 5802", "one for each mechanism that the connection allows", beforeLogin},
+	{"SASL-IR", "4959", "", beforeLogin},
+	{"ID", "2971", "30 fields; the answer is our name alone", always},
+	{"ENABLE", "5161", "", always},
+	{"LITERAL+", "7888", "1 MiB of literals in one command, messages aside", always},
+	{"IDLE", "2177", "half an hour of silence ends it", always},
+	{"NAMESPACE", "2342", "one's own mailboxes", afterLogin},
+	{"CHILDREN", "3348", "", afterLogin},
+	{"LIST-EXTENDED", "5258", "256 patterns", afterLogin},
+	{"LIST-STATUS", "5819", "", afterLogin},
+	{"SPECIAL-USE", "6154", "", afterLogin},
+	{"CREATE-SPECIAL-USE", "6154 §3", "one use a mailbox", afterLogin},
+	{"STATUS=SIZE", "8438", "", afterLogin},
+	{"UIDPLUS", "4315", "", afterLogin},
+	{"UNSELECT", "3691", "", afterLogin},
+	{"MOVE", "6851", "atomic by steps of 100,000 messages; COPY whole up to 250,000", afterLogin},
+	{"ESEARCH", "4731", "256 texts in one search, 5 minutes", afterLogin},
+	{"SEARCHRES", "5182", "", afterLogin},
+	{"WITHIN", "5032", "", afterLogin},
+	{"BINARY", "3516", "messages with NUL are not stored (UNKNOWN-CTE)", afterLogin},
+	{"UTF8=ACCEPT", "6855", "", afterLogin},
+	{"MULTIAPPEND", "3502", "1,000 messages, 32 of them above 1 MiB, 256 MiB together", afterLogin},
+	{"CATENATE", "4469", "1,000 parts of one's own messages", afterLogin},
+	{"URL-PARTIAL", "5550 §5.7.1", "", afterLogin},
+	{"REPLACE", "8508", "what replaces a REQUIRETLS message is required itself", afterLogin},
+	{"CONDSTORE", "7162 §3.1", "one mod-sequence a message", afterLogin},
+	{"QRESYNC", "7162 §3.2", "expunges are remembered for some thousand changes of a mailbox", afterLogin},
+	{"SORT", "5256", "", afterLogin},
+	{"SORT=DISPLAY", "5957", "", afterLogin},
+	{"ESORT", "5267 §3", "", afterLogin},
+	{"THREAD=ORDEREDSUBJECT", "5256", "", afterLogin},
+	{"THREAD=REFERENCES", "5256", "", afterLogin},
+	{"THREAD=REFS", "5256", "threads by their newest message", afterLogin},
+	{"CONTEXT=SEARCH", "5267 §4", fmt.Sprintf("%d results kept up to date in a session", maxContexts), afterLogin},
+	{"CONTEXT=SORT", "5267 §4", "", afterLogin},
+	{"PARTIAL", "9394", "", afterLogin},
+	{"FILTERS", "5466", "kept as metadata of the server", afterLogin},
+	{"MULTISEARCH", "7377", "", afterLogin},
+	{"SEARCH=FUZZY", "6203", "", afterLogin},
+	{"NOTIFY", "5465", "64 groups; all events but AnnotationChange", afterLogin},
+	{"SAVEDATE", "8514", "", afterLogin},
+	{"OBJECTID", "8474", "", afterLogin},
+	{"PREVIEW", "8970", "200 characters, made at delivery", afterLogin},
+	{"UNAUTHENTICATE", "8437", "", afterLogin},
+	{"QUOTA", "9208", "one root: the account's address", afterLogin},
+	{"QUOTA=RES-STORAGE", "9208 §5.1", "", afterLogin},
+	{"QUOTA=RES-MESSAGE", "9208 §5.2", "", afterLogin},
+	{"QUOTA=RES-MAILBOX", "9208 §5.3", fmt.Sprintf("%d mailboxes", storage.MaxMailboxes), afterLogin},
+	{"QUOTASET", "9208 §4.1.3", "for who may set quota", (*session).setsQuota},
+	{"METADATA", "5464", fmt.Sprintf("values of %d KiB, 1,000 entries and 1 MiB a mailbox", storage.MaxAnnotation>>10), afterLogin},
+	{"METADATA-SERVER", "5464", "/shared is the administrator's", afterLogin},
+	{"I18NLEVEL=1", "5255 §4.3", "i;unicode-casemap", afterLogin},
+	{"INPROGRESS", "9585", "searches, every 2 seconds", afterLogin},
+	{"APPENDLIMIT", "7889", "octets of one message", afterLogin},
 }
 
 // capabilities is the list for this state of the session (RFC 9051 §7.2.2).

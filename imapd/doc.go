@@ -19,7 +19,12 @@
 // Whatever is wrong with a command here, the literal it announced is swallowed
 // or the connection closed.
 //
-// RFC 2177 (IDLE), 2342, 2971, 3348, 3501, 3516, 3691, 4315, 4731, 4959, 5161,
-// 5182, 5258, 5530, 5819, 6154, 6851, 6855, 7888, 7889, 8314, 8438, 8689, 9051.
-// Start reading at [Server.Handle], then session.go.
+// What is offered, with its RFC and its limits, is the table [Capabilities].
+// Searching is done in package query, the grammar in package syntax.
+//
+// RFC 2177, 2342, 2971, 3348, 3501, 3502, 3516, 3691, 4315, 4469, 4731, 4959,
+// 5161, 5182, 5255, 5256, 5258, 5267, 5464, 5465, 5466, 5530, 5819, 5957, 6154,
+// 6203, 6851, 6855, 7162, 7377, 7888, 7889, 8314, 8437, 8438, 8474, 8508, 8514,
+// 8689, 8970, 9051, 9208, 9266, 9394, 9585. Start reading at [Server.Handle],
+// then session.go.
 package imapd

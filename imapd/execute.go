@@ -25,7 +25,7 @@ func needs(args syntax.Args) state {
 		return stranger
 	case *syntax.Check, *syntax.Close, *syntax.Unselect, *syntax.Expunge, *syntax.Search,
 		*syntax.Fetch, *syntax.Store, *syntax.Copy, *syntax.Move,
-		*syntax.Replace:
+		*syntax.Replace, *syntax.Sort, *syntax.Thread, *syntax.CancelUpdate:
 		return selected
 	}
 	return known
@@ -117,6 +117,10 @@ func (s *session) onMailboxes(ctx context.Context, args syntax.Args) (answer, er
 		return s.append(ctx, a)
 	case *syntax.Idle:
 		return s.idle(ctx)
+	case *syntax.MultiSearch:
+		return s.attended(ctx, func(ctx context.Context) (answer, error) { return s.multiSearch(ctx, a) })
+	case *syntax.Notify:
+		return s.notify(ctx, a)
 	case *syntax.Unauthenticate:
 		return s.unauthenticate()
 	case *syntax.GetQuota:
@@ -145,6 +149,12 @@ func (s *session) onMessages(ctx context.Context, args syntax.Args) (answer, err
 		return s.expunge(ctx, a)
 	case *syntax.Search:
 		return s.attended(ctx, func(ctx context.Context) (answer, error) { return s.search(ctx, a) })
+	case *syntax.Sort:
+		return s.attended(ctx, func(ctx context.Context) (answer, error) { return s.sort(ctx, a) })
+	case *syntax.Thread:
+		return s.attended(ctx, func(ctx context.Context) (answer, error) { return s.thread(ctx, a) })
+	case *syntax.CancelUpdate:
+		return s.cancelUpdate(a)
 	case *syntax.Fetch:
 		return s.attended(ctx, func(ctx context.Context) (answer, error) { return s.fetch(ctx, a) })
 	case *syntax.Store:

@@ -41,7 +41,8 @@ type need uint8
 
 const (
 	needRow     need = 1 << iota // dates and sizes
-	needSummary                  // envelope and structure, from the cache
+	needSummary                  // the envelope, from the cache
+	needTree                     // and all else of the summary
 	needOctets                   // the message itself
 	needPreview                  // the message itself, where its summary has no preview
 	needRelease                  // it shows content (the release rule)
@@ -56,13 +57,15 @@ func needsOf(item *syntax.FetchItem) need {
 	case syntax.FetchThreadID: // made from references and subjects
 		return needRelease | needRow
 	case syntax.FetchPreview:
-		n := needRelease | needSummary
+		n := needRelease | needSummary | needTree
 		if !item.Lazy {
 			n |= needPreview
 		}
 		return n
-	case syntax.FetchEnvelope, syntax.FetchBody, syntax.FetchBodyStructure:
+	case syntax.FetchEnvelope:
 		return needRelease | needSummary
+	case syntax.FetchBody, syntax.FetchBodyStructure:
+		return needRelease | needSummary | needTree
 	case syntax.FetchRFC822Header:
 		return needRelease | needOctets | needRow
 	case syntax.FetchRFC822, syntax.FetchRFC822Text:
@@ -70,7 +73,7 @@ func needsOf(item *syntax.FetchItem) need {
 	case syntax.FetchBodySection, syntax.FetchBinary, syntax.FetchBinarySize:
 		n := needRelease | needOctets | needRow
 		if len(item.Section.Part) > 0 {
-			n |= needSummary
+			n |= needSummary | needTree
 		}
 		if !item.Peek && item.Kind != syntax.FetchBinarySize {
 			n |= setsSeen
@@ -191,11 +194,15 @@ func (f *fetching) batch(ctx context.Context, set []int) error {
 	return nil
 }
 
-// lookUp gives each message of the set, in order, its row and its summary,
-// where an item asks for one: there is false for one that was expunged.
+// lookUp gives each message of the set, in order, its row, its summary and its
+// octets, where an item asks for them: there is false for one that was expunged.
 func (f *fetching) lookUp(ctx context.Context, set []int) (next func(*fetched) (there bool, err error), done func()) {
 	s := f.s
 	switch {
+	case f.needs&needOctets != 0:
+		return f.opened(ctx, s.account.Messages(ctx, s.box.id, s.uidsOf(set), s.gate.judge))
+	case f.needs&needSummary != 0 && f.needs&needTree == 0:
+		return inStep(s.account.Envelopes(ctx, s.box.id, s.uidsOf(set), s.gate.judge))
 	case f.needs&needSummary != 0:
 		return inStep(s.account.Summaries(ctx, s.box.id, s.uidsOf(set), s.gate.judge))
 	case f.needs&needRow != 0:
@@ -228,6 +235,37 @@ func inStep(walk iter.Seq2[storage.Summarized, error]) (next func(*fetched) (boo
 		return true, nil
 	}, done
 }
+
+// opened gives out of a walk over open messages what belongs to each. A message
+// is open until the next one is asked for.
+func (f *fetching) opened(ctx context.Context, walk iter.Seq2[*storage.Opened, error]) (next func(*fetched) (bool, error), done func()) {
+	pull, done := iter.Pull2(walk)
+	var one *storage.Opened
+	var err error
+	ahead, more := false, false // one is of a message that comes later
+	return func(m *fetched) (bool, error) {
+		if !ahead {
+			one, err, more = pull()
+		}
+		if ahead = err == nil && more && one.Row.UID != m.entry.UID; ahead || err != nil || !more {
+			return false, err
+		}
+		row := one.Row
+		m.row, m.err = &row, one.Err
+		if m.err == nil && f.needs&needSummary != 0 {
+			m.summary, m.err = one.Summary()
+		}
+		if m.err == nil {
+			m.octets = attentively(ctx, walked{one.Message})
+		}
+		return true, nil
+	}, done
+}
+
+// walked is a message that the walk it comes from closes.
+type walked struct{ storage.Message }
+
+func (walked) Close() error { return nil }
 
 // markSeen sets \Seen on the messages whose text is about to be shown, and says
 // which of them have new flags that go into their FETCH response. It looks at
@@ -344,7 +382,7 @@ func (f *fetching) open(ctx context.Context, m *fetched) error {
 	if err != nil {
 		return err
 	}
-	if m.err != nil || !f.reads(m) {
+	if m.err != nil || m.octets != nil || !f.reads(m) {
 		return m.err
 	}
 	message, err := f.s.account.Message(ctx, f.s.box.id, m.entry.UID, release)
@@ -431,10 +469,10 @@ func (f *fetching) item(l *fetchLine, m *fetched, item *syntax.FetchItem) error 
 		l.b = syntax.AppendDateTime(l.b, m.row.SaveDate)
 	case syntax.FetchEmailID: // RFC 8474 §5.1
 		l.named(item)
-		l.b = syntax.AppendObjectID(l.b, objectID(m.row.EmailID))
+		l.b = syntax.AppendObjectID(l.b, m.row.EmailID.String())
 	case syntax.FetchThreadID: // RFC 8474 §5.2
 		l.named(item)
-		l.b = syntax.AppendObjectID(l.b, objectID(m.row.ThreadID))
+		l.b = syntax.AppendObjectID(l.b, m.row.ThreadID.String())
 	case syntax.FetchPreview:
 		return f.preview(l, m, item)
 	case syntax.FetchRFC822Size:

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 
+	"letterlock/imapd/syntax"
 	"letterlock/internal/wire"
 )
 
 // idle is IDLE (RFC 9051 §6.3.13): what happens to the selected mailbox is told
 // as it happens, until the client says DONE.
 func (s *session) idle(ctx context.Context) (answer, error) {
-	if err := s.sync(ctx, sendExpunges); err != nil {
+	if err := s.idling(ctx); err != nil {
 		return answer{}, err
 	}
 	s.putString("+ idling\r\n")
@@ -30,16 +31,27 @@ func (s *session) idle(ctx context.Context) (answer, error) {
 			s.bye(text)
 			return answer{}, errCut
 		}
-		if err := s.sync(ctx, sendExpunges); err != nil {
+		if err := s.idling(ctx); err != nil {
 			return answer{}, err
 		}
 	}
 }
 
+// idling tells what happened: with NOTIFY exactly what that asked for (RFC 5465
+// §4).
+func (s *session) idling(ctx context.Context) error {
+	if s.tells(syntax.EventMessageNew) {
+		if err := s.sync(ctx, sendExpunges); err != nil {
+			return err
+		}
+	}
+	return s.news(ctx)
+}
+
 // wakeOnChange interrupts the session's wait whenever its mailbox moves, until
 // stop is called.
 func (s *session) wakeOnChange() (stop func()) {
-	if s.box == nil {
+	if s.box == nil || s.notified != nil { // NOTIFY has a watch of its own
 		return func() {}
 	}
 	moved, idle, ended := s.box.moved, make(chan struct{}), make(chan struct{})

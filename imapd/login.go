@@ -46,9 +46,20 @@ func (s *session) startTLS(ctx context.Context) error {
 	return errAnswered
 }
 
-// facts is what this connection brings to a login.
+// facts is what this connection brings to a login. A client certificate on a
+// connection that came through a proxy may be the proxy's own: it says nothing of
+// the client.
 func (s *session) facts() auth.Facts {
-	return auth.Facts{Peer: s.conn.Peer(), Private: s.srv.opt.Cleartext.allows(s.conn), TLS: s.conn.TLS(), NoBinding: s.again}
+	f := auth.Facts{
+		Peer: s.conn.Peer(), Private: s.srv.opt.Cleartext.allows(s.conn), TLS: s.conn.TLS(), Certificate: s.conn.Certificate(),
+		NoBinding: s.again, // RFC 9266 §4.1: one login of a connection may be bound to it
+	}
+	if f.TLS != nil && s.conn.Proxied() != nil {
+		bare := *f.TLS
+		bare.PeerCertificates, bare.VerifiedChains = nil, nil
+		f.TLS = &bare
+	}
+	return f
 }
 
 // offers names the SASL mechanisms that can be used now, as capabilities.
@@ -119,7 +130,9 @@ func (s *session) logIn(ctx context.Context, login, password string) (answer, er
 func (s *session) loggedIn(ctx context.Context, login string, who *auth.Outcome, err error) (answer, error) {
 	reader := s.conn.Reader()
 	if err == nil {
-		reader.Bound = who.Bound
+		if who.Bound { // then the TLS that we end is the client's own, whatever lies between
+			reader.TLS, reader.Bound = true, true
+		}
 		err = s.become(ctx, login, storage.AccountID(who.Account), reader)
 	}
 	s.srv.opt.MailLog.Login(s.conn.Peer(), login, reader.Class(), err)
@@ -182,6 +195,7 @@ func (s *session) personOf(ctx context.Context, login string, id storage.Account
 // unauthenticate is UNAUTHENTICATE (RFC 8437): all is as after the greeting, but
 // for TLS. Channel binding has had its one login (RFC 9266 §4.1).
 func (s *session) unauthenticate() (answer, error) {
+	s.endNotify()
 	s.deselect()
 	s.srv.leave(s.id)
 	s.login, s.id, s.person, s.account, s.gate = "", 0, storage.Person{}, nil, gate{}

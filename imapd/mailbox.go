@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"letterlock/imapd/syntax"
 	"letterlock/storage"
 )
 
@@ -20,6 +21,7 @@ type mailbox struct {
 	keywords []string       // of the last FLAGS response, in the order of their bits
 	recent   []span         // which UIDs are \Recent here (RFC 3501 §2.3.2)
 	saved    []storage.UID
+	followed []*followed
 	moved    <-chan struct{}
 	unwatch  func()
 }
@@ -78,8 +80,9 @@ func (s *session) look(ctx context.Context, exp expunges) (*storage.View, error)
 func (s *session) announce(ctx context.Context, now *storage.View, told func(i int, e storage.Entry) bool) error {
 	box := s.box
 	old := box.view
+	come := s.leaving(ctx, now)
 	if now == old {
-		return nil
+		return s.arrive(ctx, come, old.Len())
 	}
 	s.announceKeywords(now)
 	if s.qresync {
@@ -94,6 +97,9 @@ func (s *session) announce(ctx context.Context, now *storage.View, told func(i i
 			}
 			gone++
 		case storage.Changed:
+			if !s.tells(syntax.EventFlagChange) {
+				continue
+			}
 			if told == nil || !told(c.Index, c.Entry) {
 				s.fetchFlags(c.Index+1-gone, c.Entry)
 			}
@@ -102,11 +108,33 @@ func (s *session) announce(ctx context.Context, now *storage.View, told func(i i
 		}
 	}
 	box.view = now
-	if added == 0 {
+	if added > 0 {
+		s.numbered(now.Len(), " EXISTS\r\n")
+		if err := s.announceRecent(ctx, now.At(now.Len()-added).UID); err != nil {
+			return err
+		}
+	}
+	if err := s.arrive(ctx, come, now.Len()-added); err != nil {
+		return err
+	}
+	return s.fetchNew(ctx, now.Len()-added)
+}
+
+// fetchNew tells of new messages, from index first on, what NOTIFY asks for (RFC
+// 5465 §5.2); not of what the client itself has put there.
+func (s *session) fetchNew(ctx context.Context, first int) error {
+	if s.notified == nil || s.creating {
 		return nil
 	}
-	s.numbered(now.Len(), " EXISTS\r\n")
-	return s.announceRecent(ctx, now.At(now.Len()-added).UID)
+	items := s.notified.ofSelected().Items
+	if len(items) == 0 {
+		return nil
+	}
+	var set []int
+	for i := first; i < s.box.view.Len(); i++ {
+		set = append(set, i)
+	}
+	return s.fetchUnasked(ctx, set, items)
 }
 
 // announceKeywords says FLAGS again where the mailbox has new keywords.

@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"letterlock/imapd/syntax"
@@ -54,18 +55,20 @@ func (s *session) delete(ctx context.Context, a *syntax.Delete) (answer, error) 
 	if a.Mailbox == inbox {
 		return answer{}, no("CANNOT", "INBOX cannot be deleted")
 	}
-	box, err := s.account.Mailbox(ctx, a.Mailbox)
+	var gone storage.Mailbox
+	err := s.account.DeleteUnless(ctx, a.Mailbox, func(box storage.Mailbox) error {
+		if gone = box; s.gate.holds(box) {
+			return errHolds
+		}
+		return nil
+	})
+	if errors.Is(err, errHolds) {
+		s.srv.opt.MailLog.Withheld(s.conn.Peer(), s.login, gone.Name, s.verb, int(gone.Required))
+	}
 	if err != nil {
 		return answer{}, err
 	}
-	if s.gate.holds(box) {
-		s.srv.opt.MailLog.Withheld(s.conn.Peer(), s.login, box.Name, s.verb, int(box.Required))
-		return answer{}, no("PRIVACYREQUIRED", "The mailbox holds messages that need an encrypted connection")
-	}
-	if err := s.account.Delete(ctx, a.Mailbox); err != nil {
-		return answer{}, err
-	}
-	if s.box != nil && s.box.id == box.ID {
+	if s.box != nil && s.box.id == gone.ID {
 		s.leaveMailbox("The selected mailbox is deleted")
 	}
 	return answer{}, nil
@@ -119,7 +122,7 @@ func (s *session) statusResponse(ctx context.Context, box storage.Mailbox, items
 		AppendLimit: s.srv.opt.MaxMessage,
 
 		HighestModSeq: uint64(box.Highest),
-		MailboxID:     objectID(box.ObjectID),
+		MailboxID:     box.ObjectID.String(),
 	}
 	var err error
 	if items&syntax.StatusDeletedStorage != 0 {

@@ -112,11 +112,25 @@ func (s *session) setMetadata(ctx context.Context, a *syntax.SetMetadata) (answe
 		}
 		n := storage.Annotation{Name: e.Name}
 		if e.Value != nil {
+			if err := checkFilter(id, e); err != nil {
+				return answer{}, err
+			}
 			n.Value = append([]byte{}, *e.Value...)
 		}
 		entries = append(entries, n)
 	}
 	return answer{}, metadataRefusal(s.account.Annotate(ctx, id, entries))
+}
+
+// checkFilter: what stands for a FILTER is the keys of a SEARCH (RFC 5466 §3.2).
+func checkFilter(id storage.MailboxID, e syntax.MetadataEntry) error {
+	if id != 0 || !strings.HasPrefix(e.Name, filterEntries[0]) {
+		return nil
+	}
+	if _, err := syntax.ParseKeys(*e.Value); err != nil {
+		return errFilterThere
+	}
+	return nil
 }
 
 // metadataRefusal says what the vault has against entries.

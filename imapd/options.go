@@ -22,6 +22,7 @@ type Options struct {
 	Cleartext Cleartext         // who may log in without TLS; default nobody
 	Release   requiretls.Policy // which sessions may read REQUIRETLS mail; default TLS
 	Notice    Notice            // what SELECT says of withheld messages; default their number
+	Insecure  Insecure          // what such a session gets of a mailbox that holds some; default all but their content
 
 	// QuotaAdmin says who may set quota, and see everybody's, by IMAP (SETQUOTA,
 	// RFC 9208 §4.1.3); nil: nobody, which is right where the admin's own tools do it.

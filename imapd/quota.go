@@ -110,7 +110,7 @@ func (s *session) quota(ctx context.Context, root string, account *storage.Accou
 	all := []syntax.QuotaResource{
 		{Name: "STORAGE", Usage: units(used.Bytes), Limit: int64(limits.Bytes / quotaUnit)},
 		{Name: "MESSAGE", Usage: int64(used.Messages), Limit: int64(limits.Messages)},
-		{Name: "MAILBOX", Usage: int64(len(boxes)), Limit: maxMailboxes},
+		{Name: "MAILBOX", Usage: int64(len(boxes)), Limit: storage.MaxMailboxes},
 	}
 	all = slices.DeleteFunc(all, func(r syntax.QuotaResource) bool { return r.Limit == 0 })
 	s.put(syntax.AppendQuota(s.scratch[:0], &syntax.Quota{Root: root, Resources: all}, s.mode))
@@ -144,6 +144,3 @@ func (s *session) deletedStorage(ctx context.Context, box storage.Mailbox) (octe
 	}
 	return octets, nil
 }
-
-// maxMailboxes is how many mailboxes the vault gives an account.
-const maxMailboxes = 1000

@@ -64,6 +64,20 @@ func (g gate) holds(box storage.Mailbox) bool {
 	return box.Required > 0 && g.withholdsAny()
 }
 
+// Insecure is how a mailbox with withheld messages meets a session that may not
+// read them.
+type Insecure uint8
+
+const (
+	InsecureWithhold Insecure = iota // it opens; the content of these messages does not come
+	InsecureRefuse                   // SELECT is refused (RFC 5530 §3, PRIVACYREQUIRED), as strict sites want it
+)
+
+// refuses says whether a mailbox may not be opened at all.
+func (g gate) refuses(i Insecure, box storage.Mailbox) bool {
+	return i == InsecureRefuse && g.holds(box)
+}
+
 // Notice is how SELECT tells an unprotected session of withheld messages.
 type Notice uint8
 

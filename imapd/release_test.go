@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,6 +47,7 @@ var contentItems = []string{
 	"ENVELOPE", "BODY", "BODYSTRUCTURE", "BODY[]", "BODY.PEEK[]", "BODY.PEEK[]<5.20>", "BODY[HEADER]", "BODY.PEEK[HEADER.FIELDS (SUBJECT FROM)]",
 	"BODY.PEEK[HEADER.FIELDS.NOT (DATE)]", "BODY[TEXT]", "BODY[1]", "BODY.PEEK[1.MIME]", "BODY[2]", "BODY.PEEK[3.HEADER]", "BODY[3.TEXT]", "BODY.PEEK[3.1]",
 	"BINARY[1]", "BINARY.PEEK[2]", "BINARY.PEEK[2]<2.4>", "BINARY.SIZE[2]", "RFC822", "RFC822.HEADER", "RFC822.TEXT", "ALL", "FULL",
+	"PREVIEW", "PREVIEW (LAZY)", "THREADID",
 }
 
 // contentKeys is every SEARCH key on content, with a value that the tagged
@@ -59,8 +61,11 @@ var contentKeys = [][2]string{
 
 // wrappings put a key where an answer could leak a bit of it.
 var wrappings = []string{
-	"%s", "NOT %s", "NOT NOT %s", "OR %s FLAGGED", "OR NOT %s FLAGGED", "NOT OR %s FLAGGED", "(%s) UNDELETED", "NOT (%[1]s %[1]s)", "RETURN (COUNT MIN MAX ALL) NOT %s",
+	"%s", "NOT %s", "NOT NOT %s", "OR %s FLAGGED", "OR NOT %s FLAGGED", "NOT OR %s FLAGGED", "(%s) UNDELETED", "NOT (%[1]s %[1]s)", "RETURN (COUNT MIN MAX ALL) NOT %s", "RETURN (PARTIAL 1:9) NOT %s", "FUZZY %s",
 }
+
+// searches is every command that answers which messages match.
+var searches = []string{"SEARCH ", "UID SEARCH ", "ESEARCH IN (PERSONAL) ", "SORT (ARRIVAL) UTF-8 "}
 
 // class is one kind of session.
 type class struct {
@@ -79,6 +84,10 @@ var classes = []class{
 	{"tls under local", "tls", requiretls.PolicyLocal, true},
 	{"bound under bound", "ann@example.org", requiretls.PolicyBound, true},
 	{"bound under tls", "ann@example.org", requiretls.PolicyTLS, true},
+	{"proxied under tls", "proxied", requiretls.PolicyTLS, true},
+	{"proxied under bound", "proxied", requiretls.PolicyBound, false},
+	{"clear under tls", "clear", requiretls.PolicyTLS, false},
+	{"clear under local", "clear", requiretls.PolicyLocal, false},
 	{"somebody else's certificate under bound", "bob@example.org", requiretls.PolicyBound, false},
 }
 
@@ -111,6 +120,7 @@ type walk struct {
 func newWalk(t *testing.T, cl class) *walk {
 	h := openHouse(t, func(o *imapd.Options) {
 		o.Cleartext.Local, o.Release, o.MaxPerUser = true, cl.policy, 1000
+		o.Cleartext.Networks = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	})
 	w := &walk{t: t, class: cl, h: h}
 	h.deliver(letter{mailbox: "INBOX", text: openLetter})
@@ -121,9 +131,12 @@ func newWalk(t *testing.T, cl class) *walk {
 		t.Fatal(err)
 	}
 	w.id = box.ID
-	if strings.Contains(cl.how, "@") {
+	switch {
+	case strings.Contains(cl.how, "@"):
 		w.c = h.withCertificate("w", cl.how)
-	} else {
+	case cl.how == "proxied" || cl.how == "clear":
+		w.c = h.throughProxy("w", cl.how)
+	default:
 		w.c = h.loggedIn("w", cl.how)
 	}
 	w.c.ok("SELECT INBOX")
@@ -184,7 +197,10 @@ func (w *walk) searchEverything() {
 	differ := 0
 	for _, key := range contentKeys {
 		for _, wrapping := range wrappings {
-			for _, verb := range []string{"SEARCH ", "UID SEARCH "} {
+			for _, verb := range searches {
+				if strings.HasPrefix(verb, "SORT") && strings.HasPrefix(wrapping, "RETURN") {
+					continue // its options stand elsewhere
+				}
 				matching := w.has(verb + fmt.Sprintf(wrapping, key[0]))
 				other := w.has(verb + fmt.Sprintf(wrapping, key[1]))
 				if matching != other {
@@ -209,6 +225,12 @@ func (w *walk) has(command string) bool {
 		w.t.Fatalf("%s: got %s", command, last)
 	}
 	answer := lines[0]
+	if len(lines) == 1 { // ESEARCH found nothing
+		return false
+	}
+	if _, page, ok := strings.Cut(answer, " PARTIAL (1:9 "); ok {
+		return slices.Contains([]string{"2)", "1:2)", "1:3)", "2:3)", "2,3)"}, page)
+	}
 	if _, all, ok := strings.Cut(answer, " ALL "); ok {
 		all, _, _ = strings.Cut(all, " ")
 		return slices.Contains([]string{"2", "1:2", "1:3", "2:3", "2,3"}, all)
@@ -218,12 +240,14 @@ func (w *walk) has(command string) bool {
 
 // changeEverything tries to change, copy and remove the withheld letter.
 func (w *walk) changeEverything() {
+	w.c.ok("CREATE Target")
 	if w.may {
+		w.inherits()
 		return
 	}
-	w.c.ok("CREATE Target")
 	for _, command := range []string{
 		`STORE %s +FLAGS (\Seen)`, `STORE %s -FLAGS.SILENT (\Deleted)`, `STORE %s FLAGS ()`, `STORE %s FLAGS (\Seen other $RequireTLS)`, `STORE %s +FLAGS.SILENT (work2)`,
+		`STORE %s (UNCHANGEDSINCE 999999) +FLAGS (\Seen)`, `STORE %s (UNCHANGEDSINCE 999999) -FLAGS.SILENT (work)`,
 		"COPY %s Target", "MOVE %s Target", "COPY %s INBOX", "MOVE %s INBOX",
 	} {
 		for _, form := range []string{"", "UID "} {
@@ -232,10 +256,55 @@ func (w *walk) changeEverything() {
 			}
 		}
 	}
+	for _, command := range replacing {
+		w.refused(command)
+	}
+	w.tellsNothing()
 	for _, command := range []string{"EXPUNGE", "UID EXPUNGE 2", "UID EXPUNGE 1:*", "CLOSE"} {
 		w.allowedAround(command)
 	}
 	w.refused("RENAME INBOX Kept")
+}
+
+// replacing is the commands that make a message of the withheld one.
+var replacing = []string{
+	`APPEND Target CATENATE (URL "/INBOX/;UID=2")`, `APPEND Target CATENATE (URL ";UID=2/;SECTION=TEXT")`,
+	`APPEND Target CATENATE (URL "/INBOX/;UID=2/;SECTION=HEADER.FIELDS%20(SUBJECT)/;PARTIAL=3.2")`, `APPEND Target CATENATE (URL "/INBOX/;UID=1" URL "/INBOX/;UID=2/;SECTION=1.MIME")`,
+	"REPLACE 2 Target {12+}\r\nA: b\r\n\r\nhi\r\n", "UID REPLACE 2 INBOX {12+}\r\nA: b\r\n\r\nhi\r\n",
+	`REPLACE 1 Target CATENATE (URL "/INBOX/;UID=2")`, `UID REPLACE 2 Target CATENATE (URL "/INBOX/;UID=1")`,
+}
+
+// inherits: in a session that may read, what is made of a required letter is
+// required (RFC 8689 §4.4).
+func (w *walk) inherits() {
+	w.t.Helper()
+	for i, command := range replacing[:5] {
+		if lines := w.c.do(command); !strings.HasPrefix(lines[len(lines)-1], "OK") {
+			w.t.Errorf("%s: got %s", command, lines)
+		}
+		box, err := w.h.account("ann").Mailbox(context.Background(), "Target")
+		if err != nil || int(box.Messages) != i+1 || int(box.Required) != i+1 {
+			w.t.Errorf("after %s: %d messages, %d of them required, %v; want %d", command, box.Messages, box.Required, err, i+1)
+		}
+	}
+}
+
+// tellsNothing: what comes without being asked for shows no content either (RFC
+// 5465 §5.2, §7).
+func (w *walk) tellsNothing() {
+	w.t.Helper()
+	w.c.ok("NOTIFY SET (SELECTED (MessageNew (UID ENVELOPE PREVIEW BODY.PEEK[]) MessageExpunge FlagChange)) (PERSONAL (MessageNew MessageExpunge FlagChange))")
+	w.c.ok("UID SEARCH RETURN (UPDATE (ENVELOPE BODY.PEEK[TEXT])) ALL")
+	w.h.deliver(letter{mailbox: "INBOX", text: taggedLetter, demand: requiretls.Required(), flags: []string{`\Deleted`}})
+	told := strings.Join(w.ask("NOOP"), "\n")
+	for !strings.Contains(told, "FETCH (UID") {
+		told += strings.Join(w.ask("NOOP"), "\n")
+	}
+	if strings.Contains(told, "ENVELOPE") || !strings.Contains(told, " ADDTO (0 ") {
+		w.t.Errorf("a withheld letter came in and was told of as %s", told)
+	}
+	w.c.ok("NOTIFY SET (SELECTED (MessageNew MessageExpunge FlagChange))")
+	w.agrees()
 }
 
 // refused gives a command that must end in NO and leave the letter as it is.
@@ -336,17 +405,7 @@ func (h *house) withCertificate(name, whose string) *client {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- srv.Run(ctx) }()
-	stop := h.stop
-	h.stop = func() {
-		cancel()
-		if err := <-ended; err != nil {
-			h.t.Errorf("server with client certificates: %v", err)
-		}
-		stop()
-	}
+	h.alsoRun(srv)
 	ca, err := os.ReadFile(filepath.Join(dir, "tls", "ca.pem"))
 	if err != nil {
 		h.t.Fatal(err)
@@ -384,4 +443,90 @@ func makeClientCertificate(t testing.TB, dir, whose string) (cert tls.Certificat
 		t.Fatal(err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, caFile
+}
+
+// throughProxy is a session of ann's behind a proxy: one that says that its client
+// came over TLS 1.3, or one that cannot say, so that it is in clear.
+func (h *house) throughProxy(name, how string) *client {
+	h.t.Helper()
+	srv, err := serve.Listen(serve.Options{Name: "imap", Handle: h.imap.Handle, Proxies: serve.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Endpoints: []serve.Endpoint{{Network: "tcp", Address: "127.0.0.1:0", Proxy: true}}})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.alsoRun(srv)
+	conn, err := net.Dial("tcp", srv.Addrs()[0].String())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	c := &client{t: h.t, h: h, name: name}
+	c.use(conn)
+	h.t.Cleanup(func() { c.conn.Close() })
+	header := "PROXY TCP4 192.0.2.7 192.0.2.1 5555 143\r\n"
+	if how == "proxied" {
+		ssl := "\x01\x00\x00\x00\x00" + "\x21\x00\x07TLSv1.3"
+		fields := "\xc0\x00\x02\x07\xc0\x00\x02\x01\x15\xb3\x00\x8f" + "\x20\x00" + string(rune(len(ssl))) + ssl
+		header = "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00" + string(rune(len(fields))) + fields
+	}
+	c.send(header)
+	c.line()
+	c.ok("LOGIN ann@example.org " + secret)
+	return c
+}
+
+// alsoRun runs another server until the house stops.
+func (h *house) alsoRun(srv *serve.Server) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Run(ctx) }()
+	stop := h.stop
+	h.stop = func() {
+		cancel()
+		if err := <-ended; err != nil {
+			h.t.Errorf("another server: %v", err)
+		}
+		stop()
+	}
+}
+
+// TestRequireTLSContentOrdersNothing: where a session may not read two letters,
+// their place in SORT and THREAD does not tell what is in them (RFC 8689 §4.4).
+func TestRequireTLSContentOrdersNothing(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t, func(o *imapd.Options) { o.Cleartext.Local = true })
+	h.deliver(letter{mailbox: "INBOX", text: "Message-ID: <open@x.example>\r\nSubject: mmm\r\n\r\nopen\r\n"})
+	for _, l := range []string{
+		"Message-ID: <z@x.example>\r\nReferences: <open@x.example>\r\nDate: 9 Feb 2026 10:00:00 +0000\r\nFrom: zzz@x.example\r\nTo: zzz@x.example\r\nCc: zzz@x.example\r\nSubject: zzz\r\n\r\nx\r\n",
+		"Message-ID: <a@x.example>\r\nReferences: <z@x.example>\r\nDate: 1 Feb 2026 10:00:00 +0000\r\nFrom: aaa@x.example\r\nTo: aaa@x.example\r\nCc: aaa@x.example\r\nSubject: aaa\r\n\r\nx\r\n",
+	} {
+		h.deliver(letter{mailbox: "INBOX", text: l, demand: requiretls.Required()})
+	}
+	held, open := h.loggedIn("a", "plain"), h.loggedIn("b", "tls")
+	held.ok("EXAMINE INBOX")
+	open.ok("EXAMINE INBOX")
+	differ := 0
+	for _, by := range []string{"SUBJECT", "FROM", "TO", "CC", "DISPLAYFROM", "DISPLAYTO", "DATE"} {
+		for _, form := range []string{"SORT (%s) UTF-8 2:3", "SORT (REVERSE %s) UTF-8 2:3", "UID SORT RETURN (ALL) (%s) UTF-8 2:3"} {
+			command := fmt.Sprintf(form, by)
+			got := held.ok(command)[0]
+			if !strings.Contains(got, "2 3") && !strings.Contains(got, "2:3") {
+				t.Errorf("%s: got %s, want the order of the mailbox", command, got)
+			}
+			if got := open.ok(command)[0]; !strings.Contains(got, "2 3") && !strings.Contains(got, "2:3") {
+				differ++
+			}
+		}
+	}
+	if differ < 7 {
+		t.Errorf("a session that may read got another order %d times", differ)
+	}
+	for _, algorithm := range []string{"REFERENCES", "REFS", "ORDEREDSUBJECT"} {
+		got := held.ok("THREAD " + algorithm + " UTF-8 ALL")[0]
+		if !strings.Contains(got, "(2)") || !strings.Contains(got, "(3)") {
+			t.Errorf("THREAD %s: got %s, want each withheld letter alone", algorithm, got)
+		}
+	}
+	if got := open.ok("THREAD REFERENCES UTF-8 ALL")[0]; got != "* THREAD (1 2 3)" {
+		t.Errorf("a session that may read got %s", got)
+	}
 }

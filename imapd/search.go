@@ -1,340 +1,193 @@
 package imapd
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"slices"
-	"strconv"
 	"time"
 
+	"letterlock/imapd/query"
 	"letterlock/imapd/syntax"
-	"letterlock/internal/mail"
-	"letterlock/internal/requiretls"
 	"letterlock/storage"
 )
 
-// searchBatch is how many messages are looked at together.
-const searchBatch = 256
+// progressEvery is how often INPROGRESS is told at most.
+const progressEvery = 2 * time.Second
 
-// searchInMemory is how big a message may be to be searched in memory; a bigger
-// one is read piece by piece.
-const searchInMemory = 256 << 10
-
-// verdict is three-valued: a key that needs more of a message than was looked
-// up so far does not know yet. AND is the least, OR the greatest, NOT the
-// opposite.
-type verdict int8
-
-const (
-	isNo    verdict = -1
-	unknown verdict = 0
-	isYes   verdict = 1
-)
-
-func verdictOf(holds bool) verdict {
-	if holds {
-		return isYes
+// asked is the selected mailbox as this session sees it, to be searched.
+func (s *session) asked(ctx context.Context) *query.Mailbox {
+	m := s.askedOf(ctx, s.box.id, s.box.view)
+	m.Keywords, m.Saved = s.box.keywords, s.box.saved
+	if !s.rev2 {
+		m.Recent = s.box.isRecent
 	}
-	return isNo
+	return m
 }
 
-// level is how much of a message was looked up, cheapest first.
-type level uint8
-
-const (
-	levelFlags   level = iota // what the view has
-	levelRow                  // dates and size
-	levelSummary              // the cached envelope and structure
-	levelHeader               // the fields of its header
-	levelText                 // all its text
-)
-
-// candidate is a message being looked at.
-type candidate struct {
-	i       int
-	entry   storage.Entry
-	held    bool // the gate withholds it: its content matches nothing
-	level   level
-	row     *storage.Row
-	summary *mail.Summary
-	octets  io.ReaderAt
+// askedOf is any mailbox of the account, to be searched.
+func (s *session) askedOf(ctx context.Context, id storage.MailboxID, view *storage.View) *query.Mailbox {
+	return &query.Mailbox{
+		Account: s.account, ID: id, View: view, Gate: s.gate.judge,
+		Filter:   func(name string) (syntax.And, error) { return s.namedFilter(ctx, name) },
+		Progress: s.progress(),
+		Trouble: func(uid storage.UID, err error) {
+			s.log.Error("message cannot be searched", "mailbox", id, "uid", uid, "err", err)
+		},
+		Cache: &s.srv.sorted,
+	}
 }
 
-// test is one key, ready to be asked.
-type test func(c *candidate) verdict
+// progress tells the client of a long command how far it is, now and then.
+func (s *session) progress() func(done, total int) {
+	next := time.Now().Add(progressEvery)
+	return func(done, total int) {
+		if now := time.Now(); now.After(next) {
+			next = now.Add(progressEvery)
+			s.inProgress(done, total)
+		}
+	}
+}
+
+func (s *session) inProgress(done, total int) {
+	b := append(s.scratch[:0], "* OK ["...)
+	b = syntax.AppendInProgress(b, s.tag, uint32(done), uint32(total))
+	s.put(append(b, "] Working\r\n"...))
+	if s.w.Flush() != nil {
+		s.broken = true
+	}
+}
 
 // search is SEARCH and UID SEARCH (RFC 9051 §6.4.4).
 func (s *session) search(ctx context.Context, a *syntax.Search) (answer, error) {
-	want := a.Return
-	if want == 0 && s.rev2 {
-		want = syntax.ReturnExtended | syntax.ReturnAll
-	}
-	q, err := s.find(ctx, a.Keys)
-	if err != nil {
-		if want&syntax.ReturnSave != 0 && s.refuse(err).kind == "NO" {
-			s.box.saved = nil // RFC 9051 §6.4.4.1: a NO leaves it empty, a BAD as it is
-		}
+	if err := s.freeTag(a); err != nil {
 		return answer{}, err
 	}
+	r, err := query.Search(ctx, s.asked(ctx), a.Keys)
+	if err != nil {
+		return answer{}, s.searchFailed(a, err)
+	}
+	want := a.Return
+	if want == 0 && s.rev2 {
+		want = syntax.ReturnExtended | syntax.ReturnAll // RFC 9051 §6.4.4
+	}
+	s.results(a, want, r, syntax.AppendSearch)
+	if err := s.follow(ctx, a, nil, r); err != nil {
+		return answer{}, err
+	}
+	return s.searched(r.Gone, r.Damaged), nil
+}
+
+// sort is SORT and UID SORT (RFC 5256 §3, RFC 5267 §3).
+func (s *session) sort(ctx context.Context, a *syntax.Sort) (answer, error) {
+	if err := s.freeTag(&a.Search); err != nil {
+		return answer{}, err
+	}
+	r, err := query.Sort(ctx, s.asked(ctx), a.Keys, a.By)
+	if err != nil {
+		return answer{}, s.searchFailed(&a.Search, err)
+	}
+	s.results(&a.Search, a.Return, r, syntax.AppendSort)
+	if err := s.follow(ctx, &a.Search, a.By, r); err != nil {
+		return answer{}, err
+	}
+	return s.searched(r.Gone, r.Damaged), nil
+}
+
+// thread is THREAD and UID THREAD (RFC 5256 §3).
+func (s *session) thread(ctx context.Context, a *syntax.Thread) (answer, error) {
+	t, err := query.Thread(ctx, s.asked(ctx), a)
+	if err != nil {
+		return answer{}, queryRefusal(err)
+	}
+	s.put(syntax.AppendThread(s.scratch[:0], t.Roots))
+	return s.searched(t.Gone, t.Damaged), nil
+}
+
+// results writes what was found: ESEARCH where it was asked for, the SEARCH or
+// SORT response otherwise. SAVE alone says nothing (RFC 5182 §2.1).
+func (s *session) results(a *syntax.Search, want syntax.SearchReturn, r *query.Result, plain func([]byte, []uint32, uint64) []byte) {
+	if r.ByModSeq {
+		s.beAware() // RFC 7162 §3.1
+	}
+	e := &syntax.ESearch{Tag: s.tag, UID: a.UID, Return: want, Page: a.Partial}
 	if want&syntax.ReturnSave != 0 {
-		s.save(q.found, want)
+		s.box.saved = r.Saved(e)
 	}
-	s.found(s.numbersOf(q.found, a.UID), a.UID, want)
 	switch {
-	case q.damaged > 0:
-		return answer{"CORRUPTION", counted(q.damaged, "message", "messages") + " cannot be read"}, nil
-	case q.gone > 0:
-		return answer{"EXPUNGEISSUED", "SEARCH completed"}, nil
+	case want == 0:
+		modSeq := storage.ModSeq(0)
+		if r.ByModSeq {
+			modSeq = r.ModSeq()
+		}
+		s.put(plain(s.scratch[:0], r.Numbers(query.NumberingOf(a.UID)), uint64(modSeq)))
+	case want&^syntax.ReturnExtended != syntax.ReturnSave:
+		r.Answer(e)
+		s.put(syntax.AppendESearch(s.scratch[:0], e))
 	}
-	return answer{}, nil
 }
 
-// save sets "$" (RFC 9051 §6.4.4.1, table 4): with MIN or MAX alone it is those.
-func (s *session) save(found []int, want syntax.SearchReturn) {
-	if want&(syntax.ReturnAll|syntax.ReturnCount) == 0 && want&(syntax.ReturnMin|syntax.ReturnMax) != 0 && len(found) > 0 {
-		var ends []int
-		if want&syntax.ReturnMin != 0 {
-			ends = append(ends, found[0])
-		}
-		if last := found[len(found)-1]; want&syntax.ReturnMax != 0 && !slices.Contains(ends, last) {
-			ends = append(ends, last)
-		}
-		found = ends
-	}
-	s.box.saved = s.uidsOf(found)
-}
-
-// found writes the result: ESEARCH where it was asked for, the SEARCH of RFC
-// 3501 otherwise. SAVE alone says nothing (RFC 5182 §2.1).
-func (s *session) found(nums []uint32, uid bool, want syntax.SearchReturn) {
-	if want == 0 {
-		b := append(s.scratch[:0], "* SEARCH"...)
-		for _, n := range nums {
-			b = append(b, ' ')
-			b = strconv.AppendUint(b, uint64(n), 10)
-		}
-		s.put(append(b, "\r\n"...))
-		return
-	}
-	if want&^syntax.ReturnExtended == syntax.ReturnSave {
-		return
-	}
-	e := syntax.ESearch{Tag: s.tag, UID: uid, Return: want, All: runs(nums), Count: uint32(len(nums))}
-	if len(nums) > 0 {
-		e.Min, e.Max = nums[0], nums[len(nums)-1]
-	}
-	s.put(syntax.AppendESearch(s.scratch[:0], &e))
-}
-
-// runs is ascending numbers as ranges of neighbours.
-func runs(nums []uint32) []syntax.Range {
-	var out []syntax.Range
-	for _, n := range nums {
-		if k := len(out) - 1; k >= 0 && out[k].Last+1 == n {
-			out[k].Last = n
-			continue
-		}
-		out = append(out, syntax.Range{First: n, Last: n})
-	}
-	return out
-}
-
-// searching is one search over the view the client knows.
-type searching struct {
-	s     *session
-	now   time.Time
-	test  test
-	sizes bool // a key asks for what the row has
-
-	fields   []*fieldNeedle // sought in the header
-	body     needles        // of BODY
-	anywhere needles        // of TEXT
-
-	text  []byte // the message being looked through, where it is small
-	found []int  // indices of the messages that match, ascending
-
-	gone    int // messages that somebody else has expunged
-	damaged int // messages that could not be read
-}
-
-// find searches all of the view.
-func (s *session) find(ctx context.Context, keys syntax.And) (q *searching, err error) {
-	q = &searching{s: s, now: time.Now()}
-	if q.test, err = q.compile(keys); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, searchTime, errSearchTime)
-	defer cancel()
-	view := s.box.view
-	for from := 0; from < view.Len(); from += searchBatch {
-		if err := q.batch(ctx, from, min(from+searchBatch, view.Len())); err != nil {
-			if ctx.Err() != nil {
-				err = context.Cause(ctx)
-			}
-			return nil, err
-		}
-	}
-	return q, nil
-}
-
-// batch asks of each message first what its flags can answer, then looks up
-// more of those that are still open: of all of them the rows, then the
-// summaries, then one by one the octets.
-func (q *searching) batch(ctx context.Context, from, to int) error {
-	var open []candidate
-	start := len(q.found)
-	for i, e := range q.s.box.view.All(from, to) {
-		c := candidate{i: i, entry: e, held: q.s.gate.withholds(e.Flags)}
-		if q.ask(&c) == unknown {
-			open = append(open, c)
-		}
-	}
-	open, err := q.rows(ctx, open)
-	if err == nil && len(open) > 0 {
-		err = q.contents(ctx, open)
-	}
-	slices.Sort(q.found[start:])
-	if err == nil {
-		err = ctx.Err()
+// searchFailed ends a search that was to save its result: a NO leaves it empty,
+// a BAD as it is (RFC 9051 §6.4.4.1).
+func (s *session) searchFailed(a *syntax.Search, err error) error {
+	err = queryRefusal(err)
+	if a.Return&syntax.ReturnSave != 0 && s.refuse(err).kind == "NO" {
+		s.box.saved = nil
 	}
 	return err
 }
 
-// ask asks the search of a message, and notes it if it matches.
-func (q *searching) ask(c *candidate) verdict {
-	v := q.test(c)
-	if v == isYes {
-		q.found = append(q.found, c.i)
+// searched is the tagged answer of a search.
+func (s *session) searched(gone, damaged int) answer {
+	switch {
+	case damaged > 0:
+		return answer{"CORRUPTION", counted(damaged, "message", "messages") + " cannot be read"}
+	case gone > 0:
+		return answer{"EXPUNGEISSUED", s.verb + " completed"}
 	}
-	return v
+	return answer{}
 }
 
-// rows decides what dates and sizes can decide, and answers what stays open.
-func (q *searching) rows(ctx context.Context, open []candidate) ([]candidate, error) {
-	if !q.sizes || len(open) == 0 {
-		return open, nil
+var (
+	errSearchKey   = bad("Search key not offered")
+	errRelevancy   = bad("RELEVANCY goes with FUZZY")
+	errManyTexts   = no("LIMIT", "A search can look for up to 256 texts at once")
+	errSearchTime  = no("LIMIT", "The search took longer than 5 minutes; search fewer messages")
+	queryRefusals  = map[error]error{query.ErrNumber: errBadNumber, query.ErrKey: errSearchKey, query.ErrRelevancy: errRelevancy, query.ErrNeedles: errManyTexts, query.ErrTime: errSearchTime}
+	errFilterThere = no("CANNOT", "The value of a filter is the keys of a SEARCH")
+)
+
+// queryRefusal says in IMAP what is wrong with a search.
+func queryRefusal(err error) error {
+	for known, says := range queryRefusals {
+		if errors.Is(err, known) {
+			return says
+		}
 	}
-	rows, err := q.s.account.Rows(ctx, q.s.box.id, uidsOfCandidates(open))
-	if err != nil {
-		return nil, err
+	var missing *query.NoFilterError
+	if errors.As(err, &missing) { // RFC 5466 §3.1
+		return no("UNDEFINED-FILTER "+missing.Name, "No such filter")
 	}
-	still := open[:0]
-	for _, c := range open {
-		if len(rows) == 0 || rows[0].UID != c.entry.UID {
-			q.gone++
+	return err
+}
+
+// Where filters are kept (RFC 5466 §3.2), one's own before everybody's.
+var filterEntries = []string{"/private/filters/values/", "/shared/filters/values/"}
+
+// namedFilter is the keys that a filter stands for (RFC 5466 §3.1). One that is
+// no search is as if it were not there.
+func (s *session) namedFilter(ctx context.Context, name string) (syntax.And, error) {
+	for _, root := range filterEntries {
+		list, err := s.annotations(ctx, 0, []string{root + name}, storage.DepthZero)
+		if err != nil && !errors.Is(err, storage.ErrBadName) {
+			return nil, err
+		}
+		if len(list) == 0 {
 			continue
 		}
-		c.row, rows = &rows[0], rows[1:]
-		c.level = levelRow
-		if q.ask(&c) == unknown {
-			still = append(still, c)
-		}
-	}
-	return still, nil
-}
-
-func uidsOfCandidates(open []candidate) []storage.UID {
-	uids := make([]storage.UID, len(open))
-	for k := range open {
-		uids[k] = open[k].entry.UID
-	}
-	return uids
-}
-
-// contents decides by what is in the messages.
-func (q *searching) contents(ctx context.Context, open []candidate) error {
-	s := q.s
-	for one, err := range s.account.Summaries(ctx, s.box.id, uidsOfCandidates(open), s.gate.judge) {
+		keys, err := syntax.ParseKeys(string(list[0].Value))
 		if err != nil {
-			return err
+			return nil, storage.ErrNotFound
 		}
-		for open[0].entry.UID < one.Row.UID {
-			q.gone++
-			open = open[1:]
-		}
-		c := &open[0]
-		open = open[1:]
-		c.row, c.summary = &one.Row, one.Summary
-		if err := q.decide(ctx, c, one.Err); err != nil {
-			return err
-		}
+		return keys, nil
 	}
-	q.gone += len(open)
-	return nil
-}
-
-// decide looks up more and more of a message until it is known whether it
-// matches. One that was expunged meanwhile does not; one that cannot be read is
-// passed over: the others shall be found all the same. An error is the
-// command's.
-func (q *searching) decide(ctx context.Context, c *candidate, err error) error {
-	c.level = levelSummary
-	q.forget()
-	for {
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, requiretls.ErrWithheld):
-			c.held = true // the row knows of a demand that the view did not
-		case errors.Is(err, storage.ErrNotFound):
-			q.gone++
-			return nil
-		case err != nil:
-			q.s.log.Error("message cannot be searched", "mailbox", q.s.box.name, "uid", c.entry.UID, "err", err)
-			q.damaged++
-			return nil
-		}
-		if q.ask(c) != unknown {
-			return nil
-		}
-		err = q.deepen(ctx, c)
-	}
-}
-
-// deepen looks up the next level, with a release for the message.
-func (q *searching) deepen(ctx context.Context, c *candidate) error {
-	release, err := q.s.gate.release(c.entry.Flags)
-	if err != nil {
-		return err
-	}
-	message, err := q.s.account.Message(ctx, q.s.box.id, c.entry.UID, release)
-	if err != nil {
-		return err
-	}
-	defer message.Close()
-	octets := attentively(ctx, message)
-	c.octets = octets
-	if message.Size() <= searchInMemory {
-		if err := q.hold(c, octets); err != nil {
-			return err
-		}
-	}
-	if err := q.lookThroughHeader(c); err != nil {
-		return err
-	}
-	c.level = levelHeader
-	if q.test(c) != unknown {
-		return nil
-	}
-	if err := q.lookThroughText(c); err != nil {
-		return err
-	}
-	c.level = levelText
-	if q.test(c) == unknown {
-		panic("a search key did not know what to say of a whole message")
-	}
-	return nil
-}
-
-// hold reads a small message at once, into memory used again for the next.
-func (q *searching) hold(c *candidate, message storage.Message) error {
-	q.text = slices.Grow(q.text[:0], int(message.Size()))[:message.Size()]
-	if _, err := io.ReadFull(io.NewSectionReader(message, 0, message.Size()), q.text); err != nil {
-		return fmt.Errorf("read message: %w", err)
-	}
-	c.octets = bytes.NewReader(q.text)
-	return nil
+	return nil, storage.ErrNotFound
 }

@@ -23,6 +23,10 @@ func (s *session) selectMailbox(ctx context.Context, a *syntax.Select) (answer, 
 	if err != nil {
 		return answer{}, err
 	}
+	if s.gate.refuses(s.srv.opt.Insecure, found) {
+		s.srv.opt.MailLog.Withheld(s.conn.Peer(), s.login, found.Name, s.verb, int(found.Required))
+		return answer{}, errHolds
+	}
 	box := &mailbox{id: found.ID, name: found.Name, readOnly: a.Access == syntax.ReadOnly}
 	box.moved, box.unwatch = s.account.Watch(found.ID)
 	s.box = box
@@ -42,6 +46,8 @@ func (s *session) selectMailbox(ctx context.Context, a *syntax.Select) (answer, 
 	}
 	return answer{"READ-WRITE", "SELECT completed"}, nil
 }
+
+var errHolds = no("PRIVACYREQUIRED", "The mailbox holds messages that need an encrypted connection")
 
 // errNoQResync: RFC 7162 §3.2.3.
 var errNoQResync = bad("ENABLE QRESYNC first")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"letterlock/imapd/query"
 	"letterlock/internal/serve"
 	"letterlock/storage"
 )
@@ -13,6 +14,7 @@ import (
 type Server struct {
 	opt    Options
 	memory chan struct{} // a token for each small APPEND held in memory
+	sorted query.Cache
 
 	mu    sync.Mutex // guards users
 	users map[storage.AccountID]int

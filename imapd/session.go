@@ -33,17 +33,19 @@ type session struct {
 	bad     int  // bad commands since the last good one
 	broken  bool // a write failed: nobody reads what we say
 
-	login   string // who this is; empty before login
-	id      storage.AccountID
-	person  storage.Person
-	account *storage.Account
-	gate    gate
-	mode    syntax.Mode
-	again   bool     // somebody was logged in before (RFC 8437)
-	rev2    bool     // ENABLE IMAP4rev2
-	aware   bool     // of mod-sequences (RFC 7162 §3.1)
-	qresync bool     // ENABLE QRESYNC
-	box     *mailbox // nil: none selected
+	login    string // who this is; empty before login
+	id       storage.AccountID
+	person   storage.Person
+	account  *storage.Account
+	gate     gate
+	mode     syntax.Mode
+	creating bool      // the command in progress makes messages
+	again    bool      // somebody was logged in before (RFC 8437)
+	rev2     bool      // ENABLE IMAP4rev2
+	aware    bool      // of mod-sequences (RFC 7162 §3.1)
+	qresync  bool      // ENABLE QRESYNC
+	box      *mailbox  // nil: none selected
+	notified *notified // nil: NOTIFY was not used
 
 	slow    atomic.Bool // the time for logging in is over
 	clocks  []*time.Timer
@@ -125,6 +127,7 @@ func (s *session) stopClocks() {
 func (s *session) end() {
 	s.undrain()
 	s.stopClocks()
+	s.endNotify()
 	s.deselect()
 	if s.login != "" {
 		s.srv.leave(s.id)
@@ -135,7 +138,7 @@ func (s *session) end() {
 // answered in order; what they say is flushed when no more are waiting.
 func (s *session) run(ctx context.Context) {
 	s.putString("* OK [CAPABILITY " + s.capabilities() + "] " + s.srv.opt.Hostname + " Letterlock ready\r\n")
-	for s.rest() {
+	for s.rest(ctx) {
 		if err := s.step(ctx); err != nil {
 			s.farewell(err)
 			return
@@ -144,7 +147,7 @@ func (s *session) run(ctx context.Context) {
 }
 
 // rest waits for the next command; false ends the session.
-func (s *session) rest() bool {
+func (s *session) rest(ctx context.Context) bool {
 	for {
 		if s.r.Buffered() == 0 {
 			if s.w.Flush() != nil {
@@ -157,14 +160,20 @@ func (s *session) rest() bool {
 			return false
 		}
 		err := s.r.Await()
-		switch {
-		case err == nil:
-			return true
-		case errors.Is(err, wire.ErrInterrupted):
-		default:
-			s.farewell(err)
-			return false
+		if errors.Is(err, wire.ErrInterrupted) {
+			if err = s.unasked(ctx); err != nil && !ends(err) {
+				s.log.Error("announce changes", "err", err)
+			}
+			if ends(err) {
+				s.farewell(err)
+				return false
+			}
+			continue
 		}
+		if err != nil {
+			s.farewell(err)
+		}
+		return err == nil
 	}
 }
 
@@ -214,7 +223,7 @@ func (s *session) step(ctx context.Context) error {
 	if err != nil {
 		return s.badCommand(err)
 	}
-	s.tag, s.verb = cmd.Tag, cmd.Name
+	s.tag, s.verb, s.creating = cmd.Tag, cmd.Name, creates(cmd.Args)
 	got, err := s.execute(ctx, cmd.Args)
 	if errors.Is(err, errAnswered) {
 		return nil
@@ -245,6 +254,15 @@ func (s *session) step(ctx context.Context) error {
 	return nil
 }
 
+// creates says whether a command puts messages into a mailbox.
+func creates(args syntax.Args) bool {
+	switch args.(type) {
+	case *syntax.Append, *syntax.Copy, *syntax.Move, *syntax.Replace:
+		return true
+	}
+	return false
+}
+
 // aftermath tells what else happened to the selected mailbox, before the
 // tagged answer: the client then knows it when its command is done.
 func (s *session) aftermath(ctx context.Context, args syntax.Args, failed error) error {
@@ -252,11 +270,27 @@ func (s *session) aftermath(ctx context.Context, args syntax.Args, failed error)
 	if errors.As(failed, &r) && r.kind == "BAD" {
 		return nil
 	}
-	err := s.sync(ctx, expungesDuring(args))
+	err := s.syncAfter(ctx, args)
+	if err == nil {
+		err = s.news(ctx)
+	}
 	if err == nil || errors.Is(err, errGone) {
 		return err
 	}
 	s.log.Error("announce changes", "command", s.verb, "err", err)
+	return nil
+}
+
+// syncAfter tells of the selected mailbox, unless NOTIFY says that nothing shall
+// be told (RFC 5465 §3.1): but what the command itself did is.
+func (s *session) syncAfter(ctx context.Context, args syntax.Args) error {
+	if s.tells(syntax.EventMessageNew) {
+		return s.sync(ctx, expungesDuring(args))
+	}
+	switch args.(type) {
+	case *syntax.Expunge, *syntax.Move, *syntax.Replace:
+		return s.sync(ctx, sendExpunges)
+	}
 	return nil
 }
 
@@ -271,6 +305,12 @@ func expungesDuring(args syntax.Args) expunges {
 		held = !a.UID
 	case *syntax.Search:
 		held = !a.UID || hasNumbers(a.Keys) // RFC 7162 §3.2.10.2
+	case *syntax.Sort:
+		held = !a.UID || hasNumbers(a.Keys)
+	case *syntax.Thread:
+		held = !a.UID || hasNumbers(a.Keys)
+	case *syntax.MultiSearch:
+		held = hasNumbers(a.Keys)
 	}
 	if held {
 		return holdExpunges

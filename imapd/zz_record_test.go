@@ -57,6 +57,9 @@ func TestRecord(t *testing.T) {
 	for lines.Scan() {
 		line := lines.Text()
 		if m := spoken.FindStringSubmatch(line); !inFile && m != nil && m[2][0] == 'S' {
+			if m[3] == "?" {
+				hear(m[1])
+			}
 			continue
 		}
 		out.WriteString(line + "\n")

@@ -25,13 +25,15 @@ const (
 func (q *searching) byEnvelopes(ctx context.Context, open []candidate) ([]candidate, error) {
 	still := open[:0]
 	rest := open
+	var c candidate // of one message after the other: each would be an allocation of its own
+	var row storage.Row
 	for one, err := range q.m.Account.Envelopes(ctx, q.m.ID, uidsOf(open), q.m.Gate) {
 		if err != nil {
 			return nil, err
 		}
-		var c candidate
 		c, rest = q.next(rest, one.Row.UID)
-		c.row, c.summary, c.level = &one.Row, one.Summary, levelEnvelope
+		row = one.Row
+		c.row, c.summary, c.level = &row, one.Summary, levelEnvelope
 		q.forgetFuzzy()
 		switch {
 		case one.Err != nil:
@@ -41,14 +43,16 @@ func (q *searching) byEnvelopes(ctx context.Context, open []candidate) ([]candid
 			still = append(still, c)
 		}
 	}
-	q.gone += len(rest)
+	for range rest {
+		q.lost()
+	}
 	return still, nil
 }
 
 // next is the candidate of that UID; those before it have been expunged.
 func (q *searching) next(open []candidate, uid storage.UID) (c candidate, rest []candidate) {
 	for open[0].entry.UID < uid {
-		q.gone++
+		q.lost()
 		open = open[1:]
 	}
 	return open[0], open[1:]
@@ -64,9 +68,10 @@ func (q *searching) unread(c *candidate, err error) {
 		c.held, c.level = true, levelText
 		q.ask(c)
 	case errors.Is(err, storage.ErrNotFound):
-		q.gone++
+		q.lost()
 	default:
 		q.damaged++
+		q.decidedOne()
 		q.m.trouble(c.entry.UID, err)
 	}
 }
@@ -74,11 +79,11 @@ func (q *searching) unread(c *candidate, err error) {
 // byContents decides by what is in the messages.
 func (q *searching) byContents(ctx context.Context, open []candidate) error {
 	rest := open
+	var c candidate
 	for o, err := range q.m.Account.Messages(ctx, q.m.ID, uidsOf(open), q.m.Gate) {
 		if err != nil {
 			return err
 		}
-		var c candidate
 		c, rest = q.next(rest, o.Row.UID)
 		c.row = &o.Row
 		if err := q.decide(ctx, &c, o); ctx.Err() != nil {
@@ -87,7 +92,9 @@ func (q *searching) byContents(ctx context.Context, open []candidate) error {
 			q.unread(&c, err)
 		}
 	}
-	q.gone += len(rest)
+	for range rest {
+		q.lost()
+	}
 	return nil
 }
 

@@ -46,13 +46,12 @@ func (q *searching) byIndex(ctx context.Context, open []uint32) ([]uint32, error
 	}
 	still := open[:0]
 	anyHeld := q.m.withholdsAny()
+	var c candidate
 	for _, i := range open {
 		e := q.m.View.At(int(i))
-		c := candidate{i: int(i), entry: e, held: anyHeld && q.m.withholds(e.Flags), level: levelIndex}
+		c = candidate{i: int(i), entry: e, held: anyHeld && q.m.withholds(e.Flags), level: levelIndex}
 		if q.ask(&c) == unknown {
 			still = append(still, i)
-		} else {
-			q.decided++
 		}
 	}
 	return still, nil

@@ -173,23 +173,32 @@ func (q *searching) compileAll(keys []syntax.Key, how manner) ([]test, error) {
 	return tests, nil
 }
 
-// compileFilter puts a filter's keys in its place. One that needs itself, or too
-// many others, is as good as none (RFC 5466 §3.1).
-func (q *searching) compileFilter(name string, how manner) (test, error) {
+// compileFilter puts a filter's keys in its place.
+func (q *searching) compileFilter(name string, how manner) (t test, err error) {
+	err = q.withFilter(name, func(keys syntax.And) error {
+		t, err = q.compileAnd(keys, how)
+		return err
+	})
+	return t, err
+}
+
+// withFilter gives do the keys of a filter. One that needs itself, or too many
+// others, is as good as none (RFC 5466 §3.1).
+func (q *searching) withFilter(name string, do func(syntax.And) error) error {
 	same := func(other string) bool { return strings.EqualFold(name, other) }
 	if q.m.Filter == nil || len(q.filters) == maxFilters || slices.ContainsFunc(q.filters, same) {
-		return nil, &NoFilterError{name}
+		return &NoFilterError{name}
 	}
 	keys, err := q.m.Filter(name)
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil, &NoFilterError{name}
+		return &NoFilterError{name}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("filter %s: %w", name, err)
+		return fmt.Errorf("filter %s: %w", name, err)
 	}
 	q.filters = append(q.filters, name)
 	defer func() { q.filters = q.filters[:len(q.filters)-1] }()
-	return q.compileAnd(keys, how)
+	return do(keys)
 }
 
 // content is a key that shows something of a message's content. For a withheld

@@ -46,6 +46,13 @@ type NoFilterError struct{ Name string }
 
 func (e *NoFilterError) Error() string { return "there is no filter " + strconv.Quote(e.Name) }
 
+func (m *Mailbox) now() time.Time {
+	if m.Now.IsZero() {
+		return time.Now()
+	}
+	return m.Now
+}
+
 // withholds says whether the session may not read a message with these flags.
 func (m *Mailbox) withholds(f storage.Flags) bool {
 	_, err := m.Gate(f.Demand())

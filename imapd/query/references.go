@@ -5,11 +5,13 @@ import (
 	"context"
 	"math"
 	"slices"
+
+	"letterlock/imapd/syntax"
 )
 
 // references is REFERENCES (RFC 5256 §3), and REFS, which ends before threads
 // are joined by their subjects and puts the one with the newest message last.
-func (h *threading) references(ctx context.Context, by dating) error {
+func (h *threading) references(ctx context.Context, algorithm syntax.ThreadAlgorithm) error {
 	l := &linking{threading: h, ids: make(map[uint64]int32, len(h.messages))}
 	if err := l.link(ctx); err != nil {
 		return err
@@ -19,7 +21,7 @@ func (h *threading) references(ctx context.Context, by dating) error {
 	for _, c := range h.children {
 		h.sortByDate(c)
 	}
-	if by == datedByArrival {
+	if algorithm == syntax.Refs {
 		h.sortByNewest()
 		return nil
 	}

@@ -13,7 +13,9 @@ const (
 	// longestQuery is how long one search may take.
 	longestQuery = 5 * time.Minute
 	// batch is how many messages are looked up together.
-	batch = 256
+	batch = 4096
+	// tellEvery is how many messages are decided between two words of progress.
+	tellEvery = 64
 )
 
 // Search finds the messages of the client's view for which key holds (RFC 9051
@@ -57,10 +59,7 @@ type searching struct {
 }
 
 func newSearching(m *Mailbox, key syntax.Key) (*searching, error) {
-	q := &searching{m: m, now: m.Now}
-	if q.now.IsZero() {
-		q.now = time.Now()
-	}
+	q := &searching{m: m, now: m.now()}
 	var err error
 	q.test, err = q.compile(key, exactly)
 	if len(q.fuzzy) > 0 {
@@ -102,7 +101,6 @@ func (q *searching) result() *Result {
 func (q *searching) decideAll(ctx context.Context, indices []uint32) error {
 	q.found = newBitmap(q.m.View.Len())
 	open := q.byFlags(indices)
-	q.decided = len(indices) - len(open)
 	open, err := q.byIndex(ctx, open)
 	if err != nil {
 		return err
@@ -117,15 +115,22 @@ func (q *searching) decideAll(ctx context.Context, indices []uint32) error {
 			return err
 		}
 		open = open[n:]
-		q.decided += n
-		q.progress()
 	}
+	q.progress()
 	return nil
 }
 
+// progress tells how far the search came.
 func (q *searching) progress() {
 	if q.m.Progress != nil {
 		q.m.Progress(q.decided, q.m.View.Len())
+	}
+}
+
+// decidedOne counts a message about which nothing is open any more.
+func (q *searching) decidedOne() {
+	if q.decided++; q.decided%tellEvery == 0 {
+		q.progress()
 	}
 }
 
@@ -137,12 +142,13 @@ func (q *searching) byFlags(indices []uint32) (open []uint32) {
 	}
 	anyHeld := q.m.withholdsAny()
 	next := 0
+	var c candidate
 	for i, e := range q.m.View.All(int(indices[0]), int(indices[len(indices)-1])+1) {
 		if uint32(i) != indices[next] {
 			continue
 		}
 		next++
-		c := candidate{i: i, entry: e, held: anyHeld && q.m.withholds(e.Flags)}
+		c = candidate{i: i, entry: e, held: anyHeld && q.m.withholds(e.Flags)}
 		if q.ask(&c) == unknown {
 			open = append(open, uint32(i))
 		}
@@ -153,6 +159,9 @@ func (q *searching) byFlags(indices []uint32) (open []uint32) {
 // ask asks the search of a message, and notes it if it matches.
 func (q *searching) ask(c *candidate) verdict {
 	v := q.test(c)
+	if v != unknown {
+		q.decidedOne()
+	}
 	if v == isYes {
 		q.found.set(c.i)
 		if q.scores != nil {
@@ -202,7 +211,7 @@ func (q *searching) byRows(ctx context.Context, open []candidate) ([]candidate, 
 	still := open[:0]
 	for _, c := range open {
 		if len(rows) == 0 || rows[0].UID != c.entry.UID {
-			q.gone++
+			q.lost()
 			continue
 		}
 		c.row, rows = &rows[0], rows[1:]
@@ -215,6 +224,12 @@ func (q *searching) byRows(ctx context.Context, open []candidate) ([]candidate, 
 		}
 	}
 	return still, nil
+}
+
+// lost is a message that was expunged meanwhile: it does not match.
+func (q *searching) lost() {
+	q.gone++
+	q.decidedOne()
 }
 
 func uidsOf(open []candidate) []storage.UID {

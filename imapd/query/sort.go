@@ -1,8 +1,10 @@
 package query
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"math"
 	"slices"
 
 	"letterlock/imapd/syntax"
@@ -109,6 +111,65 @@ func (r *Result) places(m *Mailbox, d *digests) []placed {
 		r.Scores = r.Scores[:kept]
 	}
 	return places
+}
+
+// placeOf is where in d message i of the view is; one that is gone is as if its
+// header were empty, until the next view shows that it is.
+func (m *Mailbox) placeOf(d *digests, i uint32) placed {
+	e := m.View.At(int(i))
+	k := d.find(e.UID, 0)
+	if k == d.len() || d.uids[k] != e.UID {
+		return placed{gone, true}
+	}
+	return placed{uint32(k), m.withholds(e.Flags) || m.held(d.demands[k])}
+}
+
+// gone is the place of a message that digests do not have.
+const gone = math.MaxUint32
+
+// compareBy compares members one by one, as Sort does all at once.
+func (d *digests) compareBy(a, b member, by []syntax.SortCriterion) int {
+	for _, criterion := range by {
+		c := d.compareKey(a, b, criterion.Key)
+		if criterion.Reverse {
+			c = -c
+		}
+		if c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(a.i, b.i)
+}
+
+func (d *digests) compareKey(a, b member, by syntax.SortKey) int {
+	switch by {
+	case syntax.SortArrival:
+		return cmp.Compare(numberAt(a.place, d.arrival, d.arrival), numberAt(b.place, d.arrival, d.arrival))
+	case syntax.SortSize:
+		return cmp.Compare(numberAt(a.place, d.size, d.size), numberAt(b.place, d.size, d.size))
+	case syntax.SortDate:
+		return cmp.Compare(numberAt(a.place, d.sent, d.arrival), numberAt(b.place, d.sent, d.arrival))
+	case syntax.SortRelevancy:
+		return cmp.Compare(b.score, a.score)
+	}
+	return bytes.Compare(d.textAt(a.place, sortColumns[by]), d.textAt(b.place, sortColumns[by]))
+}
+
+func numberAt(p placed, from, withheld []int64) int64 {
+	switch {
+	case p.k == gone:
+		return 0
+	case p.held:
+		return withheld[p.k]
+	}
+	return from[p.k]
+}
+
+func (d *digests) textAt(p placed, c column) []byte {
+	if p.held {
+		return nil
+	}
+	return d.text(int(p.k), c)
 }
 
 var sortColumns = map[syntax.SortKey]column{

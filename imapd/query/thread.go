@@ -16,8 +16,8 @@ type Threads struct {
 }
 
 // Thread finds what [Search] finds, and threads it (RFC 5256 §3). REFS threads by
-// references alone and puts the thread with the newest message last. A withheld
-// message is a thread of its own (RFC 8689 §4.4).
+// references alone and sorts threads by the sent date of their newest message. A
+// withheld message is a thread of its own (RFC 8689 §4.4).
 func Thread(ctx context.Context, m *Mailbox, t *syntax.Thread) (*Threads, error) {
 	r, err := Search(ctx, m, t.Keys)
 	if err != nil {
@@ -27,27 +27,15 @@ func Thread(ctx context.Context, m *Mailbox, t *syntax.Thread) (*Threads, error)
 	if err != nil {
 		return nil, err
 	}
-	by := datedBySender
-	if t.Algorithm == syntax.Refs {
-		by = datedByArrival
-	}
-	h := newThreading(m, d, r, by)
+	h := newThreading(m, d, r)
 	if t.Algorithm == syntax.OrderedSubject {
 		h.orderedSubject()
-	} else if err := h.references(ctx, by); err != nil {
+	} else if err := h.references(ctx, t.Algorithm); err != nil {
 		return nil, err
 	}
 	nums := r.Numbers(NumberingOf(t.UID))
 	return &Threads{Roots: h.nodes(nums), Gone: r.Gone, Damaged: r.Damaged}, nil
 }
-
-// dating says which date threads and what is in them are ordered by.
-type dating uint8
-
-const (
-	datedBySender  dating = iota // the sent date (RFC 5256 §2.2)
-	datedByArrival               // the internal date: REFS
-)
 
 // threading is messages that are put into threads. A node is a message by its
 // place in the result, or, from len(messages) on, a dummy.
@@ -60,7 +48,7 @@ type threading struct {
 
 // threaded is what a message is threaded by.
 type threaded struct {
-	date    int64
+	date    int64  // sent date (RFC 5256 §2.2); of what is withheld the internal one
 	subject uint32 // rank of its base subject; 0: none
 	again   bool   // its subject is that of a reply or forward
 	held    bool
@@ -68,7 +56,7 @@ type threaded struct {
 	refs    []uint64
 }
 
-func newThreading(m *Mailbox, d *digests, r *Result, by dating) *threading {
+func newThreading(m *Mailbox, d *digests, r *Result) *threading {
 	places := r.places(m, d)
 	h := &threading{messages: make([]threaded, len(places)), children: make(map[int32][]int32)}
 	subjects := d.rank(byBaseSubject)
@@ -76,10 +64,7 @@ func newThreading(m *Mailbox, d *digests, r *Result, by dating) *threading {
 		x := threaded{date: d.arrival[p.k], held: p.held}
 		if !p.held {
 			x.subject, x.again = subjects[p.k], d.state[p.k]&again != 0
-			x.id, x.refs = d.ids[p.k], d.references(int(p.k))
-			if by == datedBySender {
-				x.date = d.sent[p.k]
-			}
+			x.date, x.id, x.refs = d.sent[p.k], d.ids[p.k], d.references(int(p.k))
 		}
 		h.messages[at] = x
 	}

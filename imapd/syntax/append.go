@@ -25,16 +25,16 @@ type Append struct {
 	Size  int64     // octets of the message, at most Limits.Append; 0 where it is Catenated
 	Form  LiteralForm
 
-	d        *Decoder
-	number   int   // of the message at hand, from 1
-	single   bool  // the command takes one message
-	pending  bool  // a literal is announced; the line after it is not read yet
-	asked    bool  // the client sends it or has sent it
-	unread   int64 // octets of it still to come
-	inUTF8   bool  // it stands in the parentheses of UTF8
-	inParts  bool  // the list of a Catenated message is not at its end
-	parts    int   // of the list so far
-	catenate int64 // octets of the list's literals so far
+	d       *Decoder
+	number  int   // of the message at hand, from 1
+	single  bool  // the command takes one message
+	pending bool  // a literal is announced; the line after it is not read yet
+	asked   bool  // the client sends it or has sent it
+	unread  int64 // octets of it still to come
+	inUTF8  bool  // it stands in the parentheses of UTF8
+	inParts bool  // the list of a Catenated message is not at its end
+	parts   int   // of the list so far
+	texts   int64 // octets of its literals so far
 }
 
 // LiteralForm says in what form a message is appended.
@@ -138,7 +138,7 @@ func (a *Append) catenation() {
 	}
 	d.sp()
 	d.expect('(')
-	a.Form, a.inParts, a.parts, a.catenate = Catenated, d.ok(), 0, 0
+	a.Form, a.inParts, a.parts, a.texts = Catenated, d.ok(), 0, 0
 }
 
 // literal reads the announcement of octets in one of their forms.
@@ -255,7 +255,7 @@ func (a *Append) part() *Part {
 		d.fail("expected TEXT or URL")
 	}
 	p := &Part{Form: a.literal("expected TEXT or URL"), Size: a.unread}
-	if a.catenate += p.Size; d.ok() && a.catenate > d.limits.Append {
+	if a.texts += p.Size; d.ok() && a.texts > d.limits.Append {
 		d.refuse(imap.ResponseCodeTooBig, "message too big")
 	}
 	return p

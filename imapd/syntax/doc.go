@@ -11,9 +11,13 @@
 // It knows no mailbox, no store and no state of a connection: whether a command
 // is allowed now, and whether an extension is offered, is for the caller to say.
 //
-// RFC 9051, with what RFC 3501 has beside it; 2971 (ID), 3516 (BINARY), 4466,
-// 4731 (ESEARCH), 5032 (WITHIN), 5161 (ENABLE), 5182 (SEARCHRES), 5258
-// (LIST-EXTENDED), 5819 (LIST-STATUS), 6154 (SPECIAL-USE), 6855 (UTF8), 7162
-// (CONDSTORE, QRESYNC), 7888 (LITERAL+), 8438 (STATUS=SIZE). Start reading at
-// [Decoder.Next] and [AppendString].
+// RFC 9051, with what RFC 3501 has beside it; 2971 (ID), 3502 (MULTIAPPEND),
+// 3516 (BINARY), 4466, 4469 (CATENATE), 4731 (ESEARCH), 4978 (COMPRESS), 5032
+// (WITHIN), 5092 (URLs), 5161 (ENABLE), 5182 (SEARCHRES), 5256 (SORT, THREAD),
+// 5258 (LIST-EXTENDED), 5267 (CONTEXT, ESORT), 5464 (METADATA), 5465 (NOTIFY),
+// 5466 (FILTERS), 5819 (LIST-STATUS), 5957 (SORT=DISPLAY), 6154 (SPECIAL-USE),
+// 6203 (FUZZY), 6855 (UTF8), 7162 (CONDSTORE, QRESYNC), 7377 (MULTISEARCH), 7888
+// (LITERAL+), 8437 (UNAUTHENTICATE), 8438 (STATUS=SIZE), 8474 (OBJECTID), 8508
+// (REPLACE), 8514 (SAVEDATE), 8970 (PREVIEW), 9208 (QUOTA), 9394 (PARTIAL), 9585
+// (INPROGRESS). Start reading at [Decoder.Next] and [AppendString].
 package syntax

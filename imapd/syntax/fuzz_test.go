@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // FuzzLiteralsAreNeverCommands: a line that announces a literal, whatever else
@@ -21,12 +22,12 @@ func FuzzLiteralsAreNeverCommands(f *testing.F) {
 		f.Add(s, false)
 		f.Add(s, true)
 	}
-	f.Fuzz(func(t *testing.T, line string, utf8 bool) {
+	f.Fuzz(func(t *testing.T, line string, accept bool) {
 		if strings.Contains(line, "\n") {
 			return
 		}
 		s := play(line + announce(inject+inject) + "\r\nz NOOP\r\n")
-		if utf8 {
+		if accept {
 			s.SetMode(Rev2)
 		}
 		story := s.rest()
@@ -60,6 +61,7 @@ func FuzzCommands(f *testing.F) {
 	} {
 		f.Add([]byte(s), uint8(0))
 		f.Add([]byte(s), uint8(3))
+		f.Add([]byte(s), uint8(4))
 	}
 	f.Fuzz(func(t *testing.T, input []byte, mode uint8) {
 		s := play(string(input))
@@ -80,8 +82,14 @@ func FuzzCommands(f *testing.F) {
 			if bad != nil && bad.Close {
 				return
 			}
-			if cmd != nil {
-				checkAgain(t, cmd)
+			if cmd == nil {
+				continue
+			}
+			checkAgain(t, cmd)
+			if a := appending(cmd.Args); a != nil && mode&4 != 0 {
+				if _, err := readAll(a); errors.As(err, &bad) && bad.Close {
+					return
+				}
 			}
 		}
 		if want, ok := countCommands(input); ok && n != want {
@@ -98,10 +106,10 @@ func FuzzURL(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text, selected string) {
 		u, err := ParseURL(text, selected)
-		if err != nil {
+		if err != nil || !utf8.ValidString(selected) || strings.IndexFunc(selected, isForbidden) >= 0 {
 			return
 		}
-		if u.UID == 0 || u.Mailbox == "" || u.Mailbox != selected && strings.ContainsAny(u.Mailbox, "\x00\r\n") {
+		if u.UID == 0 || u.Mailbox == "" || !utf8.ValidString(u.Mailbox) || strings.IndexFunc(u.Mailbox, isForbidden) >= 0 {
 			t.Errorf("%q: %+v", text, u)
 		}
 		item := FetchItem{Kind: FetchBodySection, Section: u.Section}

@@ -41,9 +41,8 @@ type ThreadNode struct {
 	Replies []ThreadNode
 }
 
-// AppendThread writes "* THREAD (2)(3 6 (4 23)(44 7 96))" CRLF (RFC 5256 §4). A
-// node without number and answers is left out. However deep the answers nest,
-// it takes no stack.
+// AppendThread writes "* THREAD (2)(3 6 (4 23)(44 7 96))" CRLF (RFC 5256 §4).
+// A node without a number has answers. However deep they nest, it takes no stack.
 func AppendThread(dst []byte, threads []ThreadNode) []byte {
 	dst = append(dst, "* THREAD"...)
 	if len(threads) > 0 {

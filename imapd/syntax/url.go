@@ -67,7 +67,8 @@ func (u *URL) authority(text string) (path string, err error) {
 		return "", errURLForm
 	}
 	u.Server = rest[:slash]
-	return rest[slash:], nil
+	_, err = unescape(strings.ReplaceAll(u.Server, ";", "")) // of ;AUTH=
+	return rest[slash:], err
 }
 
 // params reads ;UIDVALIDITY=… /;UID=… /;SECTION=… /;PARTIAL=…, each at most
@@ -161,6 +162,8 @@ func (u *URL) mailbox(path, selected string) error {
 	switch {
 	case err != nil:
 		return err
+	case name == "/":
+		return errURLForm
 	case !utf8.ValidString(name) || strings.IndexFunc(name, isForbidden) >= 0:
 		return errURLForm
 	case name == "" && (path != "" || selected == ""), path != "" && path[0] != '/' && selected == "":

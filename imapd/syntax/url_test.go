@@ -27,6 +27,7 @@ func TestURLsOfMessages(t *testing.T) {
 		{"2021/;UID=2", URL{Mailbox: "Archive/2021", UID: 2}},
 		{"imap://joe@example.com/INBOX/;uid=20", URL{Server: "joe@example.com", Mailbox: "INBOX", UID: 20}},
 		{"IMAP://minbari.example.org:1143/x;UIDVALIDITY=1/;UID=20", URL{Server: "minbari.example.org:1143", Mailbox: "x", UIDValidity: 1, UID: 20}},
+		{"imap://joe;AUTH=*@host/x/;UID=20", URL{Server: "joe;AUTH=*@host", Mailbox: "x", UID: 20}},
 		{"//host/x/;UID=20", URL{Server: "host", Mailbox: "x", UID: 20}},
 	} {
 		u, err := ParseURL(c.in, "Archive/2020")
@@ -48,7 +49,7 @@ func TestURLsThatNameNoMessage(t *testing.T) {
 		"/x/;UID=0", "/x/;UID=01", "/x/;UID=+1", "/x/;UID=4294967296", "/x/;UID=", "/x/;UID=1;UID=2", "/x/;UID=1/;UIDVALIDITY=2", "/x/;PARTIAL=1.1/;UID=1",
 		"/x/;UID=1/;SECTION=", "/x/;UID=1/;SECTION=BOGUS", "/x/;UID=1/;SECTION=1]", "/x/;UID=1/;SECTION=HEADER.FIELDS%20({3%7d", "/x/;UID=1/;SECTION=%",
 		"/x/;UID=1/;PARTIAL=", "/x/;UID=1/;PARTIAL=-1", "/x/;UID=1/;PARTIAL=1.0", "/x/;UID=1/;PARTIAL=1.-1", "/x/;UID=1/;PARTIAL=1.",
-		"/x%/;UID=1", "/x%0/;UID=1", "/x%00/;UID=1", "/x%0D%0A/;UID=1", "/x%FF/;UID=1", "/x y/;UID=1", "/x\xc3\xbc/;UID=1",
+		"//;UID=1", "imap://host//;UID=1", "imap://joe\x8b@host/x/;UID=1", "/x%/;UID=1", "/x%0/;UID=1", "/x%00/;UID=1", "/x%0D%0A/;UID=1", "/x%FF/;UID=1", "/x y/;UID=1", "/x\xc3\xbc/;UID=1",
 		"/x/;UID=20;EXPIRE=2020-01-01T00:00:00Z;URLAUTH=anonymous:internal:00", "/x/;UID=20/;BOGUS=1",
 	} {
 		if u, err := ParseURL(in, "INBOX"); err == nil {

@@ -1,6 +1,7 @@
 package mime
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"strings"
@@ -171,16 +172,55 @@ func (g *guessingReader) reset(r io.Reader) {
 }
 
 func converted(r io.Reader, from encoding.Encoding) io.Reader {
-	return &convertedReader{transform.NewReader(r, from.NewDecoder())}
+	c := &convertingReader{}
+	c.reset(r, from)
+	return c
 }
 
-// convertedReader hides that a converter was left in the middle of a character.
-type convertedReader struct{ r io.Reader }
+// convertingReader converts a stream to UTF-8, in memory that is used again for
+// the next one. That a stream ends in the middle of a character is not told.
+type convertingReader struct {
+	r        io.Reader
+	decode   transform.Transformer
+	in, conv []byte
+	held     int    // octets at the start of in that were not converted yet
+	out      []byte // ready to be read, in conv
+	err      error
+}
 
-func (c *convertedReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	if errors.Is(err, transform.ErrShortSrc) || errors.Is(err, transform.ErrShortDst) {
-		err = io.EOF
+func (c *convertingReader) reset(r io.Reader, from encoding.Encoding) {
+	c.r, c.decode = r, from.NewDecoder()
+	c.held, c.out, c.err = 0, nil, nil
+}
+
+func (c *convertingReader) Read(p []byte) (int, error) {
+	for len(c.out) == 0 && len(p) > 0 {
+		if c.err != nil && c.held == 0 {
+			return 0, c.err
+		}
+		c.fill()
 	}
-	return n, err
+	n := copy(p, c.out)
+	c.out = c.out[n:]
+	return n, nil
+}
+
+// fill converts what can be converted. At the end, what no character starts with
+// is let go.
+func (c *convertingReader) fill() {
+	if c.in == nil {
+		c.in, c.conv = make([]byte, decodeBlock), make([]byte, decodeBlock)
+	}
+	n := 0
+	if c.err == nil {
+		n, c.err = c.r.Read(c.in[c.held:])
+	}
+	block := c.in[:c.held+n]
+	made, used, err := c.decode.Transform(c.conv, block, c.err != nil)
+	c.out = c.conv[:made]
+	c.held = copy(c.in, block[used:])
+	stuck := made == 0 && used == 0 && (c.err != nil || c.held == len(c.in))
+	if stuck || err != nil && !errors.Is(err, transform.ErrShortSrc) && !errors.Is(err, transform.ErrShortDst) {
+		c.held, c.err = 0, cmp.Or(c.err, io.EOF)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"letterlock/internal/mail"
 )
@@ -54,6 +55,7 @@ type reading struct {
 	base64  base64Decoder
 	quoted  quotedDecoder
 	guess   guessingReader
+	convert convertingReader
 	raw     []byte
 	text    []byte
 	memory  bytes.Reader
@@ -64,7 +66,7 @@ var readings = sync.Pool{New: func() any { return &reading{} }}
 func (p *reading) free() {
 	p.src = nil
 	p.section, p.memory = io.SectionReader{}, bytes.Reader{}
-	p.decode.r, p.guess.r = nil, nil
+	p.decode.r, p.guess.r, p.convert.r = nil, nil, nil
 	if cap(p.raw) <= keepText && cap(p.text) <= keepText {
 		readings.Put(p)
 	}
@@ -97,7 +99,8 @@ func (p *reading) leaf(part *mail.Part) Passage {
 	e := charsetOf(charset)
 	octets := p.decoded(part.Encoding)
 	if e != nil {
-		return Passage{part, converted(octets, e)}
+		p.convert.reset(octets, e)
+		return Passage{part, &p.convert}
 	}
 	p.guess.reset(octets)
 	return Passage{part, &p.guess}
@@ -129,12 +132,29 @@ func (p *reading) header(part *mail.Part) Passage {
 	p.text = p.text[:0]
 	for at := 0; at < len(text); {
 		end := fieldEnd(text, at)
-		p.text = append(p.text, DecodeHeader(strings.TrimRight(text[at:end], "\r\n"))...)
-		p.text = append(p.text, '\n')
+		p.text = append(appendDecoded(p.text, strings.TrimRight(text[at:end], "\r\n")), '\n')
 		at = end
 	}
 	p.memory.Reset(p.text)
 	return Passage{part, &p.memory}
+}
+
+// appendDecoded is DecodeHeader that makes no string of a field that is only
+// folded.
+func appendDecoded(dst []byte, line string) []byte {
+	start := len(dst)
+	for i := range len(line) {
+		switch c := line[i]; {
+		case c >= utf8.RuneSelf || c == '=' && i+1 < len(line) && line[i+1] == '?':
+			return append(dst[:start], DecodeHeader(line)...)
+		case c == '\n' || c == '\r' && i+1 < len(line) && line[i+1] == '\n':
+		case c == '\r':
+			dst = append(dst, ' ')
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return dst
 }
 
 // block reads size octets of r, all of them, into memory that is used again.

@@ -7,7 +7,10 @@ import "strings"
 // and "(fwd)". again says that it was a reply or a forward (§3): that something
 // else than white space and a [blob] was removed.
 func BaseSubject(subject string) (base string, again bool) {
-	s := strings.Join(strings.FieldsFunc(DecodeHeader(subject), isWSP), " ")
+	s := DecodeHeader(subject)
+	if strings.Contains(s, "  ") || strings.IndexByte(s, '\t') >= 0 {
+		s = strings.Join(strings.FieldsFunc(s, isWSP), " ")
+	}
 	for {
 		var trailer, leader bool
 		s, trailer = withoutTrailers(s)

@@ -84,8 +84,16 @@ func eachWindow(r io.Reader, overlap int, visit func(text []byte, old int) bool)
 
 // String says whether s, which is UTF-8, has the string.
 func (f *Finder) String(s string) bool {
-	found, _ := f.Reader(strings.NewReader(s)) // which has no errors
-	return found
+	if len(s) > readSize {
+		found, _ := f.Reader(strings.NewReader(s)) // which has no errors
+		return found
+	}
+	memory := scratches.Get().(*scratch)
+	defer scratches.Put(memory)
+	n := copy(memory.raw, s)
+	folded, rest := fold(memory.folded[:0], memory.raw[:n])
+	memory.folded = append(folded, rest...)
+	return bytes.Contains(memory.folded, f.needle)
 }
 
 // Needle is what is looked for, folded: two Finders of one needle find the same.

@@ -57,7 +57,7 @@ func (w *Words) Finders() []*Finder {
 // Match is how well a text matches words.
 type Match struct {
 	words  []hit
-	phrase bool // the words stand in it as they were asked for
+	phrase hit // of all of them, side by side as they were asked for
 }
 
 // hit is how a word was found, the better the greater.
@@ -85,7 +85,7 @@ func (m *Match) Score() int {
 		score += 40 + 40*int(h-beginning)
 	}
 	score /= len(m.words)
-	if m.phrase {
+	if m.phrase == whole {
 		score += 20
 	}
 	return score
@@ -125,9 +125,7 @@ func (w *Words) look(m *Match, text []byte, from, to int) {
 	for i, word := range w.words {
 		m.words[i] = find(text, word, from, to, m.words[i])
 	}
-	if end := min(len(text), to+len(w.phrase)-1); from < end && !m.phrase {
-		m.phrase = bytes.Contains(text[from:end], w.phrase)
-	}
+	m.phrase = find(text, w.phrase, from, to, m.phrase)
 }
 
 // find says how the word stands in text, if better than known.

@@ -1,0 +1,130 @@
+package imapd
+
+import (
+	"context"
+	"slices"
+
+	"letterlock/imapd/query"
+	"letterlock/imapd/syntax"
+	"letterlock/storage"
+)
+
+// maxContexts is how many results one session can have kept up to date.
+const maxContexts = 16
+
+// followed is a search whose result is kept up to date until its mailbox is left
+// or the client cancels it (RFC 5267 §4.3).
+type followed struct {
+	*query.Context
+	tag   string
+	uid   bool
+	items []syntax.FetchItem // to fetch of what comes in (RFC 5465 §7)
+}
+
+var errTagReuse = bad("Tag reuse")
+
+// freeTag refuses an UPDATE whose tag another one has (RFC 5267 §4.3).
+func (s *session) freeTag(a *syntax.Search) error {
+	used := func(f *followed) bool { return f.tag == s.tag }
+	if a.Return&syntax.ReturnUpdate != 0 && s.box != nil && slices.ContainsFunc(s.box.followed, used) {
+		return errTagReuse
+	}
+	return nil
+}
+
+// follow keeps a result up to date where UPDATE asks for it. by is nil for a
+// search.
+func (s *session) follow(ctx context.Context, a *syntax.Search, by []syntax.SortCriterion, r *query.Result) error {
+	if a.Return&syntax.ReturnUpdate == 0 {
+		return nil
+	}
+	if len(s.box.followed) >= maxContexts { // RFC 5267 §4.3.1
+		b := append(s.scratch[:0], "* NO ["...)
+		s.put(append(syntax.AppendNoUpdate(b, s.tag), "] Too many contexts\r\n"...))
+		return nil
+	}
+	c, err := query.NewContext(s.asked(ctx), a.Keys, by, r)
+	if err != nil {
+		return queryRefusal(err)
+	}
+	s.box.followed = append(s.box.followed, &followed{c, s.tag, a.UID, a.Update})
+	return nil
+}
+
+// cancelUpdate is CANCELUPDATE (RFC 5267 §4.3.5).
+func (s *session) cancelUpdate(a *syntax.CancelUpdate) (answer, error) {
+	s.box.followed = slices.DeleteFunc(s.box.followed, func(f *followed) bool { return slices.Contains(a.Tags, f.tag) })
+	return answer{}, nil
+}
+
+// arrivals is what came into a followed result: to be told after EXISTS.
+type arrivals struct {
+	*followed
+	added []syntax.ContextChange
+}
+
+// leaving takes the followed results to a new view and tells what left them:
+// before any EXPUNGE, as long as its numbers are right (RFC 5267 §4.3.4).
+func (s *session) leaving(ctx context.Context, now *storage.View) (come []arrivals) {
+	for _, f := range s.box.followed {
+		m := s.asked(ctx)
+		m.View, m.Keywords, m.Progress = now, nil, nil
+		u, err := f.Update(ctx, m, query.NumberingOf(f.uid))
+		if err != nil {
+			s.log.Warn("search result not updated", "tag", f.tag, "err", err)
+			continue
+		}
+		s.contextChanges(f, u.Removed)
+		if len(u.Added) > 0 {
+			come = append(come, arrivals{f, u.Added})
+		}
+	}
+	return come
+}
+
+// arrive tells what came into the followed results (RFC 5267 §4.3.3), and of
+// messages that are new to the mailbox, from index first on, what the client wants
+// to know (RFC 5465 §7).
+func (s *session) arrive(ctx context.Context, come []arrivals, first int) error {
+	for _, a := range come {
+		s.contextChanges(a.followed, a.added)
+		if len(a.items) == 0 {
+			continue
+		}
+		for _, c := range a.added {
+			set, err := s.indices(syntax.Set{Ranges: c.Set}, a.uid)
+			if err != nil {
+				return err
+			}
+			set = slices.DeleteFunc(set, func(i int) bool { return i < first })
+			slices.Sort(set)
+			if err := s.fetchUnasked(ctx, set, a.items); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *session) contextChanges(f *followed, changes []syntax.ContextChange) {
+	if len(changes) == 0 {
+		return
+	}
+	s.put(syntax.AppendESearch(s.scratch[:0], &syntax.ESearch{Tag: f.tag, UID: f.uid, Changes: changes}))
+}
+
+// fetchUnasked writes FETCH responses that no command asked for: what is
+// withheld is left out as in any FETCH (RFC 8689 §4.4), nothing is marked \Seen.
+func (s *session) fetchUnasked(ctx context.Context, set []int, items []syntax.FetchItem) error {
+	f := newFetching(s, &syntax.Fetch{UID: true, Items: items})
+	f.needs &^= setsSeen
+	for batch := range slices.Chunk(set, fetchBatch) {
+		if err := f.batch(ctx, batch); err != nil {
+			return err
+		}
+	}
+	if f.held > 0 {
+		s.logWithheld(f.held)
+	}
+	return nil
+}

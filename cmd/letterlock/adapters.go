@@ -156,6 +156,11 @@ var releasePolicy = map[string]requiretls.Policy{
 	config.ReleaseLocal: requiretls.PolicyLocal,
 }
 
+var insecureWord = map[string]imapd.Insecure{
+	config.InsecureWithhold: imapd.InsecureWithhold,
+	config.InsecureRefuse:   imapd.InsecureRefuse,
+}
+
 var noticeWord = map[string]imapd.Notice{
 	config.NoticeCount:   imapd.NoticeCount,
 	config.NoticeGeneric: imapd.NoticeGeneric,

@@ -31,6 +31,10 @@ func (r *report) checkRelay(ctx context.Context, cfg *config.Config) {
 	r.checkPassword(cfg.Relay.PasswordFile)
 	ctx, cancel := context.WithTimeout(ctx, relayPatience)
 	defer cancel()
+	r.checkLevels(&cfg.Relay)
+	for _, s := range opt.Sign {
+		r.checkDKIM(ctx, s, opt.Resolver)
+	}
 	if !r.checkResolver(ctx, cfg, opt.Resolver) && opt.Smarthost == nil {
 		return
 	}
@@ -39,6 +43,33 @@ func (r *report) checkRelay(ctx context.Context, cfg *config.Config) {
 		return
 	}
 	r.checkSmarthost(cfg, relay.New(opt).Route(ctx, cfg.Address.Domain, requiretls.Required()))
+}
+
+// checkLevels names where tagged mail may leave without what its sender asked.
+func (r *report) checkLevels(c *config.Relay) {
+	lowered := []string{}
+	if c.RequireTLS != config.LevelEnforce {
+		lowered = append(lowered, "all domains")
+	}
+	for _, d := range c.Destinations {
+		if d.RequireTLS != "" && d.RequireTLS != config.LevelEnforce {
+			lowered = append(lowered, d.Domain)
+		}
+	}
+	if len(lowered) > 0 {
+		r.add("relay", worry, "mail tagged REQUIRETLS may leave without it to %s (RFC 8689 §4.2 forbids that)", strings.Join(lowered, ", ")).
+			Hint = "relay.requiretls = \"enforce\" keeps the promise"
+	}
+}
+
+// checkDKIM asks whether DNS has the record of a key.
+func (r *report) checkDKIM(ctx context.Context, s *relay.Signer, resolver relay.Resolver) {
+	name, text := s.Record()
+	if err := s.Check(ctx, resolver); err != nil {
+		r.add("dkim", worry, "%v", err).Hint = fmt.Sprintf("publish it: %s. TXT \"%s\"", name, text)
+		return
+	}
+	r.add("dkim", fine, "%s is published", name)
 }
 
 func (r *report) checkPassword(file string) {

@@ -41,7 +41,12 @@ func demo(ctx context.Context, p *page) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	h, err := build(demoConfig(dir), slog.New(slog.DiscardHandler))
+	hop, err := openNextHop(dir)
+	if err != nil {
+		return err
+	}
+	defer hop.close()
+	h, err := build(demoConfig(dir, hop), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
@@ -52,13 +57,14 @@ func demo(ctx context.Context, p *page) error {
 	<-ready
 
 	p.prose("Letterlock, the real servers, in %s: it is gone when this ends.", dir)
-	err = playIn(ctx, h, p)
+	err = playIn(ctx, h, hop, p)
 	leave()
 	return errors.Join(err, <-ended)
 }
 
-// demoConfig opens IMAP in clear to local sessions, to show what they get.
-func demoConfig(dir string) *config.Config {
+// demoConfig opens IMAP in clear to local sessions, to show what they get, and
+// sends on by the next hop alone.
+func demoConfig(dir string, hop *nextHop) *config.Config {
 	cfg := config.Default()
 	cfg.Hostname, cfg.Data = "localhost", filepath.Join(dir, "data")
 	cfg.Address.Domain = "example.org"
@@ -66,12 +72,14 @@ func demoConfig(dir string) *config.Config {
 	cfg.IMAP.Listeners = []config.Listener{{Address: "127.0.0.1:0"}, {Address: "tls:127.0.0.1:0"}}
 	cfg.IMAP.CleartextAuth = config.CleartextAuth{Local: true}
 	cfg.ManageSieve.Listeners = nil
+	cfg.Relay.Mode, cfg.Relay.Smarthost, cfg.Relay.CA = config.RelaySmarthost, hop.listener.Addr().String(), hop.ca
+	cfg.Relay.Resolver = "127.0.0.1:9" // nobody is asked: the next hop is known by its address
 	cfg.Admin.Listen = nil
 	return cfg
 }
 
-func playIn(ctx context.Context, h *house, p *page) error {
-	s := &scene{page: p, password: newPassword(), trust: x509.NewCertPool()}
+func playIn(ctx context.Context, h *house, hop *nextHop, p *page) error {
+	s := &scene{page: p, hop: hop, password: newPassword(), trust: x509.NewCertPool()}
 	credentials, err := auth.NewCredentials(s.password)
 	if err != nil {
 		return err
@@ -91,7 +99,10 @@ func playIn(ctx context.Context, h *house, p *page) error {
 	s.lmtp = bound(h.cfg.LMTP.Listeners, h.lmtp.Addrs(), func(serve.Endpoint) bool { return true })
 	s.imap = bound(h.cfg.IMAP.Listeners, h.imap.Addrs(), func(e serve.Endpoint) bool { return !e.ImplicitTLS })
 	s.imaps = bound(h.cfg.IMAP.Listeners, h.imap.Addrs(), func(e serve.Endpoint) bool { return e.ImplicitTLS })
-	if err := s.play(); err != nil {
+	if s.away, err = sentOn(ctx, h); err != nil {
+		return err
+	}
+	if err := s.play(ctx); err != nil {
 		return err
 	}
 	p.verdict()
@@ -99,4 +110,14 @@ func playIn(ctx context.Context, h *house, p *page) error {
 		return errSaid
 	}
 	return nil
+}
+
+// sentOn makes somebody whose mail is sent on to another server.
+func sentOn(ctx context.Context, h *house) (string, error) {
+	ben, err := h.desk.AddUser(ctx, admin.Login{Address: "ben"})
+	if err != nil {
+		return "", err
+	}
+	_, err = h.desk.AddForward(ctx, admin.Forward{Address: ben.Address, To: "ben@elsewhere.example"})
+	return ben.Address, err
 }

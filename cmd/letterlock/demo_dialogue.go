@@ -20,6 +20,8 @@ type dialogue struct {
 	r    *bufio.Reader
 	tag  int
 	err  error
+
+	greeted bool // of quietly
 }
 
 // dialogueTime bounds one conversation.
@@ -146,6 +148,19 @@ func (d *dialogue) login(user, password string) answer {
 	d.send(fmt.Sprintf("%s LOGIN %s %q", tag, user, password))
 	d.page.client(fmt.Sprintf("%s LOGIN %s ••••••", tag, user))
 	return d.hear(tag, []string{"PRIVACYREQUIRED"})
+}
+
+// quietly sends LMTP commands and reads their replies without showing them. The
+// first time the server's greeting comes ahead.
+func (d *dialogue) quietly(commands ...string) {
+	if !d.greeted {
+		d.reply("nothing of it is shown")
+		d.greeted = true
+	}
+	for _, c := range commands {
+		d.send(c)
+		d.reply("nothing of it is shown")
+	}
 }
 
 // answer is what an IMAP server said to one command.

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"text/tabwriter"
 
 	"letterlock/internal/admin"
 	"letterlock/internal/config"
@@ -68,12 +67,45 @@ func listing[T any](f *flag.FlagSet, list func(admin.Operations, context.Context
 			if *asJSON {
 				return printJSON(c.out, all)
 			}
-			w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+			w := columns(c.out)
 			for _, one := range all {
 				line(w, one)
 			}
 			return w.Flush()
 		})
+	}
+}
+
+// asking is what a verb does that asks one thing about its arguments, at least
+// and at most so many: it is shown for people, or as JSON.
+func asking[T any](f *flag.FlagSet, least, most int, ask func(context.Context, admin.Operations, []string) (T, error), show func(io.Writer, T) error) action {
+	conf, asJSON := configFlag(f), jsonFlag(f)
+	return func(ctx context.Context, c *call) error {
+		if len(c.args) < least || len(c.args) > most {
+			return errArguments
+		}
+		return atDesk(ctx, *conf, mustExist, func(o admin.Operations) error {
+			answer, err := ask(ctx, o, c.args)
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return printJSON(c.out, answer)
+			}
+			return show(c.out, answer)
+		})
+	}
+}
+
+// changing is what a verb does that changes something, and says nothing where
+// it went well.
+func changing(f *flag.FlagSet, least, most int, change func(context.Context, admin.Operations, []string) error) action {
+	conf := configFlag(f)
+	return func(ctx context.Context, c *call) error {
+		if len(c.args) < least || len(c.args) > most {
+			return errArguments
+		}
+		return atDesk(ctx, *conf, mustExist, func(o admin.Operations) error { return change(ctx, o, c.args) })
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"letterlock/internal/admin"
 	"letterlock/internal/config"
-	"letterlock/internal/mime"
 	"letterlock/storage"
 )
 
@@ -84,9 +83,12 @@ func (x *examination) repair(ctx context.Context, cfg *config.Config) error {
 	if err := checkOwner(cfg.Data); err != nil {
 		return err
 	}
-	opt := storage.Options{Log: slog.New(slog.DiscardHandler), Summarize: mime.Summarize}
+	opt, err := storeOptions(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
 	x.repaired = true
-	err := storage.Repair(ctx, cfg.Data, opt, x.mended)
+	err = storage.Repair(ctx, cfg.Data, opt, x.mended)
 	if errors.Is(err, storage.ErrLocked) {
 		return withHint(err, "a repair needs the store to itself: stop the server first; without --repair fsck runs beside it")
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"letterlock/imapd"
 	"letterlock/internal/config"
 )
 
@@ -14,8 +15,8 @@ import (
 func helpVerb() verb {
 	return verb{
 		name:  "help",
-		args:  "[VERB|config]",
-		short: "show this, how a verb is used, or every key of the config",
+		args:  "[VERB|config|imap]",
+		short: "show this, how a verb is used, every key of the config, or what IMAP can do",
 		setup: func(*flag.FlagSet) action { return help },
 	}
 }
@@ -27,6 +28,8 @@ func help(ctx context.Context, c *call) error {
 	case c.args[0] == "config":
 		_, err := io.WriteString(c.out, config.Reference())
 		return err
+	case c.args[0] == "imap":
+		return helpIMAP(c)
 	}
 	v, _, err := find(c.args)
 	if err != nil {
@@ -38,11 +41,23 @@ func help(ctx context.Context, c *call) error {
 func overview(c *call) error {
 	var b strings.Builder
 	b.WriteString("Letterlock is the last stop of a letter: LMTP in, IMAP out, REQUIRETLS kept.\n\nusage: letterlock VERB …\n\n")
-	for _, v := range verbs() {
-		fmt.Fprintf(&b, "  %-14s %s\n", v.name, v.short)
+	for _, part := range chapters() {
+		for _, v := range part {
+			fmt.Fprintf(&b, "  %-20s %s\n", v.name, v.short)
+		}
+		b.WriteByte('\n')
 	}
-	b.WriteString("\nFirst steps: letterlock demo, then letterlock serve.\n")
+	b.WriteString("First steps: letterlock demo, then letterlock serve.\n")
 	b.WriteString("letterlock help VERB shows how a verb is used, letterlock help config every key of\nthe config (./letterlock.toml, then /etc/letterlock/letterlock.toml). Every verb works\nbeside a running server, but for restore and fsck --repair.\n")
 	_, err := fmt.Fprint(c.out, b.String())
 	return err
+}
+
+// helpIMAP lists the extensions that the server offers, from its own list.
+func helpIMAP(c *call) error {
+	w := columns(c.out)
+	for _, x := range imapd.Capabilities {
+		fmt.Fprintf(w, "%s\tRFC %s\n", x.Name, x.RFC)
+	}
+	return w.Flush()
 }

@@ -28,6 +28,7 @@ import (
 	"letterlock/relay"
 	"letterlock/sieve"
 	"letterlock/storage"
+	"letterlock/storage/seal"
 )
 
 // house is every room, built and joined. serve and demo live in the same one.
@@ -100,11 +101,27 @@ func openStore(cfg *config.Config, log *slog.Logger) (*storage.Store, error) {
 	if err := checkOwner(cfg.Data); err != nil {
 		return nil, err
 	}
-	store, err := storage.Open(cfg.Data, storage.Options{Log: log, Summarize: mime.Summarize, Filter: search.AppendFilter})
-	if errors.Is(err, storage.ErrLocked) {
+	opt, err := storeOptions(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	store, err := storage.Open(cfg.Data, opt)
+	switch {
+	case errors.Is(err, storage.ErrLocked):
 		err = withHint(err, "one process serves one data folder: stop the other one, or name another folder with data = … in the config")
+	case errors.Is(err, seal.ErrNoKey):
+		err = withHint(err, "key_file in section [storage] names the file with the keys")
 	}
 	return store, err
+}
+
+// storeOptions are how whoever opens or mends the vault does it.
+func storeOptions(cfg *config.Config, log *slog.Logger) (opt storage.Options, err error) {
+	opt = storage.Options{Log: log, Summarize: mime.Summarize, Filter: search.AppendFilter}
+	if cfg.Storage.KeyFile != "" {
+		opt.Keys, err = openKeys(cfg.Storage.KeyFile)
+	}
+	return opt, err
 }
 
 // checkOwner refuses a data folder of somebody else's. To root it would open,
@@ -200,6 +217,7 @@ func (h *house) openReading() (err error) {
 		Hostname:   h.cfg.Hostname,
 		Cleartext:  imapd.Cleartext(h.cfg.IMAP.CleartextAuth),
 		Release:    releasePolicy[h.cfg.IMAP.Release],
+		Insecure:   insecureWord[h.cfg.IMAP.OnInsecure],
 		Notice:     noticeWord[h.cfg.IMAP.Notice],
 		MaxMessage: h.cfg.LMTP.MaxSize,
 		Log:        h.log,
@@ -213,12 +231,17 @@ func (h *house) openReading() (err error) {
 
 // openFront opens LMTP, the front door, with the sorting room behind it.
 func (h *house) openFront() (err error) {
+	sorting := deliver.Options{
+		Store: sorting{h.store, fullAnswer(h.cfg)}, Hostname: h.cfg.Hostname, Addresses: addresses(h.cfg),
+		Rules: rules{h.store}, RuleLog: h.ruleLog, Log: h.fates,
+	}
+	if err := h.leave(&sorting); err != nil {
+		return err
+	}
 	room := lmtp.New(lmtp.Options{
-		Hostname: h.cfg.Hostname,
-		Deliver: deliver.New(deliver.Options{
-			Store: sorting{h.store, fullAnswer(h.cfg)}, Hostname: h.cfg.Hostname, Addresses: addresses(h.cfg),
-			Rules: rules{h.store}, RuleLog: h.ruleLog, Way: h.preflight(), Log: h.fates,
-		}),
+		Hostname:         h.cfg.Hostname,
+		Deliver:          deliver.New(sorting),
+		DSN:              h.relay != nil, // who cannot send reports offers none
 		Unanswered:       h.store.Unanswered,
 		Spool:            spool(h.store),
 		MaxSize:          h.cfg.LMTP.MaxSize,

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -37,15 +38,20 @@ func (s *stage) offers(_ *testscript.TestScript, args []string) error {
 	return nil
 }
 
-// took looks for a letter that a mail host has taken: its sender, its recipient
-// and the parameters of its MAIL, then a blank, then what is in it.
-func (s *stage) took(_ *testscript.TestScript, args []string) error {
+// took looks for a letter that a mail host has taken, by its envelope and what is
+// in it.
+func (s *stage) took(ts *testscript.TestScript, args []string) error {
+	want, err := regexp.Compile("^" + args[1] + "$")
+	if err != nil {
+		return err
+	}
 	var all []string
 	for _, r := range s.hosts[args[0]].Got() {
 		params := slices.DeleteFunc(slices.Clone(r.MailParams), func(p string) bool { return strings.HasPrefix(p, "SIZE=") || strings.HasPrefix(p, "BODY=") })
 		letter := strings.Join(append([]string{r.From, r.To}, params...), " ") + "\n\n" + r.Data
 		head, _, _ := strings.Cut(letter, "\n")
-		if head == args[1] && (len(args) < 3 || strings.Contains(letter, args[2])) {
+		if want.MatchString(head) && (len(args) < 3 || strings.Contains(letter, args[2])) {
+			ts.Setenv("SENDER", strings.Trim(r.From, "<>"))
 			return nil
 		}
 		all = append(all, letter)

@@ -26,20 +26,22 @@ const (
 
 func main() { os.Exit(dispatch(os.Args[1:], stdio())) }
 
-// verbs is everything Letterlock can be asked for, in the order help shows it.
-func verbs() []verb {
-	return []verb{
-		serveVerb,
-		userAdd, userList, userPasswd, userQuota, userRelease, userRemove,
-		aliasAdd, aliasList, aliasRemove,
-		sieveCheck, sieveTry,
-		checkVerb,
-		fsckVerb, backupVerb, restoreVerb,
-		demoVerb,
-		versionVerb,
-		helpVerb(),
+// chapters are everything Letterlock can be asked for, in the order help shows
+// it.
+func chapters() [][]verb {
+	return [][]verb{
+		{serveVerb, checkVerb, demoVerb},
+		{userAdd, userList, userPasswd, userQuota, userRelease, userRemove, aliasAdd, aliasList, aliasRemove},
+		{sieveCheck, sieveTry, sievePut, sieveGet, sieveList, sieveActivate, sieveDeactivate, sieveRemove, sieveLog},
+		{forwardAdd, forwardList, forwardRemove, vacationSet, vacationShow, vacationOff},
+		{traceVerb, explainVerb},
+		{queueList, queueShow, queueRetry, queueHold, queueBounce, queueDelete, routeVerb, stsShow, stsRefresh},
+		{fsckVerb, backupVerb, restoreVerb, keyNew, keyList, keyRotate},
+		{conformanceVerb, versionVerb, helpVerb()},
 	}
 }
+
+func verbs() []verb { return slices.Concat(chapters()...) }
 
 // verb is one thing to ask for.
 type verb struct {

@@ -39,7 +39,8 @@ func TestMain(m *testing.M) {
 //	mailhost NAME [WORD…]       opens a mail host that offers WORDs inside TLS; $MAILHOST is its
 //	                   port, $DNS a resolver that knows it, outside.pem proves it
 //	offers NAME [WORD…]         changes what it offers
-//	took NAME ENVELOPE [TEXT]   it has taken a letter with "<from> <to> PARAMETERS", and TEXT in it
+//	took NAME ENVELOPE [TEXT]   it has taken a letter whose "<from> <to> PARAMETERS" match the
+//	                   regular expression, and TEXT in it; $SENDER is who it is from
 //	fill FILE          replaces $NAMES in it
 //	certificate DIR NAME DAYS   writes cert.pem and key.pem in DIR for NAME
 func TestScripts(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 
 var userRelease = verb{
 	name:  "user release",
-	args:  "ADDR [bound|inherit] [--json]",
+	args:  "ADDR [tls|bound|inherit] [--json]",
 	short: "show or set which sessions may read an account's REQUIRETLS mail",
 	setup: func(f *flag.FlagSet) action {
 		conf, asJSON := configFlag(f), jsonFlag(f)

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"letterlock/internal/config"
@@ -187,7 +186,7 @@ type openWay struct{}
 func (openWay) Preflight(context.Context, *mail.Outbound) error { return nil }
 
 func (p *plan) print(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := columns(out)
 	for _, f := range p.File {
 		where := f.Mailbox
 		if f.Create {

@@ -54,13 +54,40 @@ func newRelay(cfg *config.Config, store *storage.Store, fates *maillog.Log, log 
 	return relay.New(opt), nil
 }
 
-// preflight is what the relay knows of next hops, for the sorting room; nil
-// where nothing leaves.
-func (h *house) preflight() deliver.Preflight {
+// leave joins the sorting room to the way out; where there is none, nothing
+// leaves.
+func (h *house) leave(opt *deliver.Options) error {
 	if h.relay == nil {
 		return nil
 	}
-	return h.relay
+	opt.Way, opt.Reports = h.relay, h.relay
+	switch h.cfg.Relay.Sender {
+	case config.SenderOwner:
+		opt.Sender = func(_, owner mail.Address) mail.Address { return owner }
+	case config.SenderSRS:
+		srs, err := newSRS(h.cfg)
+		if err != nil {
+			return err
+		}
+		opt.Returned = srs.Reverse
+		opt.Sender = func(from, owner mail.Address) mail.Address {
+			if ours, ok := srs.Forward(from); ok {
+				return ours
+			}
+			return owner // too long to be written into an address of ours
+		}
+	}
+	return nil
+}
+
+// newSRS rewrites senders into addresses of our domain. Its secret is kept: what
+// left yesterday may come back tomorrow.
+func newSRS(cfg *config.Config) (*relay.SRS, error) {
+	secret, err := keptSecret(filepath.Join(cfg.Data, "srs.secret"))
+	if err != nil {
+		return nil, err
+	}
+	return relay.NewSRS(cfg.Address.Domain, secret)
 }
 
 // relayOptions are the config in the relay's words.
@@ -88,10 +115,31 @@ func relayOptions(cfg *config.Config) (opt relay.Options, err error) {
 			return opt, fmt.Errorf("relay.ca: %w", err)
 		}
 	}
+	if opt.Sign, err = signers(c); err != nil {
+		return opt, err
+	}
+	opt.RequireTLS = map[string]relay.Level{"": relayLevel[c.RequireTLS]}
+	for _, d := range c.Destinations {
+		if d.RequireTLS != "" {
+			opt.RequireTLS[d.Domain] = relayLevel[d.RequireTLS]
+		}
+	}
 	if c.Mode == config.RelaySmarthost {
 		opt.Smarthost, err = smarthost(c)
 	}
 	return opt, err
+}
+
+// signers are the DKIM keys.
+func signers(c *config.Relay) (all []*relay.Signer, err error) {
+	for _, d := range c.DKIM {
+		s, err := relay.LoadSigner(d.Domain, d.Selector, d.Key)
+		if err != nil {
+			return nil, withHint(err, "the file holds one private key in PEM, RSA or Ed25519, that letterlock alone can read: chmod 600 %s", d.Key)
+		}
+		all = append(all, s)
+	}
+	return all, nil
 }
 
 var relayLevel = map[string]relay.Level{
@@ -109,7 +157,9 @@ func smarthost(c *config.Relay) (*relay.Smarthost, error) {
 	}
 	s.Host, s.Port = c.Host()
 	for _, d := range c.Destinations {
-		s.Levels[d.Domain] = relayLevel[d.Level]
+		if d.Level != "" {
+			s.Levels[d.Domain] = relayLevel[d.Level]
+		}
 	}
 	if c.PasswordFile != "" {
 		var err error

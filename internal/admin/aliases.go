@@ -77,8 +77,8 @@ func (d *Desk) free(ctx context.Context, from mail.Address) error {
 	return nil
 }
 
-// target reads the right side of an alias. It must be somebody here: mail
-// leaves for nowhere else while the relay is off.
+// target reads the right side of an alias. It must be somebody here: only a
+// person's own mail is forwarded elsewhere.
 func (d *Desk) target(ctx context.Context, from mail.Address, s string) (mail.Address, error) {
 	to, err := d.address(s)
 	if err != nil {
@@ -88,11 +88,14 @@ func (d *Desk) target(ctx context.Context, from mail.Address, s string) (mail.Ad
 		return to, refuse("name the address that reads the mail", "alias %s cannot send to itself", nameOf(from))
 	}
 	here, err := d.here(ctx, to)
-	if err == nil && !here {
-		err = refuse("add it first: letterlock user add "+to.String(),
-			"%s does not exist here, and the relay is off", to)
+	switch {
+	case err != nil || here:
+		return to, err
+	case d.opt.Relay == nil:
+		return to, refuse("add it first: letterlock user add "+to.String(), "%s does not exist here, and the relay is off", to)
 	}
-	return to, err
+	return to, refuse("add it first: letterlock user add "+to.String()+"; or let a user forward there: letterlock forward add",
+		"%s does not exist here, and an alias sends to nobody elsewhere", to)
 }
 
 // here says whether mail for addr arrives: as user or alias, with or without detail.

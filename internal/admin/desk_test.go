@@ -224,6 +224,24 @@ func TestUnknownOperationNamesTheVersions(t *testing.T) {
 	}
 }
 
+// What an older server does not know it may not leave out silently.
+func TestUnknownArgumentIsRefusedAndNothingDone(t *testing.T) {
+	dir := folder(t)
+	desk := newDesk(t, dir)
+	addAnn(t, desk)
+	listen(t, dir, desk)
+	c := Dial(dir)
+	defer c.Close()
+	in := map[string]any{"address": "ann", "to": "bob@example.net", "only_on_sundays": true}
+	_, err := operation[map[string]any, Managed]{addForward.path, nil}.call(t.Context(), c, in)
+	if r, ok := errors.AsType[*Refusal](err); !ok || !strings.Contains(r.Hint(), "another version") || !strings.Contains(r.Text, "only_on_sundays") {
+		t.Errorf("error %v, want the argument and a hint at the versions", err)
+	}
+	if m, err := c.Managed(t.Context(), "ann"); err != nil || len(m.Forwards) > 0 {
+		t.Errorf("done is %+v, %v; want nothing", m, err)
+	}
+}
+
 func TestHealthSaysWhenItStops(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	dir := folder(t)

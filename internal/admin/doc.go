@@ -11,6 +11,10 @@
 // An operation that takes long has news on the way; over the socket they come
 // as a stream. Whoever hangs up ends it, and so does the server when it stops.
 //
+// What became of mail is read from the lines of the mail log, of which a [Ring]
+// remembers the last. Forwards and vacations are Sieve that package managed
+// writes, compiled by the engine of delivery as every script is.
+//
 // It promises: the socket can be opened by the owner of the data folder alone
 // (0600 in a folder of 0700), passwords never cross it (credentials are
 // derived by the caller), and whatever is refused says why and what to do

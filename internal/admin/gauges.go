@@ -118,7 +118,7 @@ func (g *Gauges) relayStats() (relay.Stats, bool) {
 	if g.opt.Relay == nil {
 		return relay.Stats{}, false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), relayAnswers)
 	defer cancel()
 	return g.opt.Relay.Stats(ctx)
 }

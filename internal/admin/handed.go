@@ -100,6 +100,10 @@ func (c *Client) Route(ctx context.Context, in RouteQuery) (Way, error) {
 	return routeTo.call(ctx, c, in)
 }
 
+func (c *Client) RelayState(ctx context.Context) (RelayState, error) {
+	return relayState.call(ctx, c, nothing{})
+}
+
 func (c *Client) Explain(ctx context.Context, in ExplainQuery) (Explanation, error) {
 	return explain.call(ctx, c, in)
 }
@@ -122,6 +126,10 @@ func (c *Client) Trace(ctx context.Context, in TraceQuery, told func(TraceRecord
 
 func (c *Client) Check(ctx context.Context, found func(Finding)) error {
 	return checkStore.call(ctx, c, nothing{}, found)
+}
+
+func (c *Client) CheckSteps(ctx context.Context, told func(CheckNews)) error {
+	return checkSteps.call(ctx, c, nothing{}, told)
 }
 
 func (c *Client) Backup(ctx context.Context, dir string, told func(Progress)) error {

@@ -141,10 +141,19 @@ func (d *Desk) manageOnce(ctx context.Context, o owner, change func(owner, *mana
 		return nil, refuse("write it in another way", "%v", err).because(err)
 	}
 	text := s.Text()
-	if _, err := d.compile(deliver.Managed, text); err != nil {
+	if _, err := d.compile(deliver.Managed, text); err != nil { // what its owner wrote around the block
+		if r, ok := errors.AsType[*Refusal](err); ok {
+			r.Way = "see it with: letterlock sieve get " + o.address + " " + deliver.Managed
+		}
 		return nil, err
 	}
-	err = o.account.PutScript(ctx, deliver.Managed, text, func(there []storage.Script) error {
+	return s, o.putManaged(ctx, text, version)
+}
+
+// putManaged writes the script in place of that version; without a text there is
+// none. [errMoved] says that another one stands there.
+func (o owner) putManaged(ctx context.Context, text []byte, version storage.ScriptVersion) error {
+	err := o.account.PutScript(ctx, deliver.Managed, text, func(there []storage.Script) error {
 		now := storage.ScriptVersion{}
 		for _, t := range there {
 			if t.Name == deliver.Managed {
@@ -156,15 +165,15 @@ func (d *Desk) manageOnce(ctx context.Context, o owner, change func(owner, *mana
 		}
 		return nil
 	})
-	if err == nil && s.Empty() {
+	if err == nil && len(text) == 0 {
 		if err = o.account.DeleteScript(ctx, deliver.Managed); errors.Is(err, storage.ErrActive) || errors.Is(err, storage.ErrNotFound) {
 			err = nil // an empty one that its owner made active does nothing
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("rules of %s: %w", o, err)
+		return fmt.Errorf("rules of %s: %w", o, err)
 	}
-	return s, nil
+	return nil
 }
 
 // AddForward implements [Operations].

@@ -73,6 +73,8 @@ type Operations interface {
 	// Route gathers what a letter to a domain would meet; it connects to the
 	// domain's hosts and sends nothing.
 	Route(context.Context, RouteQuery) (Way, error)
+	// RelayState tells what the way out is doing.
+	RelayState(context.Context) (RelayState, error)
 	// Explain tells how a stored message came, who may read it and where it may
 	// go.
 	Explain(context.Context, ExplainQuery) (Explanation, error)
@@ -82,6 +84,9 @@ type Operations interface {
 	Trace(ctx context.Context, in TraceQuery, told func(TraceRecord)) error
 	// Check reads the whole store and tells of each thing that is wrong.
 	Check(ctx context.Context, found func(Finding)) error
+	// CheckSteps is Check that says how far it is: each news is a finding or a
+	// step, and steps are told twice a second at most.
+	CheckSteps(ctx context.Context, told func(CheckNews)) error
 	// Backup copies the store into a folder, or brings the copy there up to
 	// date. dir is absolute.
 	Backup(ctx context.Context, dir string, told func(Progress)) error
@@ -171,6 +176,18 @@ func (f Finding) String() string {
 		return f.What
 	}
 	return where + ": " + f.What
+}
+
+// CheckNews is one news of a check: exactly one of both is there.
+type CheckNews struct {
+	Finding *Finding `json:"finding,omitempty"`
+	Steps   *Steps   `json:"steps,omitempty"`
+}
+
+// Steps is how far a check is, in accounts and segments.
+type Steps struct {
+	Done  int `json:"done"`
+	Total int `json:"total"`
 }
 
 // Progress is how far a backup is, in octets. Total is an estimate.

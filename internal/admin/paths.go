@@ -48,12 +48,16 @@ var (
 	openQueued  = operation[string, QueueLetter]{"/v1/queue/letter", Operations.QueueLetter}
 	handleQueue = stream[QueueOrder, QueueRow]{"/v1/queue/handle", Operations.HandleQueue}
 	routeTo     = long[RouteQuery, Way]{"/v1/route", Operations.Route}
+	relayState  = operation[nothing, RelayState]{"/v1/relay", func(o Operations, ctx context.Context, _ nothing) (RelayState, error) { return o.RelayState(ctx) }}
 	explain     = long[ExplainQuery, Explanation]{"/v1/explain", Operations.Explain}
 	mtaSTS      = long[STSQuery, STS]{"/v1/mta-sts", Operations.MTASTS}
 	traceMail   = stream[TraceQuery, TraceRecord]{"/v1/trace", Operations.Trace}
 
 	checkStore = stream[nothing, Finding]{"/v1/check", func(o Operations, ctx context.Context, _ nothing, found func(Finding)) error {
 		return o.Check(ctx, found)
+	}}
+	checkSteps = stream[nothing, CheckNews]{"/v1/check/steps", func(o Operations, ctx context.Context, _ nothing, told func(CheckNews)) error {
+		return o.CheckSteps(ctx, told)
 	}}
 	backupStore = stream[string, Progress]{"/v1/backup", Operations.Backup}
 	whoServes   = operation[nothing, Server]{"/v1/server", func(o Operations, ctx context.Context, _ nothing) (Server, error) { return o.Server(ctx) }}
@@ -65,8 +69,8 @@ var offered = []interface {
 }{
 	addUser, setPassword, removeUser, listUsers, addAlias, removeAlias, listAliases, showQuota, setQuota, showRelease, setRelease,
 	putScript, listScripts, showScript, activateScript, removeScript, showManaged, addForward, removeForward, setVacation, removeVacation, showRulesLog,
-	walkQueue, openQueued, handleQueue, routeTo, explain, mtaSTS, traceMail,
-	checkStore, backupStore, whoServes,
+	walkQueue, openQueued, handleQueue, routeTo, relayState, explain, mtaSTS, traceMail,
+	checkStore, checkSteps, backupStore, whoServes,
 }
 
 func routes(o Operations) http.Handler {

@@ -58,10 +58,11 @@ type QueueRow struct {
 // QueueLetter is one letter in the outbox, opened.
 type QueueLetter struct {
 	QueueRow
-	Size     int64  `json:"size"`              // octets that leave
-	Header   string `json:"header,omitempty"`  // of what leaves
-	Withheld bool   `json:"withheld"`          // its sender demands REQUIRETLS: the header is not shown here
-	Trouble  string `json:"trouble,omitempty"` // why it cannot be opened
+	Size     int64         `json:"size"`              // octets that leave
+	Header   string        `json:"header,omitempty"`  // of what leaves
+	Withheld bool          `json:"withheld"`          // its sender demands REQUIRETLS: the header is not shown here
+	Trouble  string        `json:"trouble,omitempty"` // why it cannot be opened
+	Lines    []TraceRecord `json:"lines,omitempty"`   // of the mail log about it, as far as they are remembered
 }
 
 // QueueOrder says what is to be done with letters of the outbox.
@@ -119,12 +120,16 @@ func (d *Desk) walk(ctx context.Context, want wanted, each func(q storage.Queued
 }
 
 func goneRows(missing map[storage.OutID]bool) *Refusal {
-	var ids []string
-	for id := range missing {
-		ids = append(ids, strconv.FormatUint(uint64(id), 10))
+	return refuse("see what there is: letterlock queue", "not in the queue, or not any more: %s", numbers(missing))
+}
+
+// numbers are IDs in order.
+func numbers(ids map[storage.OutID]bool) string {
+	var all []string
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
+		all = append(all, strconv.FormatUint(uint64(id), 10))
 	}
-	slices.Sort(ids)
-	return refuse("see what there is: letterlock queue", "not in the queue, or not any more: %s", strings.Join(ids, ", "))
+	return strings.Join(all, ", ")
 }
 
 // wanted is a selection as the store has its words.
@@ -244,7 +249,22 @@ func (d *Desk) QueueLetter(ctx context.Context, id string) (shown QueueLetter, e
 	if err != nil && shown.Trouble == "" {
 		shown.Trouble = err.Error()
 	}
+	shown.Lines = d.linesOf(shown.ID)
 	return shown, nil
+}
+
+// linesOf are the lines about a letter of the outbox: its tries.
+func (d *Desk) linesOf(row string) (about []TraceRecord) {
+	if d.opt.Ring == nil {
+		return nil
+	}
+	all, _, _ := d.opt.Ring.since(0)
+	for _, r := range all {
+		if r.fact("row") == row {
+			about = append(about, r)
+		}
+	}
+	return about
 }
 
 // maxShownHeader bounds the header of a letter that is shown, in octets.
@@ -278,31 +298,25 @@ func (d *Desk) HandleQueue(ctx context.Context, in QueueOrder, told func(QueueRo
 	if err != nil {
 		return err
 	}
-	want, err := d.wanted(ctx, in.Selection)
-	if err != nil {
-		return err
-	}
-	// First which, then each: a bounce is a letter of the outbox itself.
-	chosen := wanted{ids: map[storage.OutID]bool{}, anyAccount: true}
-	missing := d.walk(ctx, want, func(q storage.Queued, _ func() (QueueRow, error)) error {
-		chosen.ids[q.ID] = true
-		return nil
-	})
-	if _, ok := errors.AsType[*Refusal](missing); missing != nil && !ok {
+	chosen, missing := d.chosen(ctx, in.Selection)
+	if chosen.ids == nil {
 		return missing
 	}
+	unreadable := map[storage.OutID]bool{}
 	err = d.walk(ctx, chosen, func(q storage.Queued, row func() (QueueRow, error)) error {
 		shown, err := row()
-		if err != nil {
-			return err
+		if err == nil {
+			err = do(ctx, q.ID)
 		}
-		switch err := do(ctx, q.ID); {
-		case errors.Is(err, storage.ErrRowGone) || errors.Is(err, relay.ErrGone):
-			return nil // it has just left
-		case err != nil:
-			return fmt.Errorf("%s %s: %w", in.Do, shown.ID, err)
+		switch {
+		case err == nil:
+			told(shown)
+		case errors.Is(err, mail.ErrParked):
+			unreadable[q.ID] = true
+		case errors.Is(err, storage.ErrRowGone) || errors.Is(err, relay.ErrGone): // it has just left
+		default:
+			return fmt.Errorf("%s %d: %w", in.Do, q.ID, err)
 		}
-		told(shown)
 		return nil
 	})
 	if _, ok := errors.AsType[*Refusal](err); err != nil && !ok { // a refusal: some have left in the meantime
@@ -311,7 +325,29 @@ func (d *Desk) HandleQueue(ctx context.Context, in QueueOrder, told func(QueueRo
 	if in.Do == QueueRetry && d.opt.Relay != nil {
 		d.opt.Relay.Retry()
 	}
+	if len(unreadable) > 0 {
+		return refuse("end them without a word: letterlock queue delete", "their demand cannot be read, so nobody is told: %s", numbers(unreadable))
+	}
 	return missing
+}
+
+// chosen are the letters that are there before anything is done: a bounce is a
+// letter of the outbox itself. Those that are not there are refused beside them;
+// without any answer there are no IDs.
+func (d *Desk) chosen(ctx context.Context, in Selection) (wanted, error) {
+	want, err := d.wanted(ctx, in)
+	if err != nil {
+		return wanted{}, err
+	}
+	all := wanted{ids: map[storage.OutID]bool{}, anyAccount: true}
+	err = d.walk(ctx, want, func(q storage.Queued, _ func() (QueueRow, error)) error {
+		all.ids[q.ID] = true
+		return nil
+	})
+	if _, ok := errors.AsType[*Refusal](err); err != nil && !ok {
+		return wanted{}, err
+	}
+	return all, err
 }
 
 func (d *Desk) handling(what string) (func(context.Context, storage.OutID) error, error) {

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"letterlock/internal/deliver"
 	"letterlock/internal/mail"
+	"letterlock/internal/maillog"
 	"letterlock/internal/mime"
 	"letterlock/internal/requiretls"
 	"letterlock/internal/testnet"
@@ -232,12 +234,25 @@ func TestLettersAreHeldRetriedDeletedAndBounced(t *testing.T) {
 	}
 }
 
-func TestQueueLetterShowsTheHeaderOfWhatLeaves(t *testing.T) {
-	of := newOffice(t, nil)
+func TestQueueLetterShowsTheHeaderOfWhatLeavesAndItsTries(t *testing.T) {
+	ring := NewRing(10)
+	of := newOffice(t, func(o *Options) { o.Ring = ring })
 	of.forward(t, "e1", requiretls.Usual(), "one.example")
-	l, err := of.over(t).QueueLetter(t.Context(), rows(t, of, Selection{})[0].ID)
+	id := rows(t, of, Selection{})[0].ID
+	number, err := strconv.ParseUint(id, 10, 64)
 	if err != nil {
 		t.Fatal(err)
+	}
+	letter := envelope("e1", "carl").Redirect(mail.Redirect{To: mail.Address{Local: "bob", Domain: "one.example"}})
+	for _, row := range []uint64{number, number + 1} {
+		post(ring).Deferred(t.Context(), &maillog.Try{Letter: letter, Row: row, Host: "mx.one.example"})
+	}
+	l, err := of.over(t).QueueLetter(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(l.Lines) != 1 || l.Lines[0].Event != "deferred" || l.Lines[0].fact("row") != id {
+		t.Errorf("its lines are %+v, want its own try alone", l.Lines)
 	}
 	if want := "X-Ours: yes\r\nSubject: about e1\r\n"; l.Header != want || l.Withheld || l.Trouble != "" || l.Size != int64(len(want)+len("\r\nThe body.\r\n")) {
 		t.Errorf("shown is %+v, want the header %q", l, want)
@@ -253,5 +268,56 @@ func TestQueueLetterWithholdsTheHeaderOfARequiredOne(t *testing.T) {
 		if err != nil || l.Withheld != want || (l.Header == "") != want {
 			t.Errorf("policy %v: %+v, %v; want withheld %v", policy, l, err, want)
 		}
+	}
+}
+
+// A row whose demand cannot be read is named, and never sent.
+func TestParkedLettersAreShownAndOnlyDeleted(t *testing.T) {
+	of := newOffice(t, nil)
+	of.forward(t, "e1", requiretls.Usual(), "one.example")
+	row := rows(t, of, Selection{})[0]
+	number, err := strconv.ParseUint(row.ID, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := of.opt.Store.SettleOut(t.Context(), storage.OutID(number), storage.OutSettlement{End: storage.Parks}); err != nil {
+		t.Fatal(err)
+	}
+	over := of.over(t)
+	of.check(t, over, "<bob@one.example> parked")
+	none := func(QueueRow) {}
+	if err := over.HandleQueue(t.Context(), QueueOrder{Selection{State: Parked}, QueueRetry}, none); err != nil {
+		t.Error(err)
+	}
+	of.check(t, over, "<bob@one.example> parked")
+	if l, err := over.QueueLetter(t.Context(), row.ID); err != nil || l.State != Parked || l.To != "<bob@one.example>" {
+		t.Errorf("opened it is %+v, %v", l, err)
+	}
+	if err := over.HandleQueue(t.Context(), QueueOrder{Selection{State: Parked}, QueueDelete}, none); err != nil {
+		t.Error(err)
+	}
+	of.check(t, over)
+}
+
+func TestLettersThatLeaveWhileOthersAreHandledAreNoError(t *testing.T) {
+	of := newOffice(t, nil)
+	of.forward(t, "e1", requiretls.Usual(), "one.example", "two.example", "three.example")
+	told := 0
+	err := of.HandleQueue(t.Context(), QueueOrder{Selection{State: AnyState}, QueueHold}, func(QueueRow) {
+		if told++; told > 1 {
+			return
+		}
+		for _, r := range rows(t, of, Selection{State: Queued}) { // the relay is faster
+			number, err := strconv.ParseUint(r.ID, 10, 64)
+			if err == nil {
+				err = of.opt.Store.DeleteOut(t.Context(), storage.OutID(number))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if err != nil || told != 1 {
+		t.Errorf("%d held, %v; want the first one and no error", told, err)
 	}
 }

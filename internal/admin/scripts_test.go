@@ -257,6 +257,20 @@ func TestManagedScriptChangedByHandIsRefusedAndNotLost(t *testing.T) {
 	)
 }
 
+func TestOwnTextThatStopsTheBlockFromCompilingIsNamed(t *testing.T) {
+	desk := newDesk(t, folder(t))
+	addAnn(t, desk)
+	ctx := t.Context()
+	if _, err := desk.PutScript(ctx, ScriptPut{Address: "ann", Name: deliver.Managed, Text: []byte("keep;\n# >>> letterlock\n# <<< letterlock\n")}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := desk.AddForward(ctx, Forward{Address: "ann", To: "bob@example.net", Keep: true})
+	r, ok := errors.AsType[*Refusal](err)
+	if !ok || len(r.Diagnostics) == 0 || r.Diagnostics[0].Line != 3 || !strings.Contains(r.Hint(), "sieve get ann@example.org letterlock-managed") {
+		t.Errorf("refused with %+v, want where the require stands too late, and how to see it", r)
+	}
+}
+
 // Somebody saves the script over ManageSieve while a command changes it.
 func TestForwardIsNotLostToAChangeAtTheSameTime(t *testing.T) {
 	desk := newDesk(t, folder(t))

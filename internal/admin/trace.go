@@ -13,6 +13,7 @@ import (
 // TraceQuery asks what became of mail lately.
 type TraceQuery struct {
 	Address string `json:"address,omitempty"` // whose: as user, sender or recipient; empty: everybody's
+	Message string `json:"message,omitempty"` // of one message alone: "id" of the lines
 	Last    int    `json:"last,omitempty"`    // how many at most; 0: all that are kept
 	Follow  bool   `json:"follow,omitempty"`  // goes on with what comes, until it is hung up
 }
@@ -46,7 +47,7 @@ func (d *Desk) Trace(ctx context.Context, in TraceQuery, told func(TraceRecord))
 	if d.opt.Ring == nil {
 		return refuse("start the server, or search its log for what was", "what became of mail is remembered while the server runs, and none does")
 	}
-	about, err := d.concern(ctx, in.Address)
+	about, err := d.concern(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -89,6 +90,7 @@ func missed(n uint64) TraceRecord {
 // concern picks the lines about one person: those that name him, and those
 // about messages of which such a line was seen that name no other recipient.
 type concern struct {
+	message   string // where it is about one alone
 	everybody bool
 	desk      *Desk
 	address   mail.Address
@@ -100,15 +102,15 @@ type concern struct {
 // maxConcern is how many messages a concern knows.
 const maxConcern = 10_000
 
-func (d *Desk) concern(ctx context.Context, address string) (*concern, error) {
-	if address == "" {
-		return &concern{everybody: true}, nil
+func (d *Desk) concern(ctx context.Context, in TraceQuery) (*concern, error) {
+	if in.Address == "" {
+		return &concern{message: in.Message, everybody: true}, nil
 	}
-	a, err := d.address(address)
+	a, err := d.address(in.Address)
 	if err != nil {
 		return nil, err
 	}
-	c := &concern{desk: d, address: a, ids: map[string]bool{}}
+	c := &concern{message: in.Message, desk: d, address: a, ids: map[string]bool{}}
 	if p, err := d.opt.Store.Person(ctx, a); err == nil {
 		c.account = fmt.Sprint(uint64(p.ID))
 	}
@@ -116,10 +118,13 @@ func (d *Desk) concern(ctx context.Context, address string) (*concern, error) {
 }
 
 func (c *concern) concerns(r *TraceRecord) bool {
+	id := r.fact("id")
+	if c.message != "" && id != c.message {
+		return false
+	}
 	if c.everybody {
 		return true
 	}
-	id := r.fact("id")
 	if c.names(r) {
 		c.know(id)
 		return true

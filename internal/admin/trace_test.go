@@ -71,6 +71,12 @@ func TestTraceTellsWhatBecameOfOnePersonsMail(t *testing.T) {
 		if got := traced(t, o, TraceQuery{Address: "ann", Last: 2}); !slices.Equal(got, want[4:]) {
 			t.Errorf("the last two are %q", got)
 		}
+		if got := traced(t, o, TraceQuery{Address: "ann", Message: "e3"}); !slices.Equal(got, want[4:5]) {
+			t.Errorf("about ann's own letter: %q", got)
+		}
+		if got := traced(t, o, TraceQuery{Message: "e2"}); !slices.Equal(got, []string{"accepted e2 <bob@example.org>", "sent e2 <x@far.example>"}) {
+			t.Errorf("about one message: %q", got)
+		}
 		if got := traced(t, o, TraceQuery{}); len(got) != 11 {
 			t.Errorf("about everybody %d lines: %q", len(got), got)
 		}

@@ -17,6 +17,21 @@ import (
 
 // Check implements [Operations].
 func (d *Desk) Check(ctx context.Context, found func(Finding)) error {
+	return d.check(ctx, found, func(int, int) {})
+}
+
+// CheckSteps implements [Operations].
+func (d *Desk) CheckSteps(ctx context.Context, told func(CheckNews)) error {
+	var last time.Time
+	return d.check(ctx, func(f Finding) { told(CheckNews{Finding: &f}) }, func(done, total int) {
+		if now := time.Now(); now.Sub(last) >= progressEvery {
+			last = now
+			told(CheckNews{Steps: &Steps{done, total}})
+		}
+	})
+}
+
+func (d *Desk) check(ctx context.Context, found func(Finding), step func(done, total int)) error {
 	names := make(map[storage.AccountID]string)
 	for p, err := range d.opt.Store.People(ctx) {
 		if err != nil {
@@ -25,19 +40,21 @@ func (d *Desk) Check(ctx context.Context, found func(Finding)) error {
 		}
 		names[p.ID] = p.Address.String()
 	}
-	return d.opt.Store.Check(ctx, func(f storage.Finding) {
+	return d.opt.Store.CheckSteps(ctx, func(f storage.Finding) {
 		name := names[f.Account]
 		if name == "" && f.Account != 0 {
 			name = fmt.Sprintf("account %d", f.Account)
 		}
 		found(Finding{Account: name, Mailbox: f.Mailbox, UID: uint32(f.UID), What: f.What})
-	})
+	}, step)
 }
 
-// What lies in a backup: the store's own, and the private certificates.
+// What lies in a backup: the store's own, the private certificates, and files
+// with a secret.
 const (
-	formatName = "FORMAT"
-	tlsName    = "tls"
+	formatName   = "FORMAT"
+	tlsName      = "tls"
+	secretSuffix = ".secret"
 )
 
 var backupNames = []string{formatName, "SEALED", "index", "seg", tlsName}
@@ -60,7 +77,7 @@ func (d *Desk) Backup(ctx context.Context, dir string, told func(Progress)) erro
 			if err != nil {
 				return err
 			}
-			return CopyCertificates(d.opt.Data, dir)
+			return CopySecrets(d.opt.Data, dir)
 		case <-look.C:
 			told(Progress{writtenSince(dir, begun), total - min(kept, total)})
 		}
@@ -82,7 +99,7 @@ func (d *Desk) mayBackup(dir string) error {
 		return refuse("the user letterlock runs as must be able to write there", "%v", err).because(err)
 	}
 	for _, e := range entries {
-		if !slices.Contains(backupNames, strings.TrimSuffix(e.Name(), ".new")) {
+		if name := strings.TrimSuffix(e.Name(), ".new"); !slices.Contains(backupNames, name) && !strings.HasSuffix(name, secretSuffix) {
 			return refuse("name an empty folder, or one that holds an earlier backup", "%s holds something else: %s", dir, e.Name())
 		}
 	}
@@ -103,10 +120,23 @@ func absolute(path string) string {
 	return path
 }
 
-// CopyCertificates copies the private CA and certificate from one folder to
-// another, where there are some: who trusts them goes on to.
-func CopyCertificates(from, to string) error {
-	from, to = filepath.Join(from, tlsName), filepath.Join(to, tlsName)
+// CopySecrets copies from one folder to another what makes this house itself to
+// others, where it is there: the private CA and certificate, which who trusts
+// them goes on to, and the secrets it signs addresses and logins with.
+func CopySecrets(from, to string) error {
+	err := copyEnding(from, to, secretSuffix)
+	if err == nil {
+		err = copyEnding(filepath.Join(from, tlsName), filepath.Join(to, tlsName), ".pem")
+	}
+	if err != nil {
+		return fmt.Errorf("copy certificates and secrets: %w", err)
+	}
+	return nil
+}
+
+// copyEnding copies the files of a folder whose names end so. A folder that is
+// not there has none.
+func copyEnding(from, to, suffix string) error {
 	entries, err := os.ReadDir(from)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -115,15 +145,15 @@ func CopyCertificates(from, to string) error {
 		err = os.MkdirAll(to, 0o700)
 	}
 	for _, e := range entries {
-		if err == nil && strings.HasSuffix(e.Name(), ".pem") {
+		if err == nil && strings.HasSuffix(e.Name(), suffix) {
 			err = copyFile(filepath.Join(from, e.Name()), filepath.Join(to, e.Name()))
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("copy the certificates: %w", err)
-	}
-	return nil
+	return err
 }
+
+// CopyCertificates is [CopySecrets].
+func CopyCertificates(from, to string) error { return CopySecrets(from, to) }
 
 func copyFile(from, to string) error {
 	text, err := os.ReadFile(from)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"letterlock/internal/requiretls"
 	"letterlock/storage"
 )
 
@@ -57,6 +58,27 @@ func TestLongOperationsAnswerAlikeOverTheSocket(t *testing.T) {
 	}
 }
 
+func TestCheckSaysHowFarItIs(t *testing.T) {
+	of := newOffice(t, nil)
+	of.forward(t, "e1", requiretls.Usual())
+	for _, o := range []Operations{of.Desk, of.over(t)} {
+		steps := 0
+		err := o.CheckSteps(t.Context(), func(n CheckNews) {
+			switch {
+			case n.Finding != nil:
+				t.Errorf("wrong: %v", n.Finding)
+			case n.Steps == nil || n.Steps.Total < 1 || n.Steps.Done > n.Steps.Total:
+				t.Errorf("a step of %+v", n.Steps)
+			default:
+				steps++
+			}
+		})
+		if err != nil || steps == 0 {
+			t.Errorf("%d steps, %v", steps, err)
+		}
+	}
+}
+
 func TestBackupLeavesTheBackupOfAnotherStoreAlone(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "saved")
 	if err := newDesk(t, folder(t)).Backup(t.Context(), dir, func(Progress) {}); err != nil {
@@ -68,26 +90,29 @@ func TestBackupLeavesTheBackupOfAnotherStoreAlone(t *testing.T) {
 	}
 }
 
-func TestCertificatesOfThePrivateCAGoWithTheBackup(t *testing.T) {
+func TestCertificatesAndSecretsGoWithTheBackup(t *testing.T) {
 	data, saved := folder(t), filepath.Join(t.TempDir(), "saved")
 	desk := newDesk(t, data)
 	if err := os.Mkdir(filepath.Join(data, "tls"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for name, mode := range map[string]os.FileMode{"ca.pem": 0o644, "ca-key.pem": 0o600} {
-		if err := os.WriteFile(filepath.Join(data, "tls", name), []byte(name), mode); err != nil {
+	files := map[string]os.FileMode{"tls/ca.pem": 0o644, "tls/ca-key.pem": 0o600, "srs.secret": 0o600}
+	for name, mode := range files {
+		if err := os.WriteFile(filepath.Join(data, name), []byte(name), mode); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := desk.Backup(t.Context(), saved, func(Progress) {}); err != nil {
-		t.Fatal(err)
+	for range 2 { // a second time into the same folder
+		if err := desk.Backup(t.Context(), saved, func(Progress) {}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	for name, mode := range map[string]os.FileMode{"ca.pem": 0o644, "ca-key.pem": 0o600} {
-		text, err := os.ReadFile(filepath.Join(saved, "tls", name))
+	for name, mode := range files {
+		text, err := os.ReadFile(filepath.Join(saved, name))
 		if err != nil || string(text) != name {
 			t.Errorf("%s is %q, %v", name, text, err)
 		}
-		if info, err := os.Stat(filepath.Join(saved, "tls", name)); err != nil || info.Mode() != mode {
+		if info, err := os.Stat(filepath.Join(saved, name)); err != nil || info.Mode() != mode {
 			t.Errorf("%s has mode %v, %v, want %v", name, info.Mode(), err, mode)
 		}
 	}

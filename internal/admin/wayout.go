@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"letterlock/internal/requiretls"
@@ -100,16 +102,16 @@ type STSQuery struct {
 
 // STS is what is known of a policy.
 type STS struct {
-	Domain  string        `json:"domain"`
-	Mode    string        `json:"mode"` // enforce, testing, none; empty: there is no valid policy
-	MX      []string      `json:"mx,omitempty"`
-	ID      string        `json:"id,omitempty"`
-	MaxAge  time.Duration `json:"max_age,omitempty"`
-	Fetched time.Time     `json:"fetched,omitzero"`
-	Expires time.Time     `json:"expires,omitzero"`
-	Checked bool          `json:"checked"`           // DNS was asked for a newer one just now
-	Error   string        `json:"error,omitempty"`   // why it could not be found out whether there is one
-	Failure string        `json:"failure,omitempty"` // the word of RFC 8460 §4.3.2.2 for that
+	Domain  string    `json:"domain"`
+	Mode    string    `json:"mode"` // enforce, testing, none; empty: there is no valid policy
+	MX      []string  `json:"mx,omitempty"`
+	ID      string    `json:"id,omitempty"`
+	MaxAge  int64     `json:"max_age,omitempty"` // seconds
+	Fetched time.Time `json:"fetched,omitzero"`
+	Expires time.Time `json:"expires,omitzero"`
+	Checked bool      `json:"checked"`           // DNS was asked for a newer one just now
+	Error   string    `json:"error,omitempty"`   // why it could not be found out whether there is one
+	Failure string    `json:"failure,omitempty"` // the word of RFC 8460 §4.3.2.2 for that
 }
 
 // MTASTS implements [Operations].
@@ -134,7 +136,41 @@ func (d *Desk) MTASTS(ctx context.Context, in STSQuery) (STS, error) {
 		shown.Error = s.Err.Error()
 	}
 	if p := s.Policy; p != nil {
-		shown.Mode, shown.MX, shown.MaxAge, shown.Fetched, shown.Expires = p.Mode.String(), p.MX, p.MaxAge, s.Fetched, s.Expires()
+		shown.Mode, shown.MX, shown.MaxAge, shown.Fetched, shown.Expires = p.Mode.String(), p.MX, int64(p.MaxAge/time.Second), s.Fetched, s.Expires()
 	}
 	return shown, nil
 }
+
+// RelayState is what the way out is doing.
+type RelayState struct {
+	On       bool          `json:"on"`      // the config has one
+	Running  bool          `json:"running"` // and it is sending
+	InFlight int           `json:"in_flight"`
+	Waiting  []Destination `json:"waiting"` // left alone for a while for not answering
+}
+
+// Destination is a domain, or the smarthost where Name is empty.
+type Destination struct {
+	Name  string    `json:"name"`
+	Until time.Time `json:"until"`
+}
+
+// RelayState implements [Operations].
+func (d *Desk) RelayState(ctx context.Context) (RelayState, error) {
+	state := RelayState{On: d.opt.Relay != nil, Waiting: []Destination{}}
+	if !state.On {
+		return state, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, relayAnswers)
+	defer cancel()
+	s, running := d.opt.Relay.Stats(ctx)
+	state.Running, state.InFlight = running, s.InFlight
+	for name, until := range s.Waiting {
+		state.Waiting = append(state.Waiting, Destination{name, until})
+	}
+	slices.SortFunc(state.Waiting, func(a, b Destination) int { return strings.Compare(a.Name, b.Name) })
+	return state, nil
+}
+
+// relayAnswers is how long a relay that runs may take to say what it is doing.
+const relayAnswers = 2 * time.Second

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"letterlock/internal/requiretls"
 	"letterlock/internal/testnet"
@@ -63,7 +64,7 @@ func TestPolicyOfADomainIsShownAndRefreshed(t *testing.T) {
 	for _, o := range []Operations{of.Desk, of.over(t)} {
 		s, err := o.MTASTS(t.Context(), STSQuery{"STS.example", true})
 		if err != nil || s.Domain != "sts.example" || s.Mode != "enforce" || !slices.Equal(s.MX, []string{"*.sts.example"}) || s.ID != "v1" || s.Error != "" ||
-			s.MaxAge.Hours() != 168 || !s.Expires.Equal(s.Fetched.Add(s.MaxAge)) {
+			s.MaxAge != 604800 || !s.Expires.Equal(s.Fetched.Add(168*time.Hour)) {
 			t.Errorf("refreshed: %+v, %v", s, err)
 		}
 		if s, err = o.MTASTS(t.Context(), STSQuery{"sts.example", false}); err != nil || s.Mode != "enforce" {
@@ -150,5 +151,39 @@ func TestExplainNamesWhatIsNotThere(t *testing.T) {
 		if r, ok := errors.AsType[*Refusal](err); !ok || r.Text != want || r.Hint() == "" {
 			t.Errorf("%+v: %v, want %q and a way out", in, err, want)
 		}
+	}
+}
+
+func TestRelayStateNamesDestinationsThatDoNotAnswer(t *testing.T) {
+	of := newOffice(t, nil)
+	over := of.over(t)
+	if s, err := over.RelayState(t.Context()); err != nil || !s.On || s.Running {
+		t.Errorf("before it runs: %+v, %v", s, err)
+	}
+	of.net.Zone("dead.example", testnet.Insecure)
+	of.net.Record("dead.example. MX 10 mx.dead.example.")
+	of.net.Record("mx.dead.example. A " + of.net.Addr().String())
+	of.forward(t, "e1", requiretls.Usual(), "dead.example")
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- of.opt.Relay.Run(ctx) }()
+	defer func() {
+		stop()
+		<-ended
+	}()
+	for {
+		s, err := over.RelayState(t.Context())
+		if err != nil || !s.On {
+			t.Fatalf("%+v, %v", s, err)
+		}
+		if len(s.Waiting) > 0 {
+			if w := s.Waiting[0]; !s.Running || w.Name != "dead.example" || w.Until.IsZero() {
+				t.Errorf("the state is %+v", s)
+			}
+			break
+		}
+	}
+	if r := rows(t, of, Selection{})[0]; r.Tries != 1 || r.Error == "" || r.Last.IsZero() {
+		t.Errorf("the letter is %+v, want one try and what it said", r)
 	}
 }

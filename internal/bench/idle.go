@@ -55,9 +55,9 @@ type crowd struct {
 	name     string // of the row
 	sessions int
 	accounts int
-	secure   *tls.Config // nil: in clear
-	letters  []letter    // in every INBOX
-	settle   time.Duration
+	secure   *tls.Config   // nil: in clear
+	letters  []letter      // in every INBOX
+	settle   time.Duration // how long to leave it alone first
 }
 
 // measure notes what one session of the crowd costs in memory.
@@ -68,7 +68,7 @@ func (w crowd) measure(ctx context.Context, h *house, rows *table) (err error) {
 	if err := w.fill(ctx, h); err != nil {
 		return err
 	}
-	before := h.settled(0)
+	before := h.settled(min(w.settle, time.Second))
 	conns := make([]*imapConn, w.sessions)
 	defer func() {
 		for _, c := range conns {
@@ -134,8 +134,11 @@ func (w crowd) join(h *house, account int) (*imapConn, error) {
 
 // settled waits until the house's memory has not shrunk for five seconds, and
 // for so long at least, and answers what it is then. At most it waits two minutes
-// more.
+// more; where least is 0, not at all.
 func (h *house) settled(least time.Duration) int64 {
+	if least == 0 {
+		return h.tree().memory()
+	}
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
 	smallest, since, begun := h.tree().memory(), 0, time.Now()

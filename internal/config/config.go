@@ -17,6 +17,9 @@ type Config struct {
 	Hostname string // our name in greetings and Received; "" in the file is the machine's name
 	Data     string // the data folder
 
+	Storage struct {
+		KeyFile string // the keys all mail is encrypted with; "": it is not
+	}
 	TLS struct {
 		Cert, Key string // PEM files; both "": a private CA in the data folder
 	}
@@ -28,6 +31,7 @@ type Config struct {
 		Listeners     []Listener
 		CleartextAuth CleartextAuth
 		Release       string // ReleaseTLS, ReleaseBound or ReleaseLocal
+		OnInsecure    string // InsecureWithhold or InsecureRefuse
 		Notice        string // NoticeCount, NoticeGeneric or NoticeOff
 	}
 	Proxy struct {
@@ -74,6 +78,9 @@ const (
 	ReleaseBound = "bound"
 	ReleaseLocal = "local"
 
+	InsecureWithhold = "withhold"
+	InsecureRefuse   = "refuse"
+
 	NoticeCount   = "count"
 	NoticeGeneric = "generic"
 	NoticeOff     = "off"
@@ -99,6 +106,7 @@ func defaults() *Config {
 	c.LMTP.MaxSize = 50_000_000
 	c.IMAP.Listeners = []Listener{{Address: "127.0.0.1:1143"}, {Address: "tls:127.0.0.1:1993"}}
 	c.IMAP.Release = ReleaseTLS
+	c.IMAP.OnInsecure = InsecureWithhold
 	c.IMAP.Notice = NoticeCount
 	c.Address.Delimiter = "+"
 	c.Address.Case = CaseFold

@@ -59,6 +59,8 @@ func TestReferenceListenersAreRealOnceUncommented(t *testing.T) {
 const everything = `
 hostname = "mail.example.org"             # our name
 data     = "/var/lib/letterlock"
+[storage]
+key_file = "/etc/letterlock/mail.keys"
 [tls]
 cert = "/etc/ssl/mail.pem"
 key  = "/etc/ssl/mail.key"
@@ -74,7 +76,7 @@ client_ca = "/etc/ssl/mta.pem"
 listen         = ["127.0.0.1:1143", "tls:127.0.0.1:1993"]
 cleartext_auth = ["10.0.0.0/8"]
 release        = "local"
-on_insecure    = "withhold"
+on_insecure    = "refuse"
 notice         = "generic"
 [[imap.listener]]
 address = "tls:[2001:db8::1]:993"
@@ -104,6 +106,8 @@ user = "letterlock"
 password_file = "/etc/letterlock/relay.password"
 pins = ["sha256:00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F"]
 level = "opportunistic+starttls"
+requiretls = "opportunistic"
+sender = "srs"
 ca = "/etc/ssl/relay-ca.pem"
 resolver = "[::1]:5353"
 trust_resolver = true
@@ -119,6 +123,11 @@ domain = "Printer.example.org"
 level = "opportunistic"
 [[relay.destination]]
 domain = "bank.example"
+requiretls = "enforce"
+[[relay.dkim]]
+domain = "Example.org"
+selector = "s1"
+key = "dkim.key"
 [admin]
 listen = []
 `
@@ -127,6 +136,7 @@ func TestEverythingThatCanBeSaid(t *testing.T) {
 	c := parse(t, everything)
 	want := config.Default()
 	want.Hostname, want.Data = "mail.example.org", "/var/lib/letterlock"
+	want.Storage.KeyFile = "/etc/letterlock/mail.keys"
 	want.TLS.Cert, want.TLS.Key = "/etc/ssl/mail.pem", "/etc/ssl/mail.key"
 	want.LMTP.Listeners = []config.Listener{
 		{Address: "unix:/run/letterlock/lmtp.sock"}, {Address: "127.0.0.1:2424"}, {Address: "unix:/var/lib/letterlock/other.sock"},
@@ -138,7 +148,7 @@ func TestEverythingThatCanBeSaid(t *testing.T) {
 	want.Proxy.Trusted = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::7/128")}
 	want.Proxy.AssumeTLS = []netip.Prefix{netip.MustParsePrefix("192.0.2.128/25")}
 	want.IMAP.CleartextAuth.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
-	want.IMAP.Release, want.IMAP.Notice = "local", "generic"
+	want.IMAP.Release, want.IMAP.Notice, want.IMAP.OnInsecure = "local", "generic", "refuse"
 	want.Address.Domain, want.Address.Delimiter, want.Address.Case = "example.org", "+-", "keep"
 	want.Quota.Bytes, want.Quota.Messages, want.Quota.Answer = 5_000_000_000, 100_000, "reject"
 	want.ManageSieve.Listeners = append(want.ManageSieve.Listeners, config.Listener{Address: "tls:127.0.0.1:5190"},
@@ -149,9 +159,10 @@ func TestEverythingThatCanBeSaid(t *testing.T) {
 	}
 	want.Relay = config.Relay{
 		Mode: "smarthost", Smarthost: "relay.example.org", TLS: "implicit", User: "letterlock", PasswordFile: "/etc/letterlock/relay.password",
-		Pins: [][]byte{pin}, Level: "opportunistic+starttls", CA: "/etc/ssl/relay-ca.pem", Resolver: "[::1]:5353", TrustResolver: true,
+		Pins: [][]byte{pin}, Level: "opportunistic+starttls", RequireTLS: "opportunistic", Sender: "srs",
+		DKIM: []config.DKIM{{Domain: "example.org", Selector: "s1", Key: "dkim.key"}}, CA: "/etc/ssl/relay-ca.pem", Resolver: "[::1]:5353", TrustResolver: true,
 		Bind: netip.MustParseAddr("192.0.2.7"), Lifetime: 3 * 24 * time.Hour, FirstRetry: 90 * time.Second, LastRetry: 2 * time.Hour, Concurrency: 10, PerDestination: 2,
-		Destinations: []config.Destination{{Domain: "printer.example.org", Level: "opportunistic"}, {Domain: "bank.example", Level: "enforce"}},
+		Destinations: []config.Destination{{Domain: "printer.example.org", Level: "opportunistic"}, {Domain: "bank.example", RequireTLS: "enforce"}},
 	}
 	want.Admin.Listen = []string{}
 	if !reflect.DeepEqual(c, want) {
@@ -250,12 +261,15 @@ func TestWhatIsWrongIsSaidWithLineKeyAndWayOut(t *testing.T) {
 		"no concurrency":        {"[relay]\nconcurrency = 0\n", "line 2: relay.concurrency: 0 is out of bounds", "from 1 to 1000"},
 		"destination":           {"[[relay.destination]]\nlevel = \"enforce\"\n", "line 1: relay.destination: a destination without domain", "domain ="},
 		"destination's level":   {"[[relay.destination]]\ndomain = \"d\"\nlevel = \"none\"\n", `line 3: relay.destination.level: "none" is not a choice`, `"opportunistic"`},
+		"dkim without key":      {"[[relay.dkim]]\ndomain = \"d\"\nselector = \"s\"\n", "line 1: relay.dkim: without key", "domain, selector and key"},
+		"selector":              {"[[relay.dkim]]\ndomain = \"d\"\nselector = \"_s\"\nkey = \"k\"\n", `line 3: relay.dkim.selector: "_s" is no selector`, "._domainkey"},
+		"sender":                {"[relay]\nsender = \"me\"\n", `"me" is not a choice`, `"srs"`},
 		"destination no list":   {"[relay.destination]\ndomain = \"d\"\n", "line 1: relay.destination: a section where a list of sections belongs", "[[relay.destination]]"},
 
 		// what this version cannot keep is refused, not ignored
-		"refuse": {"[imap]\non_insecure = \"refuse\"\n", `line 2: imap.on_insecure: "refuse" is not available in this version`, `"withhold"`},
-		"hide":   {"[imap]\non_insecure = \"hide\"\n", "not available in this version", `"withhold"`},
-		"view":   {"[[imap.listener]]\naddress = \"h:1\"\nview = \"clear\"\n", "line 3: imap.listener.view: a view in clear is not available in this version", "leave it out"},
+		"insecure": {"[imap]\non_insecure = \"deny\"\n", `"deny" is not a choice`, `write "withhold", or "refuse"`},
+		"hide":     {"[imap]\non_insecure = \"hide\"\n", "not available in this version", `"withhold"`},
+		"view":     {"[[imap.listener]]\naddress = \"h:1\"\nview = \"clear\"\n", "line 3: imap.listener.view: a view in clear is not available in this version", "leave it out"},
 	} {
 		_, err := config.Parse(c.text)
 		var problems config.Problems

@@ -50,6 +50,7 @@ type reading struct {
 	cfg         *Config
 	listener    *Listener       // of the [[…listener]] being read
 	destination *Destination    // of the [[relay.destination]]
+	dkim        *DKIM           // of the [[relay.dkim]]
 	given       map[string]bool // the keys the file has
 	problems    Problems
 }

@@ -18,8 +18,11 @@ type Relay struct {
 	User         string        // "": no login
 	PasswordFile string        // its first line is the password
 	Pins         [][]byte      // SHA-256 of certificates or public keys
-	Level        string        // LevelEnforce, LevelStartTLS or LevelOpportunistic
-	Destinations []Destination // which have a level of their own
+	Level        string        // LevelEnforce, LevelStartTLS or LevelOpportunistic: what usual mail wants of the smarthost
+	RequireTLS   string        // one of these: what tagged mail wants of any next hop
+	Destinations []Destination // which have levels of their own
+	Sender       string        // SenderKeep, SenderSRS or SenderOwner
+	DKIM         []DKIM
 
 	CA            string     // PEM file; "": the system's
 	Resolver      string     // "HOST:PORT", HOST an address; "": the machine's
@@ -43,10 +46,18 @@ func (c *Relay) Host() (host, port string) {
 	return host, port
 }
 
-// Destination is a domain with a level of its own.
+// Destination is a domain with levels of its own.
 type Destination struct {
-	Domain string
-	Level  string
+	Domain     string
+	Level      string // "": as for all
+	RequireTLS string // "": as for all
+}
+
+// DKIM is a key that signs what we originate (RFC 6376).
+type DKIM struct {
+	Domain   string
+	Selector string
+	Key      string // PEM file
 }
 
 // What the settings of [relay] that are one word may say.
@@ -61,11 +72,15 @@ const (
 	LevelEnforce       = "enforce"
 	LevelStartTLS      = "opportunistic+starttls"
 	LevelOpportunistic = "opportunistic"
+
+	SenderKeep  = "keep"
+	SenderSRS   = "srs"
+	SenderOwner = "owner"
 )
 
 func defaultRelay() Relay {
 	return Relay{
-		Mode: RelayOff, TLS: StartTLS, Level: LevelEnforce,
+		Mode: RelayOff, TLS: StartTLS, Level: LevelEnforce, RequireTLS: LevelEnforce, Sender: SenderKeep,
 		Lifetime: 5 * 24 * time.Hour, DelayNotice: 4 * time.Hour, FirstRetry: 5 * time.Minute, LastRetry: 4 * time.Hour,
 		Concurrency: 50,
 	}
@@ -75,31 +90,38 @@ func defaultRelay() Relay {
 func relaySettings() map[string]setting {
 	levels := oneOf(LevelEnforce, LevelStartTLS, LevelOpportunistic)
 	return map[string]setting{
-		"relay":                    table,
-		"relay.mode":               text(func(r *reading) *string { return &r.cfg.Relay.Mode }, oneOf(RelayOff, RelaySmarthost, RelayMX)),
-		"relay.smarthost":          text(func(r *reading) *string { return &r.cfg.Relay.Smarthost }, smarthost),
-		"relay.tls":                text(func(r *reading) *string { return &r.cfg.Relay.TLS }, oneOf(StartTLS, ImplicitTLS)),
-		"relay.user":               text(func(r *reading) *string { return &r.cfg.Relay.User }, anything),
-		"relay.password_file":      text(func(r *reading) *string { return &r.cfg.Relay.PasswordFile }, anything),
-		"relay.pins":               pins,
-		"relay.level":              text(func(r *reading) *string { return &r.cfg.Relay.Level }, levels),
-		"relay.destination":        sections(beginDestination, endDestination),
-		"relay.destination.domain": text(func(r *reading) *string { return &r.destination.Domain }, domain),
-		"relay.destination.level":  text(func(r *reading) *string { return &r.destination.Level }, levels),
-		"relay.ca":                 text(func(r *reading) *string { return &r.cfg.Relay.CA }, anything),
-		"relay.resolver":           text(func(r *reading) *string { return &r.cfg.Relay.Resolver }, resolver),
-		"relay.trust_resolver":     truth(func(r *reading) *bool { return &r.cfg.Relay.TrustResolver }),
-		"relay.bind":               bind,
-		"relay.lifetime":           duration(func(r *reading) *time.Duration { return &r.cfg.Relay.Lifetime }, between(time.Minute, 30*24*time.Hour)),
-		"relay.delay_notice":       duration(func(r *reading) *time.Duration { return &r.cfg.Relay.DelayNotice }, between(0, 30*24*time.Hour)),
-		"relay.first_retry":        duration(func(r *reading) *time.Duration { return &r.cfg.Relay.FirstRetry }, between(time.Second, 24*time.Hour)),
-		"relay.last_retry":         duration(func(r *reading) *time.Duration { return &r.cfg.Relay.LastRetry }, between(time.Second, 24*time.Hour)),
-		"relay.concurrency":        number(func(r *reading) *int64 { return &r.cfg.Relay.Concurrency }, within(1, 1000)),
-		"relay.per_destination":    number(func(r *reading) *int64 { return &r.cfg.Relay.PerDestination }, within(0, 1000)),
+		"relay":                        table,
+		"relay.mode":                   text(func(r *reading) *string { return &r.cfg.Relay.Mode }, oneOf(RelayOff, RelaySmarthost, RelayMX)),
+		"relay.smarthost":              text(func(r *reading) *string { return &r.cfg.Relay.Smarthost }, smarthost),
+		"relay.tls":                    text(func(r *reading) *string { return &r.cfg.Relay.TLS }, oneOf(StartTLS, ImplicitTLS)),
+		"relay.user":                   text(func(r *reading) *string { return &r.cfg.Relay.User }, anything),
+		"relay.password_file":          text(func(r *reading) *string { return &r.cfg.Relay.PasswordFile }, anything),
+		"relay.pins":                   pins,
+		"relay.level":                  text(func(r *reading) *string { return &r.cfg.Relay.Level }, levels),
+		"relay.requiretls":             text(func(r *reading) *string { return &r.cfg.Relay.RequireTLS }, levels),
+		"relay.sender":                 text(func(r *reading) *string { return &r.cfg.Relay.Sender }, oneOf(SenderKeep, SenderSRS, SenderOwner)),
+		"relay.destination":            sections(beginDestination, endDestination),
+		"relay.destination.domain":     text(func(r *reading) *string { return &r.destination.Domain }, domain),
+		"relay.destination.level":      text(func(r *reading) *string { return &r.destination.Level }, levels),
+		"relay.destination.requiretls": text(func(r *reading) *string { return &r.destination.RequireTLS }, levels),
+		"relay.dkim":                   sections(func(r *reading) { r.dkim = &DKIM{} }, endDKIM),
+		"relay.dkim.domain":            text(func(r *reading) *string { return &r.dkim.Domain }, domain),
+		"relay.dkim.selector":          text(func(r *reading) *string { return &r.dkim.Selector }, selector),
+		"relay.dkim.key":               text(func(r *reading) *string { return &r.dkim.Key }, notEmptyFile),
+		"relay.ca":                     text(func(r *reading) *string { return &r.cfg.Relay.CA }, anything),
+		"relay.resolver":               text(func(r *reading) *string { return &r.cfg.Relay.Resolver }, resolver),
+		"relay.trust_resolver":         truth(func(r *reading) *bool { return &r.cfg.Relay.TrustResolver }),
+		"relay.bind":                   bind,
+		"relay.lifetime":               duration(func(r *reading) *time.Duration { return &r.cfg.Relay.Lifetime }, between(time.Minute, 30*24*time.Hour)),
+		"relay.delay_notice":           duration(func(r *reading) *time.Duration { return &r.cfg.Relay.DelayNotice }, between(0, 30*24*time.Hour)),
+		"relay.first_retry":            duration(func(r *reading) *time.Duration { return &r.cfg.Relay.FirstRetry }, between(time.Second, 24*time.Hour)),
+		"relay.last_retry":             duration(func(r *reading) *time.Duration { return &r.cfg.Relay.LastRetry }, between(time.Second, 24*time.Hour)),
+		"relay.concurrency":            number(func(r *reading) *int64 { return &r.cfg.Relay.Concurrency }, within(1, 1000)),
+		"relay.per_destination":        number(func(r *reading) *int64 { return &r.cfg.Relay.PerDestination }, within(0, 1000)),
 	}
 }
 
-func beginDestination(r *reading) { r.destination = &Destination{Level: LevelEnforce} }
+func beginDestination(r *reading) { r.destination = &Destination{} }
 
 func endDestination(r *reading, key string, nth int, given map[string]any) {
 	if given["domain"] == nil {
@@ -108,6 +130,32 @@ func endDestination(r *reading, key string, nth int, given map[string]any) {
 	}
 	r.destination.Domain = strings.ToLower(r.destination.Domain)
 	r.cfg.Relay.Destinations = append(r.cfg.Relay.Destinations, *r.destination)
+}
+
+func endDKIM(r *reading, key string, nth int, given map[string]any) {
+	for _, name := range []string{"domain", "selector", "key"} {
+		if given[name] == nil {
+			r.blame(wrong("a key to sign with has domain, selector and key", "without %s", name), key, nth)
+			return
+		}
+	}
+	r.dkim.Domain = strings.ToLower(r.dkim.Domain)
+	r.cfg.Relay.DKIM = append(r.cfg.Relay.DKIM, *r.dkim)
+}
+
+// selector names a key in DNS: SELECTOR._domainkey.DOMAIN (RFC 6376 §3.1).
+func selector(s string) *Error {
+	if isHostname(s) {
+		return nil
+	}
+	return wrong(`write the name that stands before ._domainkey in DNS, such as "mail2026"`, "%s is no selector", quote(s))
+}
+
+func notEmptyFile(s string) *Error {
+	if s == "" {
+		return wrong("name a file", "empty")
+	}
+	return nil
 }
 
 // relay checks what belongs together.

@@ -17,6 +17,9 @@ func settings() map[string]setting {
 		"hostname": text(func(r *reading) *string { return &r.cfg.Hostname }, hostname),
 		"data":     text(func(r *reading) *string { return &r.cfg.Data }, notEmpty),
 
+		"storage":          table,
+		"storage.key_file": text(func(r *reading) *string { return &r.cfg.Storage.KeyFile }, anything),
+
 		"tls":      table,
 		"tls.cert": text(func(r *reading) *string { return &r.cfg.TLS.Cert }, anything),
 		"tls.key":  text(func(r *reading) *string { return &r.cfg.TLS.Key }, anything),
@@ -40,7 +43,7 @@ func settings() map[string]setting {
 		"imap.listener.view":      notYet("", "a view in clear", "leave it out"),
 		"imap.cleartext_auth":     cleartextAuth,
 		"imap.release":            text(func(r *reading) *string { return &r.cfg.IMAP.Release }, oneOf(ReleaseTLS, ReleaseBound, ReleaseLocal)),
-		"imap.on_insecure":        onInsecure,
+		"imap.on_insecure":        text(func(r *reading) *string { return &r.cfg.IMAP.OnInsecure }, onInsecure),
 		"imap.notice":             text(func(r *reading) *string { return &r.cfg.IMAP.Notice }, oneOf(NoticeCount, NoticeGeneric, NoticeOff)),
 
 		"proxy":            table,

@@ -158,15 +158,11 @@ func notYet(fallback any, what, way string) setting {
 	}
 }
 
-func onInsecure(_ *reading, _ string, value any) *Error {
-	s, e := asText(value)
-	switch {
-	case e != nil || s == "withhold":
-		return e
-	case s == "refuse" || s == "hide":
+func onInsecure(s string) *Error {
+	if s == "hide" {
 		return wrong(`leave it at "withhold"`, "%s is not available in this version", quote(s))
 	}
-	return wrong(`write "withhold"`, "%s is not a choice", quote(s))
+	return oneOf(InsecureWithhold, InsecureRefuse)(s)
 }
 
 // What a text may be.

@@ -109,6 +109,9 @@ func (l *letter) report(ctx context.Context, fates []*fate) {
 		if !filed && f.refusal == nil && len(f.out) == 0 {
 			l.opt.Log.Dropped(ctx, l.env, f.rcpt, f.dropped)
 		}
+		for _, o := range f.out {
+			l.opt.Log.Leaves(ctx, l.env, f.account, f.rcpt, o)
+		}
 		l.fileOwn(ctx, f)
 		if len(f.notes) > 0 {
 			l.tell(ctx, f)

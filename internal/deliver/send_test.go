@@ -72,6 +72,7 @@ func TestRedirectLeavesWithTheDemand(t *testing.T) {
 		}
 	}
 	o.lies("ann@example.org", "") // redirect cancels the implicit keep
+	o.says("msg=leaves", "kind=redirect", "to=<one@elsewhere.example>") // RFC 5228 §10: it SHOULD be logged
 	_, text := o.left()
 	if text := text[len(text)-2]; !strings.HasPrefix(text, "Received: ") || !strings.HasSuffix(text, "\r\nX-Sieve-Redirected-From: ann@example.org\r\n"+letter) {
 		t.Errorf("one gets %q", text)

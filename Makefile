@@ -4,9 +4,12 @@ GO      ?= go
 TIME    ?= 30s
 ROUNDS  ?= 10000
 CUTS    ?= 200
+LETTERS ?= 1000000
 RACE    := $(shell CGO_ENABLED=1 sh -c 'command -v $$($(GO) env CC)' >/dev/null 2>&1 && echo -race)
 
-.PHONY: run build test check bench bench-peer power fuzz crash peers
+SOAK    ?= 10m
+
+.PHONY: run build test check bench bench-peer power fuzz crash soak scale peers
 
 run: build ## start the server: loopback ports, data in ./data
 	./letterlock serve
@@ -44,5 +47,12 @@ fuzz: ## every fuzz target for TIME (default 30s)
 crash: ## kill -9 at every step and at random, ROUNDS times (default 10000)
 	LETTERLOCK_CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 0 -v -run 'Crash|Kill' ./storage ./cmd/letterlock
 
-peers: build ## Debian's Postfix, curl, mbsync and mutt against ./letterlock (as root; installs what it needs)
+soak: ## several clients on one mailbox for SOAK (default 10m), then 20,000 letters to 500 domains, half of them broken
+	LETTERLOCK_SOAK=$(SOAK) $(GO) test $(RACE) -count=1 -timeout 0 -v -run Model ./imapd
+	LETTERLOCK_DOMAINS="500 40" $(GO) test -count=1 -timeout 0 -v -run TestManyDomains ./relay
+
+scale: ## a store of LETTERS letters (default 1000000) in 100,000 accounts
+	LETTERLOCK_SCALE=$(LETTERS) $(GO) test -run '^$$' -bench Scale -benchtime 1x -v -timeout 0 ./storage
+
+peers: build ## Debian's MTAs, resolvers and clients against ./letterlock (as root; installs what it needs)
 	.ci/peers

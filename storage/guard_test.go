@@ -195,3 +195,51 @@ func TestRenamedMailboxNeverLowersTheUIDValidityOfItsName(t *testing.T) {
 		t.Errorf("UIDVALIDITY of New is %d, it was %d with another mailbox", m.UIDValidity, shown)
 	}
 }
+
+func TestRowThatCannotBeReadCanBeDeleted(t *testing.T) {
+	ctx := context.Background()
+	s := openStore(t, t.TempDir(), Options{})
+	p := addPerson(t, s, "ann")
+	env := &mail.Envelope{ID: "x", From: elsewhere("sender"), Demand: requiretls.Usual()}
+	b, sum := letter("x")
+	plan := mail.Delivery{Account: uint64(p.ID), Outbound: []*mail.Outbound{env.Redirect(mail.Redirect{To: elsewhere("to")})}}
+	if err := s.Commit(ctx, env, b, sum, []mail.Delivery{plan})[0]; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Account(p.ID).Usage(ctx); err != nil { // waits for the index
+		t.Fatal(err)
+	}
+	rows, _, err := s.DueOut(ctx, far, 10, all)
+	if err != nil || len(rows) != 1 {
+		t.Fatal(rows, err)
+	}
+	id := rows[0].ID
+	err = s.index.Update(ctx, id.shard(), func(tx kv.Tx) error {
+		tx.Put(outKey(id), []byte("rotten"))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DeleteOut(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DeleteOut(ctx, id); !errors.Is(err, ErrRowGone) {
+		t.Errorf("once more: %v", err)
+	}
+	if err := s.reap(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if rows, _, err := s.DueOut(ctx, far, 10, all); err != nil || len(rows) > 0 {
+		t.Errorf("due: %v, %v", rows, err)
+	}
+	err = s.index.View(ctx, id.shard(), func(r kv.Reader) error {
+		for k := range r.Range(key(p.ID, keyRow), kv.After(key(p.ID, keyRow)), kv.Options{}) {
+			t.Errorf("%x: its message stays for ever", k)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -47,20 +47,24 @@ type freshMail struct {
 
 func (f freshMail) enough() bool { return f.messages >= filterMessages || f.octets >= filterOctets }
 
-func startIndexer(s *Store) *indexer {
-	ctx, cancel := context.WithCancel(context.Background())
-	x := &indexer{
-		store: s, signal: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}),
+// newIndexer makes an indexer that is told of mail and does not work yet.
+func newIndexer(s *Store) *indexer {
+	return &indexer{
+		store: s, signal: make(chan struct{}, 1), cancel: func() {}, done: make(chan struct{}),
 		fresh: make(map[AccountID]freshMail), ready: make(map[AccountID]bool), from: make(map[AccountID]uint64), dead: make(map[AccountID]int),
 		idle: make(chan struct{}),
 	}
-	if s.opt.Filter == nil {
+}
+
+func (x *indexer) start() {
+	if x.store.opt.Filter == nil {
 		close(x.idle)
 		close(x.done)
-		return x
+		return
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	x.cancel = cancel
 	go x.run(ctx)
-	return x
 }
 
 func (x *indexer) stop() {

@@ -46,17 +46,9 @@ func (s *Store) SettleOut(ctx context.Context, id OutID, end OutSettlement) erro
 // parkDamaged takes a row that cannot be read off the list of what is due. It
 // stays as it is, for whoever comes to look.
 func (s *Store) parkDamaged(ctx context.Context, id OutID) error {
-	lo := key(systemAccount, keyDue)
 	return s.update(ctx, s.shards[id.shard()], func(tx kv.Tx) error {
-		var found []byte
-		for k := range tx.Range(lo, kv.After(lo), kv.Options{}) {
-			if OutID(tailUint64(k)) == id {
-				found = append(found, k...)
-				break
-			}
-		}
-		if found != nil {
-			tx.Delete(found)
+		if due := dueOf(tx, id); due != nil {
+			tx.Delete(due)
 		}
 		return nil
 	})
@@ -148,12 +140,63 @@ func (s *Store) HoldOut(ctx context.Context, id OutID) error {
 	})
 }
 
-// DeleteOut ends a row without a word to anybody: [ErrRowGone].
+// DeleteOut ends a row without a word to anybody: [ErrRowGone]. One that cannot
+// be read can be deleted, too.
 func (s *Store) DeleteOut(ctx context.Context, id OutID) error {
-	return s.changeOut(ctx, id, func(t *txn, w *outRow) error {
+	err := s.changeOut(ctx, id, func(t *txn, w *outRow) error {
 		w.end(t.tx, id)
 		return nil
 	})
+	if !isDamaged(err) {
+		return err
+	}
+	w, due, err := s.traces(ctx, id)
+	if err != nil {
+		return err
+	}
+	err = s.update(ctx, s.shards[id.shard()], func(tx kv.Tx) error {
+		if due != nil {
+			tx.Delete(due)
+		}
+		w.end(tx, id)
+		return nil
+	})
+	s.reaper.wake()
+	return err
+}
+
+// traces finds what a row that cannot be read has left elsewhere: the message it
+// wants the octets of, and its time.
+func (s *Store) traces(ctx context.Context, id OutID) (w outRow, due []byte, err error) {
+	sh := s.shards[id.shard()]
+	ids, err := s.accounts(ctx, sh)
+	if err != nil {
+		return w, nil, err
+	}
+	err = s.index.View(ctx, sh.number, func(r kv.Reader) error {
+		due = dueOf(r, id)
+		for _, a := range ids {
+			lo := key(a, keySending)
+			for k := range r.Range(lo, kv.After(lo), kv.Options{}) {
+				if OutID(tailUint64(k)) == id {
+					w.account, w.number = a, tailUint64(k[:len(k)-8])
+				}
+			}
+		}
+		return nil
+	})
+	return w, due, err
+}
+
+// dueOf finds the time of a row by its id alone; nil where it has none.
+func dueOf(r kv.Reader, id OutID) []byte {
+	lo := key(systemAccount, keyDue)
+	for k := range r.Range(lo, kv.After(lo), kv.Options{}) {
+		if OutID(tailUint64(k)) == id {
+			return append([]byte(nil), k...)
+		}
+	}
+	return nil
 }
 
 // Submit queues a letter of ours that came of no message here, such as a report

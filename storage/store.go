@@ -209,9 +209,10 @@ func (s *Store) start() (err error) {
 		return err
 	}
 	s.opened = time.Now()
+	s.indexer = newIndexer(s) // the others tell it
 	s.gc = startCollector(s)
 	s.reaper = startReaper(s)
-	s.indexer = startIndexer(s)
+	s.indexer.start()
 	return nil
 }
 

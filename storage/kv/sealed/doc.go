@@ -15,5 +15,9 @@
 // What the engine below shows to whoever has the disk: how many values there
 // are, how long they are, the leading octets of their keys, and when they
 // change. A value set back together with its key to an older state is not
-// noticed. Start reading at [Engine].
+// noticed.
+//
+// A value costs 52 octets more, a hidden key also its own length, and a row that
+// is read by itself 1 µs instead of 30 ns (BenchmarkView, in memory; BenchmarkUpdate
+// is for writes). Start reading at [Engine].
 package sealed

@@ -117,22 +117,38 @@ func (c *counter) next() (n uint32, more bool) {
 	return n, true
 }
 
-// vanishedEarlier tells which UIDs above floor, of ascending ranges, left the
-// mailbox after a modseq: those that the client may still have (RFC 7162
-// §3.2.10.1). Where the log does not reach back that far it is whatever is not
-// there (§3.2.6, minmodseq).
+// vanishedEarlier tells which UIDs of ascending ranges left the mailbox after a
+// modseq: those that the client may still have (RFC 7162 §3.2.10.1). Of those up to
+// floor it knows.
 func (s *session) vanishedEarlier(ctx context.Context, within []syntax.Range, since uint64, floor storage.UID) error {
-	view := s.box.view
 	gone, complete, err := s.account.Vanished(ctx, s.box.id, storage.ModSeq(since))
 	if err != nil {
 		return err
 	}
-	left := []syntax.Range{{First: uint32(floor) + 1, Last: uint32(view.Mailbox().UIDNext) - 1}}
+	log := shortLog
 	if complete {
-		left = ascending(gone)
+		log = wholeLog
 	}
-	s.vanished(" (EARLIER)", absent(view, common(within, left)))
+	s.vanished(" (EARLIER)", missing(s.box.view, within, gone, log, floor))
 	return nil
+}
+
+// logged says whether the log of expunges reaches back as far as the client asks.
+type logged uint8
+
+const (
+	wholeLog logged = iota
+	shortLog
+)
+
+// missing is what of the ranges is gone: what the log says, and where that is too
+// short whatever above floor is not there (RFC 7162 §3.2.6, minmodseq).
+func missing(view *storage.View, within []syntax.Range, gone []storage.UIDRange, log logged, floor storage.UID) []syntax.Range {
+	left := ascending(gone)
+	if log == shortLog {
+		left = []syntax.Range{{First: uint32(floor) + 1, Last: uint32(view.Mailbox().UIDNext) - 1}}
+	}
+	return absent(view, common(within, left))
 }
 
 // ascending is ranges of UIDs in their order, joined.

@@ -114,8 +114,12 @@ func (s *session) contextChanges(f *followed, changes []syntax.ContextChange) {
 }
 
 // fetchUnasked writes FETCH responses that no command asked for: what is
-// withheld is left out as in any FETCH (RFC 8689 §4.4), nothing is marked \Seen.
+// withheld is left out as in any FETCH (RFC 8689 §4.4), nothing is marked \Seen,
+// and whoever knows of mod-sequences is told them (RFC 7162 §3.2.4).
 func (s *session) fetchUnasked(ctx context.Context, set []int, items []syntax.FetchItem) error {
+	if s.aware && !hasKind(items, syntax.FetchModSeq) {
+		items = slices.Concat(items, []syntax.FetchItem{{Kind: syntax.FetchModSeq}})
+	}
 	f := newFetching(s, &syntax.Fetch{UID: true, Items: items})
 	f.needs &^= setsSeen
 	for batch := range slices.Chunk(set, fetchBatch) {

@@ -167,6 +167,9 @@ func (s *stage) option(word string) {
 		"autologout": func(o *imapd.Options) {
 			o.Autologout = time.Duration(number) * time.Millisecond
 		},
+		"insecure": func(o *imapd.Options) {
+			o.Insecure = map[string]imapd.Insecure{"withhold": imapd.InsecureWithhold, "refuse": imapd.InsecureRefuse}[value]
+		},
 		"quotaadmin": func(o *imapd.Options) {
 			o.QuotaAdmin = func(a mail.Address) bool { return a.Local == "bob" }
 		},

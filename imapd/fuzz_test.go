@@ -36,6 +36,11 @@ func FuzzSession(f *testing.F) {
 		"a ENABLE IMAP4rev2 UTF8=ACCEPT\r\nb SELECT INBOX\r\nc IDLE\r\nDONE\r\nd UID SEARCH TEXT {3+}\r\nabc\r\n",
 		"a AUTHENTICATE PLAIN\r\n*\r\nb LOGIN {3+}\r\nabc {2}\r\n",
 		"a FETCH {9999999+}\r\n\r\nx\r\n\x00\xff\n",
+		"a SELECT INBOX (CONDSTORE)\r\nb SORT RETURN (ALL UPDATE (PREVIEW)) (REVERSE SUBJECT FROM) UTF-8 ALL\r\nc THREAD REFERENCES UTF-8 FUZZY TEXT x\r\nd STORE 1:* (UNCHANGEDSINCE 9) FLAGS (x)\r\n",
+		"a ENABLE QRESYNC\r\nb SELECT INBOX (QRESYNC (1 1 1:9 (1:3 1:3)))\r\nc UID FETCH 1:* (THREADID EMAILID SAVEDATE PREVIEW (LAZY)) (CHANGEDSINCE 1 VANISHED)\r\n",
+		"a APPEND INBOX CATENATE (URL \"/INBOX/;UID=2/;SECTION=TEXT/;PARTIAL=1.5\" TEXT {3+}\r\nabc)\r\nb SELECT INBOX\r\nc REPLACE 2 Sent {5+}\r\na: b\n\r\nd UID REPLACE * INBOX CATENATE (URL \";UID=2\")\r\n",
+		"a NOTIFY SET STATUS (SELECTED (MessageNew (BODY.PEEK[] ENVELOPE) MessageExpunge)) (PERSONAL (MessageNew MessageExpunge MailboxName))\r\nb SELECT INBOX\r\nc ESEARCH IN (PERSONAL) RETURN (PARTIAL 1:5) NOT SUBJECT x\r\nd UNAUTHENTICATE\r\n",
+		"a SETMETADATA \"\" (/private/filters/values/x \"NOT TEXT x\")\r\nb SELECT INBOX\r\nc SEARCH FILTER x\r\nd GETMETADATA (DEPTH infinity MAXSIZE 9) \"\" (/private)\r\ne GETQUOTAROOT INBOX\r\nf SETQUOTA x (STORAGE 1)\r\n",
 	} {
 		f.Add([]byte(seed))
 	}

@@ -1,33 +1,46 @@
 package imapd_test
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"letterlock/imapd"
 
 	"pgregory.net/rapid"
 )
 
-// TestTwoSessionsAgainstAModel gives random commands in two sessions of one
+// TestSessionsAgainstAModel gives random commands in three sessions of one
 // mailbox, about two thousand, and compares what each is told with a plain
-// model of the mailbox.
-func TestTwoSessionsAgainstAModel(t *testing.T) {
+// model of the mailbox. The first knows of no mod-sequences; the second has
+// QRESYNC, the third NOTIFY with it. LETTERLOCK_SOAK=30m goes on for so long.
+func TestSessionsAgainstAModel(t *testing.T) {
 	t.Parallel()
+	soak, err := time.ParseDuration(cmp.Or(os.Getenv("LETTERLOCK_SOAK"), "0s"))
+	if err != nil {
+		t.Fatalf("LETTERLOCK_SOAK: %v", err)
+	}
 	h := openHouse(t, func(o *imapd.Options) { o.MaxPerUser = 1000 })
 	m := &model{h: h}
-	rapid.Check(t, func(rt *rapid.T) {
-		m.begin(rt)
-		for _, op := range rapid.SliceOfN(operation, 10, 30).Draw(rt, "operations") {
-			m.carryOut(rt, op)
+	for end := time.Now().Add(soak); ; {
+		rapid.Check(t, func(rt *rapid.T) {
+			m.begin(rt)
+			for _, op := range rapid.SliceOfN(operation, 10, 30).Draw(rt, "operations") {
+				m.carryOut(rt, op)
+			}
+			m.finish(rt)
+		})
+		if t.Failed() || time.Now().After(end) {
+			return
 		}
-		m.finish(rt)
-	})
+	}
 }
 
 // op is one command; numbers are reduced to what the session knows.
@@ -41,16 +54,22 @@ type op struct {
 
 var operation = rapid.Custom(func(t *rapid.T) op {
 	return op{
-		Session: rapid.IntRange(0, 1).Draw(t, "session"),
+		Session: rapid.IntRange(0, seats-1).Draw(t, "session"),
 		Kind: rapid.SampledFrom([]string{
 			"append", "append", "append", "+FLAGS", "-FLAGS", "FLAGS", "+FLAGS.SILENT", "UID +FLAGS", "delete", "delete", "EXPUNGE", "UID EXPUNGE",
-			"COPY", "MOVE", "UID MOVE", "FETCH", "UID FETCH", "BODY", "SEARCH", "NOOP", "SELECT", "IDLE",
+			"COPY", "MOVE", "UID MOVE", "FETCH", "UID FETCH", "BODY", "SEARCH", "NOOP", "SELECT", "IDLE", "RESYNC", "UNCHANGEDSINCE",
 		}).Draw(t, "kind"),
 		From: rapid.IntRange(0, 9).Draw(t, "from"),
 		To:   rapid.IntRange(0, 9).Draw(t, "to"),
 		Flag: rapid.SampledFrom([]string{`\Seen`, `\Flagged`, `\Answered`, "work", "play"}).Draw(t, "flag"),
 	}
 })
+
+const (
+	seats    = 3
+	plain    = 0 // has EXPUNGE and no MODSEQ
+	notified = 2 // and NOTIFY beside QRESYNC
+)
 
 // model is the mailbox as it has to be, and two clients' pictures of it.
 type model struct {
@@ -59,7 +78,7 @@ type model struct {
 	box      string
 	messages []*message // truth, by UID
 	next     int
-	seats    [2]*seat
+	seats    [seats]*seat
 	dirty    bool // a check failed: the connections are of no use any more
 }
 
@@ -73,11 +92,13 @@ type seat struct {
 	c       *client
 	known   []known
 	fetched int // the message of the last FETCH response
+	qresync bool
 }
 
 type known struct {
-	uid   int             // 0: not asked yet
-	flags map[string]bool // nil: not asked yet
+	uid    int             // 0: not asked yet
+	flags  map[string]bool // nil: not asked yet
+	modSeq int             // 0: not told
 }
 
 func (m *model) begin(rt *rapid.T) {
@@ -91,6 +112,13 @@ func (m *model) begin(rt *rapid.T) {
 		if m.seats[i] == nil {
 			m.seats[i] = &seat{c: m.h.loggedIn(fmt.Sprintf("s%d", i), "tls")}
 			m.seats[i].c.ok("ENABLE IMAP4rev2")
+			if i != plain {
+				m.seats[i].qresync = true
+				m.seats[i].c.ok("ENABLE QRESYNC")
+			}
+			if i == notified {
+				m.seats[i].c.ok("NOTIFY SET (SELECTED-DELAYED (MessageNew (UID FLAGS) MessageExpunge FlagChange))")
+			}
 		}
 	}
 	m.dirty = true
@@ -105,7 +133,9 @@ func (m *model) finish(rt *rapid.T) {
 	for i := range m.seats {
 		m.compare(rt, i)
 	}
-	m.seats[1].c.ok("UNSELECT")
+	for _, s := range m.seats[1:] {
+		s.c.ok("UNSELECT")
+	}
 	m.seats[0].c.ok("DELETE " + m.box)
 	m.dirty = false
 }
@@ -127,13 +157,21 @@ func (m *model) compare(rt *rapid.T, i int) {
 		}
 	}
 	if len(s.known) > 0 {
-		m.say(rt, s, "FETCH 1:* (UID FLAGS)", mayNotExpunge)
+		m.say(rt, s, "FETCH 1:* (UID FLAGS"+s.modSeqItem()+")", mayNotExpunge)
 		for k, have := range s.known {
 			if want := m.messages[k]; have.uid != want.uid || !maps.Equal(have.flags, want.flags) {
 				rt.Fatalf("session %d fetched %+v for message %d, want %+v", i, have, k+1, *want)
 			}
 		}
 	}
+}
+
+// modSeqItem is what a client that knows of mod-sequences asks for beside.
+func (s *seat) modSeqItem() string {
+	if s.qresync {
+		return " MODSEQ"
+	}
+	return ""
 }
 
 type expunging bool
@@ -148,6 +186,9 @@ var (
 	expungeLine = regexp.MustCompile(`^\* (\d+) EXPUNGE$`)
 	fetchLine   = regexp.MustCompile(`^\* (\d+) FETCH \(`)
 	uidItem     = regexp.MustCompile(`UID (\d+)`)
+	modSeqItem  = regexp.MustCompile(`MODSEQ \((\d+)\)`)
+	vanished    = regexp.MustCompile(`^\* VANISHED ([0-9:,]+)$`)
+	earlier     = regexp.MustCompile(`^\* VANISHED \(EARLIER\) ([0-9:,]+)$`)
 	flagsItem   = regexp.MustCompile(`FLAGS \(([^)]*)\)`)
 )
 
@@ -176,10 +217,23 @@ func (s *seat) hear(rt *rapid.T, command, line string, may expunging) {
 	}
 	if e := expungeLine.FindStringSubmatch(line); e != nil {
 		n, _ := strconv.Atoi(e[1])
-		if !may || n < 1 || n > len(s.known) {
+		if !bool(may) || s.qresync || n < 1 || n > len(s.known) {
 			rt.Fatalf("%s: %s with %d messages known (RFC 9051 §7.5.1)", command, line, len(s.known))
 		}
 		s.known = slices.Delete(s.known, n-1, n)
+		return
+	}
+	if strings.HasPrefix(line, "* OK [CLOSED]") { // what comes before is of the old mailbox
+		s.known = nil
+		return
+	}
+	if v := vanished.FindStringSubmatch(line); v != nil {
+		if !bool(may) || !s.qresync {
+			rt.Fatalf("%s: %s (RFC 7162 §3.2.10.2)", command, line)
+		}
+		for _, uid := range expand(v[1]) {
+			s.forget(rt, line, uid)
+		}
 		return
 	}
 	if e := fetchLine.FindStringSubmatch(line); e != nil {
@@ -199,6 +253,15 @@ func (s *seat) hear(rt *rapid.T, command, line string, may expunging) {
 		}
 		k.uid = uid
 	}
+	if q := modSeqItem.FindStringSubmatch(line); q != nil {
+		modSeq, _ := strconv.Atoi(q[1])
+		if modSeq < k.modSeq {
+			rt.Fatalf("%s: %s, but it had MODSEQ %d", command, line, k.modSeq)
+		}
+		k.modSeq = modSeq
+	} else if s.qresync && strings.Contains(line, "FLAGS (") && !strings.Contains(command, "FLAGS") && !strings.Contains(command, "FETCH") {
+		rt.Fatalf("%s: %s without MODSEQ (RFC 7162 §3.2.4)", command, line)
+	}
 	if f := flagsItem.FindStringSubmatch(line); f != nil {
 		k.flags = map[string]bool{}
 		for _, flag := range strings.Fields(f[1]) {
@@ -207,11 +270,102 @@ func (s *seat) hear(rt *rapid.T, command, line string, may expunging) {
 	}
 }
 
+// forget takes a message out of what a client knows. One whose UID it has not
+// asked for lies before the first with a greater one.
+func (s *seat) forget(rt *rapid.T, line string, uid int) {
+	at := -1
+	for i, k := range s.known {
+		if k.uid == uid {
+			at = i
+			break
+		}
+		if k.uid > uid {
+			break
+		}
+		if k.uid == 0 {
+			at = i
+		}
+	}
+	if at < 0 || s.known[at].uid != 0 && s.known[at].uid != uid {
+		rt.Fatalf("%s: no message with UID %d was told of", line, uid)
+	}
+	s.known = slices.Delete(s.known, at, at+1)
+}
+
+// expand is the numbers of a set without *.
+func expand(set string) (nums []int) {
+	for _, r := range strings.Split(set, ",") {
+		first, last, ranged := strings.Cut(r, ":")
+		from, _ := strconv.Atoi(first)
+		to := from
+		if ranged {
+			to, _ = strconv.Atoi(last)
+		}
+		for ; from <= to; from++ {
+			nums = append(nums, from)
+		}
+	}
+	return nums
+}
+
+// resync leaves the mailbox with a cache of it, lets another session change it,
+// and comes back: what SELECT says has to make the cache right (RFC 7162 §3.2.5).
+func (m *model) resync(rt *rapid.T, at int, o op) {
+	s := m.seats[at]
+	m.compare(rt, at)
+	cache := map[int]map[string]bool{}
+	for _, k := range s.known {
+		cache[k.uid] = k.flags
+	}
+	status := m.say(rt, s, "STATUS "+m.box+" (HIGHESTMODSEQ UIDVALIDITY)", mayExpunge)[0]
+	var highest, validity int
+	if _, err := fmt.Sscanf(status, "* STATUS "+m.box+" (UIDVALIDITY %d HIGHESTMODSEQ %d)", &validity, &highest); err != nil {
+		rt.Fatalf("%s: %v", status, err)
+	}
+	s.c.ok("UNSELECT")
+	s.known = nil
+	other := (at + 1 + o.From%2) % seats
+	for _, kind := range []string{"append", "+FLAGS", "delete", "EXPUNGE", "-FLAGS"} {
+		m.carryOut(rt, op{other, kind, o.From, o.To, o.Flag})
+	}
+	for _, line := range m.say(rt, s, fmt.Sprintf("SELECT %s (QRESYNC (%d %d))", m.box, validity, highest), mayNotExpunge) {
+		if v := earlier.FindStringSubmatch(line); v != nil {
+			for _, uid := range expand(v[1]) {
+				delete(cache, uid)
+			}
+		}
+	}
+	for _, k := range s.known {
+		if k.uid != 0 {
+			cache[k.uid] = k.flags
+		}
+	}
+	truth := map[int]map[string]bool{}
+	for _, x := range m.messages {
+		truth[x.uid] = x.flags
+	}
+	if !maps.EqualFunc(cache, truth, func(a, b map[string]bool) bool { return maps.Equal(a, b) }) {
+		rt.Fatalf("after QRESYNC from %d the client's cache is %v, the mailbox %v", highest, cache, truth)
+	}
+}
+
+// unchangedSince stores where nobody else has since this session was told: the
+// vault, not the client, says who was first (RFC 7162 §3.1.3).
+func (m *model) unchangedSince(rt *rapid.T, s *seat, o op, uid int) {
+	i := slices.IndexFunc(s.known, func(k known) bool { return k.uid == uid })
+	since := s.known[i].modSeq
+	lines := m.say(rt, s, fmt.Sprintf("UID STORE %d (UNCHANGEDSINCE %d) +FLAGS (%s)", uid, since, o.Flag), mayExpunge)
+	if strings.Contains(lines[len(lines)-1], "[MODIFIED ") {
+		return
+	}
+	m.each(func(x *message) bool { return x.uid == uid }, func(x *message) { x.store("+FLAGS", o.Flag) })
+}
+
 // learn asks for the UIDs a session does not know, so that the model knows
 // which messages its numbers mean.
 func (m *model) learn(rt *rapid.T, s *seat) {
-	for slices.ContainsFunc(s.known, func(k known) bool { return k.uid == 0 }) {
-		m.say(rt, s, "FETCH 1:* (UID)", mayNotExpunge)
+	for slices.ContainsFunc(s.known, func(k known) bool { return k.uid == 0 || s.qresync && k.modSeq == 0 }) {
+		m.say(rt, s, "FETCH 1:* (UID"+s.modSeqItem()+")", mayNotExpunge)
 	}
 }
 
@@ -228,6 +382,11 @@ func (m *model) carryOut(rt *rapid.T, o op) {
 		return
 	case "SELECT":
 		m.reselect(rt, s)
+		return
+	case "RESYNC":
+		if s.qresync {
+			m.resync(rt, o.Session, o)
+		}
 		return
 	case "IDLE":
 		m.idle(rt, s)
@@ -277,6 +436,10 @@ func (m *model) onRange(rt *rapid.T, s *seat, o op, from, to int) {
 		m.remove(func(x *message) bool { return low <= x.uid && x.uid <= high && x.flags[`\Deleted`] })
 	case "COPY", "MOVE", "UID MOVE":
 		m.transfer(rt, s, o.Kind, seqs, uids, among)
+	case "UNCHANGEDSINCE":
+		if s.qresync {
+			m.unchangedSince(rt, s, o, low)
+		}
 	case "FETCH":
 		m.say(rt, s, "FETCH "+seqs+" (FLAGS)", mayNotExpunge)
 	case "UID FETCH":
@@ -343,7 +506,6 @@ func (m *model) each(is func(*message) bool, do func(*message)) {
 }
 
 func (m *model) reselect(rt *rapid.T, s *seat) {
-	s.known = nil
 	m.say(rt, s, "SELECT "+m.box, mayNotExpunge)
 	if len(s.known) != len(m.messages) {
 		rt.Fatalf("SELECT told of %d messages, there are %d", len(s.known), len(m.messages))

@@ -3,6 +3,7 @@ package imapd
 import (
 	"context"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"strings"
 
@@ -277,45 +278,18 @@ func (s *session) listNews(ctx context.Context, n *notified) error {
 		return err
 	}
 	at := make(map[string]*node, len(nodes))
-	there := make(map[storage.MailboxID]bool)
 	for _, x := range nodes {
 		at[x.name] = x
-		if x.box != nil {
-			there[x.box.ID] = true
+	}
+	affected, renamed := s.listChanges(n, nodes)
+	for was, now := range renamed {
+		// What lies below a mailbox goes with it without a word.
+		if renamed[parentOf(was)] == parentOf(now) && parentOf(was) != parentOf(now) {
+			delete(renamed, was)
 		}
 	}
-	var affected []string
-	affect := func(box storage.Mailbox) {
-		if s.eventsOf(n, box)&syntax.EventMailboxName == 0 {
-			return
-		}
-		affected = append(affected, box.Name)
-		for parent := range above(box.Name) {
-			affected = append(affected, parent) // the direct one
-			break
-		}
-	}
-	for id, box := range n.known {
-		if !there[id] {
-			affect(box)
-			delete(n.known, id)
-		}
-	}
-	for _, x := range nodes {
-		if x.box == nil {
-			continue
-		}
-		was, known := n.known[x.box.ID]
-		switch {
-		case !known:
-			affect(*x.box)
-		case was.Name != x.box.Name:
-			s.renamed(n, was, x)
-		}
-		if known {
-			was.Name = x.box.Name
-			n.known[x.box.ID] = was
-		}
+	for _, was := range slices.Sorted(maps.Keys(renamed)) {
+		s.listed(at[renamed[was]], renamed[was], was)
 	}
 	slices.Sort(affected)
 	for _, name := range slices.Compact(affected) {
@@ -324,20 +298,52 @@ func (s *session) listNews(ctx context.Context, n *notified) error {
 	return nil
 }
 
-// renamed tells of a new name; that of what lies below goes without saying.
-func (s *session) renamed(n *notified, was storage.Mailbox, x *node) {
-	if (s.eventsOf(n, was)|s.eventsOf(n, *x.box))&syntax.EventMailboxName == 0 {
-		return
+// parentOf is the level above a name, "" at the top.
+func parentOf(name string) string {
+	for parent := range above(name) {
+		return parent
 	}
-	i, j := strings.LastIndexByte(was.Name, delimiter), strings.LastIndexByte(x.name, delimiter)
-	if i > 0 && j > 0 && was.Name[i:] == x.name[j:] && was.Name[:i] != x.name[:j] && was.Name[:i] != inbox {
-		for _, other := range n.known {
-			if other.Name == x.name[:j] || other.Name == was.Name[:i] {
-				return
-			}
+	return ""
+}
+
+// listChanges takes what is known to the names there are now. It answers which
+// names came or went, with the levels above them, and which old name became which
+// new one, of those that the client wants to hear of.
+func (s *session) listChanges(n *notified, nodes []*node) (affected []string, renamed map[string]string) {
+	affect := func(box storage.Mailbox) {
+		if s.eventsOf(n, box)&syntax.EventMailboxName == 0 {
+			return
+		}
+		affected = append(affected, box.Name)
+		if parent := parentOf(box.Name); parent != "" {
+			affected = append(affected, parent)
 		}
 	}
-	s.listed(x, x.name, was.Name)
+	renamed = make(map[string]string)
+	there := make(map[storage.MailboxID]bool)
+	for _, x := range nodes {
+		if x.box == nil {
+			continue
+		}
+		there[x.box.ID] = true
+		was, known := n.known[x.box.ID]
+		switch {
+		case !known:
+			affect(*x.box)
+			continue
+		case was.Name != x.name && (s.eventsOf(n, was)|s.eventsOf(n, *x.box))&syntax.EventMailboxName != 0:
+			renamed[was.Name] = x.name
+		}
+		was.Name = x.name
+		n.known[x.box.ID] = was
+	}
+	for id, box := range n.known {
+		if !there[id] {
+			affect(box)
+			delete(n.known, id)
+		}
+	}
+	return affected, renamed
 }
 
 // listed is a LIST response that nobody asked for; x is nil for a name that is

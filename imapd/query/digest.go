@@ -50,8 +50,9 @@ type digests struct {
 	refEnds []uint32
 	refs    []uint64 // hashes of the references, oldest first
 
-	mu    sync.Mutex // guards ranks
-	ranks [columns][]uint32
+	mu       sync.Mutex // guards ranks, extended
+	ranks    [columns][]uint32
+	extended bool // others have been made of these, in the memory behind them
 }
 
 // state is what else is known of a message.
@@ -301,6 +302,8 @@ func merged(old, fresh *digests) *digests {
 		return fresh
 	case fresh.len() == 0:
 		return old
+	case old.uids[old.len()-1] < fresh.uids[0]:
+		return old.extend(fresh)
 	}
 	d := &digests{}
 	for i, j := 0, 0; i < old.len() || j < fresh.len(); {
@@ -317,6 +320,37 @@ func merged(old, fresh *digests) *digests {
 		}
 	}
 	return d
+}
+
+// extend is the messages of d and, behind them, those of fresh: new mail. The
+// first time it writes them behind d's own, which whoever reads d does not see.
+func (d *digests) extend(fresh *digests) *digests {
+	d.mu.Lock()
+	first := !d.extended
+	d.extended = true
+	d.mu.Unlock()
+	return &digests{
+		uids: behind(d.uids, fresh.uids, first), demands: behind(d.demands, fresh.demands, first),
+		arrival: behind(d.arrival, fresh.arrival, first), sent: behind(d.sent, fresh.sent, first), size: behind(d.size, fresh.size, first),
+		state: behind(d.state, fresh.state, first),
+		ends:  behind(d.ends, shifted(fresh.ends, len(d.texts)), first), texts: behind(d.texts, fresh.texts, first),
+		ids: behind(d.ids, fresh.ids, first), refEnds: behind(d.refEnds, shifted(fresh.refEnds, len(d.refs)), first), refs: behind(d.refs, fresh.refs, first),
+	}
+}
+
+func behind[T any](s, more []T, first bool) []T {
+	if !first {
+		s = slices.Clip(s)
+	}
+	return append(s, more...)
+}
+
+func shifted(ends []uint32, by int) []uint32 {
+	all := make([]uint32, len(ends))
+	for i, end := range ends {
+		all[i] = end + uint32(by)
+	}
+	return all
 }
 
 // digested answers digests that have all of the messages at those ascending

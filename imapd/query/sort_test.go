@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -149,4 +150,31 @@ func TestSortOfAMailboxThatGrows(t *testing.T) {
 	if got := h.sort("SUBJECT", "ALL"); got != "3 2 1" {
 		t.Errorf("one expunged: got %s, want 3 2 1", got)
 	}
+}
+
+// Two sessions that know mailboxes of different length add to what is kept at
+// once.
+func TestSortInSeveralSessionsAtOnce(t *testing.T) {
+	subject := func(s string) letter {
+		return letter{text: "Subject: " + s + "\nMessage-ID: <" + s + "@x>\nReferences: <0@x>\n\n"}
+	}
+	h := openHouse(t, subject("m"))
+	h.sort("SUBJECT", "ALL")
+	var sessions []*query.Mailbox
+	for _, s := range []string{"z", "a", "n"} {
+		h.deliver(subject(s))
+		sessions = append(sessions, h.mailbox())
+	}
+	want := []string{"1 2", "3 1 2", "3 1 4 2"}
+	var wg sync.WaitGroup
+	for round := range 6 {
+		m := sessions[round%3]
+		wg.Go(func() {
+			r, err := query.Sort(t.Context(), m, syntax.All{}, sortedBy("SUBJECT"))
+			if err != nil || numbers(r) != want[round%3] {
+				t.Errorf("session %d: got %s, %v; want %s", round%3, numbers(r), err, want[round%3])
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -10,8 +10,9 @@
 // they let through may still not match. How a store and a reading room use them:
 //
 //   - The store makes a filter at delivery or, for mail that has none, in the
-//     background ([FilterBuilder], from the passages of mime.ScopeText, which
-//     covers TEXT and BODY), and keeps it beside the message's row. It is derived
+//     background ([AppendFilter], from the passages of mime.ScopeText, which
+//     covers TEXT and BODY, and the fields of the summary), and keeps it beside the
+//     message's row. It is derived
 //     like the summary: fsck makes it anew, and losing one costs time alone.
 //   - When 64 to 256 messages of a mailbox, one after the other by UID, have
 //     theirs, [AppendGroup] makes one value of them, kept with the UID of each
@@ -26,6 +27,10 @@
 //     one, up to mime's limit on it.
 //   - The answer of a filter is content: a reader from whom a message is withheld
 //     (RFC 8689) is told of neither.
+//
+// [Words] looks for words as people half remember them, which is what FUZZY (RFC
+// 6203) means with us; a filter is asked for each of them. [AppendSortKey] is
+// what texts are ordered by.
 //
 // It promises that a filter never keeps back what a Finder finds, and that two
 // texts match where RFC 5051's i;unicode-casemap says so, and in the few more

@@ -36,6 +36,7 @@
 //
 // RFC 2033 (LMTP), 5321 §4 (commands, replies, limits), 1870 (SIZE), 2034 and
 // 3463 (enhanced codes), 2920 (PIPELINING), 3030 (CHUNKING), 3207 (STARTTLS),
-// 3461 and 6533 §3 (DSN), 3848 (protocol names), 6152 (8BITMIME), 6531 (SMTPUTF8), 8689 (REQUIRETLS),
-// 9422 (LIMITS). Start reading at [Server.Handle].
+// 3461 and 6533 §3 (DSN), 3848 (protocol names), 6152 (8BITMIME), 6531
+// (SMTPUTF8), 8689 (REQUIRETLS), 9422 (LIMITS). Start reading at
+// [Server.Handle].
 package lmtp

@@ -10,6 +10,7 @@ var (
 	noHost      = reply.Perm(50, "4.4", "the domain has no host for mail")                            // RFC 3463 §3.5
 	noAddress   = reply.Perm(50, "4.4", "the host has no address we can send to")                     // RFC 3463 §3.5
 	lostAddress = reply.Temp(51, "4.4", "the smarthost has no address we can send to")                // RFC 3463 §3.5: ours to mend
+	noLogin     = reply.Temp(54, "7.0", "the smarthost wants us to log in")                           // RFC 4954 §6: ours to mend
 	badDomain   = reply.Perm(53, "1.2", "the domain cannot be read")                                  // RFC 3463 §3.2
 	hostTakesNo = reply.Perm(50, "3.2", "the host takes no mail")                                     // RFC 7504 §4
 	needsUTF8   = reply.Perm(53, "6.7", "the host does not take the message: it needs SMTPUTF8")      // RFC 6531 §3.5

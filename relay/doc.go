@@ -24,8 +24,8 @@
 // hop already, whoever sorts mail asks by [Runner.Preflight]; an admin by
 // [Runner.Route] and [Runner.Policy].
 //
-// RFC 5321 §5 (routing), 2920 (PIPELINING), 3207, 7505 (null MX), 6698, 7671 and 7672 (DANE),
-// 8461 (MTA-STS), 8460 (TLS reports), 8689, 3461, 3464 and 6522 (reports of
-// delivery), 6376 and 8463 (DKIM), 6531 and 6533. Start reading at [Runner.Run]; what a store must
-// promise stands in outbox.go.
+// RFC 5321 §5 (routing), 2920 (PIPELINING), 3207, 7505 (null MX), 6698, 7671 and
+// 7672 (DANE), 8461 (MTA-STS), 8460 (TLS reports), 8689, 3461, 3464 and 6522
+// (reports of delivery), 6376 and 8463 (DKIM), 6531 and 6533. Start reading at
+// [Runner.Run]; what a store must promise stands in outbox.go.
 package relay

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -184,15 +185,20 @@ func newKnowledge(now func() time.Time) *knowledge {
 }
 
 // learn keeps what a letter met. Only facts about a host count: a timeout
-// teaches nothing.
+// teaches nothing, nor does a letter that was too big for it, nor a report that
+// went redacted.
 func (k *knowledge) learn(l *Letter, destination string, o outcome) {
-	if !l.Demand().IsRequired() || l.Kind == mail.Bounced {
-		return
+	switch {
+	case !l.Demand().IsRequired() || l.Kind == mail.Bounced || o.permit.Redacted():
+	case o.err == nil, o.judged && o.seen != nil && isFinal(o.err) && unprotected(o.err):
+		k.keep(destination, o.err)
 	}
-	if o.err != nil && !(isFinal(o.err) && o.judged && o.seen != nil) {
-		return
-	}
-	k.keep(destination, o.err)
+}
+
+// unprotected says whether a refusal is the judge's: about the way, whatever
+// letter is to go it.
+func unprotected(e *reply.Error) bool {
+	return errors.Is(e, reply.NoRequireTLS) || errors.Is(e, reply.NoVerifiedTLS)
 }
 
 func (k *knowledge) keep(destination string, err *reply.Error) {

@@ -208,12 +208,12 @@ func TestRetryWakesADestinationThatWasLeftAlone(t *testing.T) {
 }
 
 // Half of the domains are broken, each in its own way; every letter to the
-// others arrives once and none is lost. LETTERLOCK_SOAK="500 40" makes it 500 domains
+// others arrives once and none is lost. LETTERLOCK_DOMAINS="500 40" makes it 500 domains
 // and 20,000 letters.
 func TestManyDomainsHalfOfThemBroken(t *testing.T) {
 	domains, each := 20, 5
-	if os.Getenv("LETTERLOCK_SOAK") != "" {
-		fmt.Sscan(os.Getenv("LETTERLOCK_SOAK"), &domains, &each)
+	if os.Getenv("LETTERLOCK_DOMAINS") != "" {
+		fmt.Sscan(os.Getenv("LETTERLOCK_DOMAINS"), &domains, &each)
 	}
 	w := newWorld(t)
 	w.opt.Now, w.opt.FirstRetry, w.opt.LastRetry = time.Now, time.Second, 10*time.Second // a lookup that times out under load is tried again
@@ -395,6 +395,22 @@ func TestPreflightKnowsWhatWasMet(t *testing.T) {
 	w.now = w.now.Add(knownFor)
 	if err := preflight(requiretls.Required()); err != nil {
 		t.Errorf("after ten minutes: %v", err)
+	}
+}
+
+// One letter that a host cannot take, for its size or its octets, says nothing
+// about the next to it.
+func TestPreflightLearnsOfTheHopNotOfTheLetter(t *testing.T) {
+	w := newWorld(t)
+	w.zone([]string{"secure"})
+	w.host("a", "10", "10 bare requiretls")
+	w.start()
+	w.send([]string{"required", "8bit"})
+	if !strings.Contains(w.log.String(), needs8Bit.Text) {
+		t.Fatalf("the letter that needs 8BITMIME was not refused for it:\n%s", w.log)
+	}
+	if err := w.r.Preflight(t.Context(), w.letter(requiretls.Required(), carl)); err != nil {
+		t.Errorf("the next letter: %v, want nothing known against it", err)
 	}
 }
 

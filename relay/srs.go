@@ -103,12 +103,6 @@ func (s *SRS) Reverse(to mail.Address) (mail.Address, error) {
 	return parsed(local, domain)
 }
 
-// Rewrites says whether an address may be one that SRS made, here or elsewhere.
-func (s *SRS) Rewrites(a mail.Address) bool {
-	kind, _ := srsKind(a.Local)
-	return kind != "" && a.Domain == s.domain
-}
-
 func parsed(local, domain string) (mail.Address, error) {
 	a, err := mail.ParseAddress(mail.Address{Local: local, Domain: domain}.String())
 	if err != nil || a.Domain == "" {

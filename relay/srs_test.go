@@ -31,7 +31,7 @@ func TestSRSLeadsBack(t *testing.T) {
 	s := srs(t, "ours.test")
 	for _, from := range []string{"ann@example.org", "Ann+Tag@example.org", `"odd one"@example.org`, "a=b=c@x.example", "srs@x.example"} {
 		to, ok := s.Forward(address(t, from))
-		if !ok || to.Domain != "ours.test" || !strings.HasPrefix(to.Local, "SRS0=") || !s.Rewrites(to) {
+		if !ok || to.Domain != "ours.test" || !strings.HasPrefix(to.Local, "SRS0=") {
 			t.Errorf("%s became %s, %v", from, to, ok)
 		}
 		if back, err := s.Reverse(address(t, to.String())); err != nil || back.String() != from {

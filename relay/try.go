@@ -188,6 +188,10 @@ func (t *trial) transfer(s *session, c command, o outcome) (outcome, next) {
 		return o, noNext
 	}
 	e := refused(err)
+	if e != nil && t.opt.Smarthost != nil && wantsLogin(e) && !t.letter.Demand().IsWaived() { // RFC 8689 §4.2.2 wants an answer now
+		e = noLogin.Because(e)
+		err = e
+	}
 	o.err, o.judged = hostError(err), e == nil
 	switch {
 	case e == nil:
@@ -201,6 +205,16 @@ func (t *trial) transfer(s *session, c command, o outcome) (outcome, next) {
 		return o, noNext // a host that may have the message, or does not want it
 	}
 	return o, nextHost
+}
+
+// wantsLogin says whether a refusal is about how we came, not about the letter:
+// the admin has to mend that, and no letter bounces for it (RFC 4954 §6).
+func wantsLogin(e *reply.Error) bool {
+	switch e.Code() {
+	case 530, 534, 535, 538:
+		return true
+	}
+	return false
 }
 
 // keep leaves a connection to the next letter of its kind. One that went

@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"letterlock/internal/mail"
@@ -106,7 +107,7 @@ func (l *letter) report(ctx context.Context, fates []*fate) {
 			d := f.delivery(p.copies)
 			l.opt.Log.Filed(ctx, l.env, &d, named(p.rules)...)
 		}
-		if !filed && f.refusal == nil && len(f.out) == 0 {
+		if !filed && f.gone() {
 			l.opt.Log.Dropped(ctx, l.env, f.rcpt, f.dropped)
 		}
 		for _, o := range f.out {
@@ -117,6 +118,13 @@ func (l *letter) report(ctx context.Context, fates []*fate) {
 			l.tell(ctx, f)
 		}
 	}
+}
+
+// gone says whether nothing of a message that was not filed is left: a notice or
+// a report about it may leave all the same.
+func (f *fate) gone() bool {
+	sentOn := func(o *mail.Outbound) bool { return o.Kind == mail.Redirected }
+	return f.refusal == nil && (len(f.out) == 0 || f.dropped != "" && !slices.ContainsFunc(f.out, sentOn))
 }
 
 // named is the rules of a piece; none where nobody has any.

@@ -79,7 +79,7 @@ func (l *letter) tellSender(rcpt mail.Address, fates []*fate) {
 	told := false
 	for _, f := range fates {
 		for _, o := range f.out {
-			if o.Kind != mail.Redirected || o.From != l.env.From || o.DSN != (mail.DSN{}) {
+			if o.Kind != mail.Redirected || !l.leadsBack(o.From) || o.DSN != (mail.DSN{}) {
 				continue
 			}
 			o.Ask(share(asked, kept || told))
@@ -92,6 +92,17 @@ func (l *letter) tellSender(rcpt mail.Address, fates []*fate) {
 	if report := l.opt.Reports.Delivered(l.env, rcpt, l.body); report != nil {
 		first.out = append(first.out, report)
 	}
+}
+
+// leadsBack says whether what is sent to an address is sent to the sender: his
+// own, or the return path that was made of it here. What he asked holds then: a
+// report that he did not want would come back to him.
+func (l *letter) leadsBack(from mail.Address) bool {
+	if from == l.env.From {
+		return true
+	}
+	to, is, err := l.returned(from)
+	return is && err == nil && to == l.env.From
 }
 
 // share is what is asked of the next host: where somebody else tells of success,

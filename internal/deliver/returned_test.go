@@ -54,7 +54,7 @@ func asking(rcpt mail.Address, n mail.Notify) *mail.Envelope {
 
 // RFC 3461 §5.2.3, §5.2.7: who asked is told once that the message arrived; one
 // that is sent on and not kept takes the question with it, one that is kept too
-// takes it without success; a sender who is rewritten is asked about nowhere.
+// takes it without success.
 func TestDSNSuccessIsToldOnce(t *testing.T) {
 	o := openOffice(t, unknown{}, reporting)
 	ann := addr(t, "ann@example.org")
@@ -103,6 +103,53 @@ func TestDSNOfARewrittenSenderStaysHere(t *testing.T) {
 	}
 	if got := o.whatLeft(); got != "redirect one, bounce alice" {
 		t.Errorf("left %q", got)
+	}
+}
+
+// A return path that leads back to the sender is his own in another form: who
+// wanted no report gets none by way of us, and who wanted one gets one.
+func TestDSNOfAReturnPathGoesAlong(t *testing.T) {
+	o := openOffice(t, unknown{}, reporting, func(opt *deliver.Options) {
+		opt.Sender = func(from, _ mail.Address) mail.Address {
+			return mail.Address{Local: "SRS0=" + from.Local, Domain: "example.org"}
+		}
+		opt.Returned = func(a mail.Address) (mail.Address, error) {
+			back := envelope(requiretls.Usual()).From
+			if a.Local != "SRS0="+back.Local {
+				return mail.Address{}, errors.New("forged")
+			}
+			return back, nil
+		}
+	})
+	o.rule("ann@example.org", `redirect "one@elsewhere.example";`)
+	ann := addr(t, "ann@example.org")
+	for asked, want := range map[mail.Notify]string{
+		mail.NotifyNever:   "redirect one never q",
+		mail.NotifySuccess: "redirect one success q",
+	} {
+		o.deliver(asking(ann, asked), letter, "ann@example.org")
+		if got := o.whatLeft(); got != want {
+			t.Errorf("asked %v: left %q, want %q", asked, got, want)
+		}
+	}
+}
+
+// What rules throw away is said to be thrown away, also where its sender hears
+// that it came.
+func TestDroppedIsSaidBesideAReport(t *testing.T) {
+	o := openOffice(t, unknown{}, reporting)
+	o.rule("ann@example.org", `discard;`)
+	ann := addr(t, "ann@example.org")
+	o.deliver(asking(ann, mail.NotifySuccess), letter, "ann@example.org")
+	if got := o.whatLeft(); got != "bounce alice" {
+		t.Errorf("left %q", got)
+	}
+	o.says("msg=dropped", "line 1")
+	o.rule("ann@example.org", `redirect "one@elsewhere.example"; discard;`)
+	o.log.Reset()
+	o.usual(letter, "ann@example.org")
+	if strings.Contains(o.log.String(), "msg=dropped") {
+		t.Errorf("what was sent on is said to be dropped:\n%s", o.log.String())
 	}
 }
 

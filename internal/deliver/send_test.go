@@ -71,7 +71,7 @@ func TestRedirectLeavesWithTheDemand(t *testing.T) {
 			t.Errorf("%v: %q leaves, want %q", c.came, s, c.want)
 		}
 	}
-	o.lies("ann@example.org", "") // redirect cancels the implicit keep
+	o.lies("ann@example.org", "")                                       // redirect cancels the implicit keep
 	o.says("msg=leaves", "kind=redirect", "to=<one@elsewhere.example>") // RFC 5228 §10: it SHOULD be logged
 	_, text := o.left()
 	if text := text[len(text)-2]; !strings.HasPrefix(text, "Received: ") || !strings.HasSuffix(text, "\r\nX-Sieve-Redirected-From: ann@example.org\r\n"+letter) {

@@ -67,10 +67,13 @@ func restore(ctx context.Context, c *call, conf, backup string) error {
 	stop := p.during(func(time.Duration) string {
 		return fmt.Sprintf("%s of %s", octets(admin.FolderSize(cfg.Data)), octets(total))
 	})
-	err = putBack(ctx, cfg, backup)
+	held, err := putBack(ctx, cfg, backup)
 	stop()
 	if err != nil {
 		return errors.Join(err, empty(cfg.Data))
+	}
+	if held > 0 {
+		fmt.Fprintf(c.err, "note: %d letters that wait to leave are held, since they may have left after the backup: letterlock queue shows them, letterlock queue retry sends them\n", held)
 	}
 	return nil
 }
@@ -101,21 +104,22 @@ func empty(dir string) error {
 }
 
 // putBack restores, and opens the store once, which replays what the index of
-// the backup did not know yet.
-func putBack(ctx context.Context, cfg *config.Config, backup string) error {
-	err := storage.Restore(ctx, backup, cfg.Data)
+// the backup did not know yet. It answers how many letters are held.
+func putBack(ctx context.Context, cfg *config.Config, backup string) (held int, err error) {
+	err = storage.Restore(ctx, backup, cfg.Data)
 	if errors.Is(err, fs.ErrNotExist) {
-		return withHint(err, "name the folder that letterlock backup was given; one that was cut short is finished by running it again")
+		return 0, withHint(err, "name the folder that letterlock backup was given; one that was cut short is finished by running it again")
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if err := admin.CopyCertificates(backup, cfg.Data); err != nil {
-		return err
+	if err := admin.CopySecrets(backup, cfg.Data); err != nil {
+		return 0, err
 	}
-	_, done, err := openDesk(cfg)
+	desk, done, err := openDesk(cfg)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return done()
+	err = desk.Queue(ctx, admin.Selection{State: "held"}, func(admin.QueueRow) { held++ })
+	return held, errors.Join(err, done())
 }

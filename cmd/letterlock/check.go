@@ -94,6 +94,7 @@ func (r *report) look(ctx context.Context, cfg *config.Config) {
 		r.add("config", fine, "%s", cfg.File)
 	}
 	r.checkCertificate(cfg)
+	r.checkKeys(cfg)
 	running := r.checkData(ctx, cfg)
 	r.checkListeners(cfg, running)
 	r.checkProxies(cfg)

@@ -154,6 +154,24 @@ func (r *report) checkVault(ctx context.Context, cfg *config.Config) (running ad
 	return running
 }
 
+// checkKeys looks at the keys that mail is encrypted with.
+func (r *report) checkKeys(cfg *config.Config) {
+	file := cfg.Storage.KeyFile
+	if file == "" {
+		r.add("keys", fine, "none: mail lies on the disk as it came (letterlock key new)")
+		return
+	}
+	keys, err := openKeys(file)
+	switch {
+	case err != nil:
+		r.fail("keys", err, "")
+	case inside(cfg.Data, file):
+		r.add("keys", worry, "%s lies in the data folder: whoever finds the mail finds the key", file).Hint = "move it, and name its new place with key_file in section [storage]"
+	default:
+		r.add("keys", fine, "mail is encrypted with key %s of %s", keys.Current(), file)
+	}
+}
+
 // checkListeners asks whether each place is free, or bound by the server that runs.
 func (r *report) checkListeners(cfg *config.Config, running admin.Server) {
 	if err := admin.CheckSocketPath(cfg.Data); err != nil {

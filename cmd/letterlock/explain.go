@@ -32,7 +32,7 @@ func explain(w io.Writer, e admin.Explanation) error {
 	fmt.Fprintf(&b, "%s, %s, UID %d: %s, came %s\n", e.Address, e.Mailbox, e.UID, octets(uint64(e.Size)), stamp(e.Received))
 	fmt.Fprintf(&b, "  demand   %s\n  tls      %s %s\n", e.Demand, e.TLS, e.Cipher)
 	if e.Peer != "" {
-		fmt.Fprintf(&b, "  from     %s\n", e.Peer)
+		fmt.Fprintf(&b, "  from     %s\n", printable(e.Peer))
 	}
 	fmt.Fprintf(&b, "  policy   %s (server %s, account %s)\n  readers\n", e.Policy, e.ServerPolicy, e.AccountPolicy)
 	for _, r := range e.Readers {

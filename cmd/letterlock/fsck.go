@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -55,6 +56,7 @@ type examination struct {
 	*progress `json:"-"`
 	quiet     bool
 	repaired  bool
+	steps     atomic.Pointer[admin.Steps]
 
 	OK       bool            `json:"ok"`
 	Repairs  []string        `json:"repairs"`  // what was done, in order
@@ -69,7 +71,7 @@ func (x *examination) run(ctx context.Context, conf string, mend bool) error {
 	if err != nil {
 		return err
 	}
-	defer x.during(func(passed time.Duration) string { return "reading all mail, " + passed.Round(time.Second).String() })()
+	defer x.during(x.line)()
 	if mend {
 		if err := x.repair(ctx, cfg); err != nil {
 			return err
@@ -116,7 +118,24 @@ func (x *examination) check(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(o.Check(ctx, x.found), done())
+	err = o.CheckSteps(ctx, func(n admin.CheckNews) {
+		if n.Finding != nil {
+			x.found(*n.Finding)
+		}
+		if n.Steps != nil {
+			x.steps.Store(n.Steps)
+		}
+	})
+	return errors.Join(err, done())
+}
+
+// line is how far it is.
+func (x *examination) line(passed time.Duration) string {
+	line := "reading all mail, " + passed.Round(time.Second).String()
+	if s := x.steps.Load(); s != nil && s.Total > 0 {
+		line += fmt.Sprintf(", %d of %d parts", s.Done, s.Total)
+	}
+	return line
 }
 
 func (x *examination) found(f admin.Finding) {

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"strings"
 
+	"letterlock/internal/admin"
 	"letterlock/internal/config"
 	"letterlock/storage/seal"
 )
@@ -92,47 +94,94 @@ var keyRotate = verb{
 	},
 }
 
-// shownKey is one key, as it is listed. Nothing of it can open anything.
-type shownKey struct {
-	ID      string `json:"id"`
-	Made    string `json:"made"`
-	Current bool   `json:"current"`
-}
-
 var keyList = verb{
 	name:  "key list",
 	args:  "[--json]",
-	short: "list the keys that mail is encrypted with",
+	short: "show how much mail is encrypted, and with which key",
 	setup: func(f *flag.FlagSet) action {
-		conf, asJSON := configFlag(f), jsonFlag(f)
-		return func(_ context.Context, c *call) error {
+		return asking(f, 0, 0, func(ctx context.Context, o admin.Operations, _ []string) (admin.KeyStatus, error) {
+			return o.Keys(ctx)
+		}, func(out io.Writer, s admin.KeyStatus) error {
+			w := columns(out)
+			for _, k := range s.Keys {
+				mark := ""
+				switch {
+				case k.Missing:
+					mark = "missing from the key file"
+				case k.Current:
+					mark = "current"
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", k.ID, stamp(k.Made), octets(uint64(k.Octets())), mark)
+			}
+			if s.Clear.Octets() > 0 || !s.Sealing {
+				fmt.Fprintf(w, "in clear\t\t%s\n", octets(uint64(s.Clear.Octets())))
+			}
+			return w.Flush()
+		})
+	},
+}
+
+var keySeal = verb{
+	name:  "key seal",
+	args:  "[--rate SIZE]",
+	short: "encrypt what lies in clear or under an older key with the current one",
+	setup: func(f *flag.FlagSet) action {
+		conf := configFlag(f)
+		rate := f.String("rate", "", "`SIZE` a second at most, such as 50MB; without it as fast as it goes")
+		return func(ctx context.Context, c *call) error {
 			if len(c.args) != 0 {
 				return errArguments
+			}
+			var order admin.SealOrder
+			if *rate != "" {
+				n, err := config.ParseOctets(*rate)
+				if err != nil {
+					return &usageError{fmt.Sprintf("--rate %q is not a size", *rate), err.Error()}
+				}
+				order.Rate = int64(n)
+			}
+			ctx, stop := interruptible(ctx)
+			defer stop()
+			p := newProgress(c)
+			defer p.clear()
+			return atDesk(ctx, *conf, mustExist, func(o admin.Operations) error {
+				return o.Seal(ctx, order, func(s admin.Steps) { p.show("encrypting, %d of %d parts", s.Done, s.Total) })
+			})
+		}
+	},
+}
+
+var keyRetire = verb{
+	name:  "key retire",
+	args:  "ID",
+	short: "throw an old key away that nothing is encrypted with",
+	setup: func(f *flag.FlagSet) action {
+		conf := configFlag(f)
+		return func(ctx context.Context, c *call) error {
+			if len(c.args) != 1 {
+				return errArguments
+			}
+			id, err := seal.ParseID(c.args[0])
+			if err != nil {
+				return &usageError{fmt.Sprintf("%q is no key", c.args[0]), "letterlock key list shows them"}
 			}
 			_, file, err := keyFile(*conf)
 			if err != nil {
 				return err
 			}
-			keys, err := openKeys(file)
-			if err != nil {
-				return err
-			}
-			all := []shownKey{}
-			for _, k := range keys.All() {
-				all = append(all, shownKey{k.ID.String(), stamp(k.Made), k.ID == keys.Current()})
-			}
-			if *asJSON {
-				return printJSON(c.out, all)
-			}
-			w := columns(c.out)
-			for _, k := range all {
-				mark := ""
-				if k.Current {
-					mark = "current"
+			return atDesk(ctx, *conf, mustExist, func(o admin.Operations) error {
+				s, err := o.Keys(ctx)
+				if err != nil {
+					return err
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\n", k.ID, k.Made, mark)
-			}
-			return w.Flush()
+				for _, k := range s.Keys {
+					if k.ID == id.String() && k.Octets() > 0 {
+						return withHint(fmt.Errorf("%s of mail is encrypted with key %s", octets(uint64(k.Octets())), id),
+							"letterlock key seal encrypts it with the current one; so must be the backups that are still needed")
+					}
+				}
+				return seal.Retire(file, id)
+			})
 		}
 	},
 }

@@ -36,7 +36,7 @@ func chapters() [][]verb {
 		{forwardAdd, forwardList, forwardRemove, vacationSet, vacationShow, vacationOff},
 		{traceVerb, explainVerb},
 		{queueList, queueShow, queueRetry, queueHold, queueBounce, queueDelete, routeVerb, stsShow, stsRefresh},
-		{fsckVerb, backupVerb, restoreVerb, keyNew, keyList, keyRotate},
+		{fsckVerb, backupVerb, restoreVerb, keyNew, keyList, keyRotate, keySeal, keyRetire},
 		{conformanceVerb, versionVerb, helpVerb()},
 	}
 }

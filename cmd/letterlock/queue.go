@@ -40,10 +40,30 @@ var queueList = verb{
 				if e := w.Flush(); err == nil {
 					err = e
 				}
-				return err
+				if err != nil {
+					return err
+				}
+				return c.tellWaiting(ctx, o)
 			})
 		}
 	},
+}
+
+// tellWaiting names the destinations that are left alone for a while, whatever
+// letters for them are due.
+func (c *call) tellWaiting(ctx context.Context, o admin.Operations) error {
+	state, err := o.RelayState(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range state.Waiting {
+		name := d.Name
+		if name == "" {
+			name = "the smarthost"
+		}
+		fmt.Fprintf(c.err, "note: %s did not answer and is left alone until %s; letterlock queue retry asks it now\n", printable(name), stamp(d.Until))
+	}
+	return nil
 }
 
 // jsonLines writes each thing as a line of JSON: what is long is not held in
@@ -59,7 +79,7 @@ func writeRow(w io.Writer, r admin.QueueRow) {
 	if demand == "usual" {
 		demand = ""
 	}
-	fmt.Fprintf(w, "%s\t%s\t%s\t%s → %s\t%s\t%s\n", r.ID, r.State, r.Kind, r.From, r.To, demand, whyWaiting(r))
+	fmt.Fprintf(w, "%s\t%s\t%s\t%s → %s\t%s\t%s\n", r.ID, r.State, r.Kind, printable(r.From), printable(r.To), demand, printable(whyWaiting(r)))
 }
 
 // whyWaiting is when a letter is tried next, and what was said last.
@@ -103,7 +123,7 @@ func showLetter(out io.Writer, l admin.QueueLetter) error {
 		{"tries", fmt.Sprint(l.Tries)}, {"last", stamp(l.Last)}, {"host", l.Host}, {"said", l.Error}, {"trouble", l.Trouble},
 	} {
 		if line[1] != "" {
-			fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
+			fmt.Fprintf(w, "%s\t%s\n", line[0], printable(line[1]))
 		}
 	}
 	if err := w.Flush(); err != nil {
@@ -113,7 +133,10 @@ func showLetter(out io.Writer, l admin.QueueLetter) error {
 	case l.Withheld:
 		fmt.Fprint(out, "\nIts sender demands REQUIRETLS: the header is shown to nobody here (RFC 8689).\n")
 	case l.Header != "":
-		fmt.Fprintf(out, "\n%s", strings.ReplaceAll(l.Header, "\r\n", "\n"))
+		fmt.Fprintln(out)
+		for line := range strings.SplitSeq(strings.TrimRight(l.Header, "\r\n"), "\n") {
+			fmt.Fprintln(out, printable(strings.TrimRight(line, "\r")))
+		}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 
 	"letterlock/internal/admin"
 )
@@ -47,7 +48,7 @@ func writeTrace(w io.Writer, r admin.TraceRecord) {
 	fmt.Fprintf(&b, "%s  %-8s", r.Time.Local().Format(time.DateTime), r.Event)
 	for _, fact := range r.Facts {
 		v := fact.Value
-		if v == "" || strings.ContainsFunc(v, func(c rune) bool { return c <= ' ' || c == '"' || c == '=' }) {
+		if v == "" || strings.ContainsFunc(v, func(c rune) bool { return !unicode.IsPrint(c) || c == ' ' || c == '"' || c == '=' }) {
 			v = fmt.Sprintf("%q", v)
 		}
 		fmt.Fprintf(&b, " %s=%s", fact.Key, v)

@@ -1,18 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"letterlock/internal/config"
 	"letterlock/internal/deliver"
@@ -194,113 +190,4 @@ func readRoots(file string) (*x509.CertPool, error) {
 		return nil, withHint(fmt.Errorf("no certificate in %s", file), "the file holds the CA's certificate in PEM, -----BEGIN CERTIFICATE-----")
 	}
 	return pool, nil
-}
-
-// resolver is the configured one, or the machine's own.
-func resolver(c *config.Relay) relay.Resolver {
-	if c.Resolver == "" {
-		return machineResolver{&relay.DNS{Server: systemResolver(resolvConf)}}
-	}
-	d := &relay.DNS{Server: c.Resolver}
-	if c.TrustResolver {
-		d.Trust = relay.TrustServer
-	}
-	return d
-}
-
-// machineResolver knows the names of the machine's hosts file besides those in
-// DNS: a smarthost may be named there alone.
-type machineResolver struct{ *relay.DNS }
-
-func (m machineResolver) Addrs(ctx context.Context, host string) (relay.AddrAnswer, error) {
-	known, err := hostsFile.LookupNetIP(ctx, "ip", host)
-	if err != nil || len(known) == 0 {
-		return m.DNS.Addrs(ctx, host)
-	}
-	a := relay.AddrAnswer{Answer: relay.Answer{Canonical: host}}
-	for _, ip := range known {
-		a.Addrs = append(a.Addrs, ip.Unmap())
-	}
-	return a, nil
-}
-
-// hostsFile looks nowhere else.
-var hostsFile = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
-	return nil, errors.New("the hosts file alone")
-}}
-
-const resolvConf = "/etc/resolv.conf"
-
-// systemResolver is the first name server of resolv.conf(5), or where there is
-// none the one on this machine.
-func systemResolver(file string) string {
-	const usual = "127.0.0.1"
-	server := usual
-	if f, err := os.Open(file); err == nil {
-		defer f.Close()
-		for lines := bufio.NewScanner(f); lines.Scan(); {
-			words := strings.Fields(lines.Text())
-			if len(words) < 2 || words[0] != "nameserver" {
-				continue
-			}
-			if _, err := netip.ParseAddr(words[1]); err == nil {
-				server = words[1]
-				break
-			}
-		}
-	}
-	return net.JoinHostPort(server, "53")
-}
-
-// outbox is the vault as the relay asks for it.
-type outbox struct{ store *storage.Store }
-
-var _ relay.Outbox = outbox{}
-
-func (o outbox) Due(ctx context.Context, now time.Time, limit int, skip func(relay.Row) bool) ([]relay.Row, time.Time, error) {
-	due, next, err := o.store.DueOut(ctx, now, limit, func(r storage.OutRow) bool { return skip(outRow(r)) })
-	rows := make([]relay.Row, len(due))
-	for i, r := range due {
-		rows[i] = outRow(r)
-	}
-	return rows, next, err
-}
-
-func outRow(r storage.OutRow) relay.Row {
-	return relay.Row{ID: relay.RowID(r.ID), Domain: r.Domain, Due: r.Due}
-}
-
-func (o outbox) Open(ctx context.Context, id relay.RowID) (*relay.Letter, error) {
-	l, err := o.store.OpenOut(ctx, storage.OutID(id))
-	if l == nil {
-		return nil, relayed(err)
-	}
-	letter := &relay.Letter{ID: id, Outbound: l.Outbound, History: relay.History(l.History), Close: l.Close}
-	if l.Body != nil {
-		letter.Body = l.Body
-	}
-	return letter, relayed(err)
-}
-
-func (o outbox) Settle(ctx context.Context, id relay.RowID, s relay.Settlement) error {
-	end := storage.Stays
-	switch {
-	case s.Fate == relay.Parked:
-		end = storage.Parks
-	case s.Fate.Ends():
-		end = storage.Ended
-	}
-	return relayed(o.store.SettleOut(ctx, storage.OutID(id), storage.OutSettlement{
-		End: end, Due: s.Due, History: storage.History(s.History), Reports: s.Reports,
-	}))
-}
-
-func (o outbox) Changed() <-chan struct{} { return o.store.SendsChanged() }
-
-// relayed says in the relay's words that a row has ended.
-func relayed(err error) error {
-	if errors.Is(err, storage.ErrRowGone) {
-		return fmt.Errorf("%w: %w", relay.ErrGone, err)
-	}
-	return err
 }

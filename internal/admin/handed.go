@@ -124,12 +124,16 @@ func (c *Client) Trace(ctx context.Context, in TraceQuery, told func(TraceRecord
 	return traceMail.call(ctx, c, in, told)
 }
 
-func (c *Client) Check(ctx context.Context, found func(Finding)) error {
-	return checkStore.call(ctx, c, nothing{}, found)
-}
-
 func (c *Client) CheckSteps(ctx context.Context, told func(CheckNews)) error {
 	return checkSteps.call(ctx, c, nothing{}, told)
+}
+
+func (c *Client) Keys(ctx context.Context) (KeyStatus, error) {
+	return keyStatus.call(ctx, c, nothing{})
+}
+
+func (c *Client) Seal(ctx context.Context, in SealOrder, told func(Steps)) error {
+	return sealStore.call(ctx, c, in, told)
 }
 
 func (c *Client) Backup(ctx context.Context, dir string, told func(Progress)) error {

@@ -82,11 +82,14 @@ type Operations interface {
 	MTASTS(context.Context, STSQuery) (STS, error)
 	// Trace tells what became of mail lately, the oldest first.
 	Trace(ctx context.Context, in TraceQuery, told func(TraceRecord)) error
-	// Check reads the whole store and tells of each thing that is wrong.
-	Check(ctx context.Context, found func(Finding)) error
-	// CheckSteps is Check that says how far it is: each news is a finding or a
-	// step, and steps are told twice a second at most.
+	// CheckSteps reads the whole store. Each news is a thing that is wrong, or how
+	// far it is; that is told twice a second at most.
 	CheckSteps(ctx context.Context, told func(CheckNews)) error
+	// Keys tells what is sealed under which key. It looks at every record.
+	Keys(context.Context) (KeyStatus, error)
+	// Seal seals whatever lies in clear or under an older key with the current
+	// one; segment by segment, so it can be cut short and begun again.
+	Seal(ctx context.Context, in SealOrder, told func(Steps)) error
 	// Backup copies the store into a folder, or brings the copy there up to
 	// date. dir is absolute.
 	Backup(ctx context.Context, dir string, told func(Progress)) error
@@ -184,7 +187,7 @@ type CheckNews struct {
 	Steps   *Steps   `json:"steps,omitempty"`
 }
 
-// Steps is how far a check is, in accounts and segments.
+// Steps is how far a check or a sealing is, in accounts and segments.
 type Steps struct {
 	Done  int `json:"done"`
 	Total int `json:"total"`

@@ -53,12 +53,11 @@ var (
 	mtaSTS      = long[STSQuery, STS]{"/v1/mta-sts", Operations.MTASTS}
 	traceMail   = stream[TraceQuery, TraceRecord]{"/v1/trace", Operations.Trace}
 
-	checkStore = stream[nothing, Finding]{"/v1/check", func(o Operations, ctx context.Context, _ nothing, found func(Finding)) error {
-		return o.Check(ctx, found)
-	}}
-	checkSteps = stream[nothing, CheckNews]{"/v1/check/steps", func(o Operations, ctx context.Context, _ nothing, told func(CheckNews)) error {
+	checkSteps = stream[nothing, CheckNews]{"/v1/check", func(o Operations, ctx context.Context, _ nothing, told func(CheckNews)) error {
 		return o.CheckSteps(ctx, told)
 	}}
+	keyStatus   = long[nothing, KeyStatus]{"/v1/keys", func(o Operations, ctx context.Context, _ nothing) (KeyStatus, error) { return o.Keys(ctx) }}
+	sealStore   = stream[SealOrder, Steps]{"/v1/keys/seal", Operations.Seal}
 	backupStore = stream[string, Progress]{"/v1/backup", Operations.Backup}
 	whoServes   = operation[nothing, Server]{"/v1/server", func(o Operations, ctx context.Context, _ nothing) (Server, error) { return o.Server(ctx) }}
 )
@@ -70,7 +69,7 @@ var offered = []interface {
 	addUser, setPassword, removeUser, listUsers, addAlias, removeAlias, listAliases, showQuota, setQuota, showRelease, setRelease,
 	putScript, listScripts, showScript, activateScript, removeScript, showManaged, addForward, removeForward, setVacation, removeVacation, showRulesLog,
 	walkQueue, openQueued, handleQueue, routeTo, relayState, explain, mtaSTS, traceMail,
-	checkStore, checkSteps, backupStore, whoServes,
+	checkSteps, keyStatus, sealStore, backupStore, whoServes,
 }
 
 func routes(o Operations) http.Handler {

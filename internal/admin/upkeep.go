@@ -15,23 +15,9 @@ import (
 	"letterlock/storage"
 )
 
-// Check implements [Operations].
-func (d *Desk) Check(ctx context.Context, found func(Finding)) error {
-	return d.check(ctx, found, func(int, int) {})
-}
-
 // CheckSteps implements [Operations].
 func (d *Desk) CheckSteps(ctx context.Context, told func(CheckNews)) error {
-	var last time.Time
-	return d.check(ctx, func(f Finding) { told(CheckNews{Finding: &f}) }, func(done, total int) {
-		if now := time.Now(); now.Sub(last) >= progressEvery {
-			last = now
-			told(CheckNews{Steps: &Steps{done, total}})
-		}
-	})
-}
-
-func (d *Desk) check(ctx context.Context, found func(Finding), step func(done, total int)) error {
+	found := func(f Finding) { told(CheckNews{Finding: &f}) }
 	names := make(map[storage.AccountID]string)
 	for p, err := range d.opt.Store.People(ctx) {
 		if err != nil {
@@ -40,13 +26,19 @@ func (d *Desk) check(ctx context.Context, found func(Finding), step func(done, t
 		}
 		names[p.ID] = p.Address.String()
 	}
+	var last time.Time
 	return d.opt.Store.CheckSteps(ctx, func(f storage.Finding) {
 		name := names[f.Account]
 		if name == "" && f.Account != 0 {
 			name = fmt.Sprintf("account %d", f.Account)
 		}
 		found(Finding{Account: name, Mailbox: f.Mailbox, UID: uint32(f.UID), What: f.What})
-	}, step)
+	}, func(done, total int) {
+		if now := time.Now(); now.Sub(last) >= progressEvery {
+			last = now
+			told(CheckNews{Steps: &Steps{done, total}})
+		}
+	})
 }
 
 // What lies in a backup: the store's own, the private certificates, and files
@@ -151,9 +143,6 @@ func copyEnding(from, to, suffix string) error {
 	}
 	return err
 }
-
-// CopyCertificates is [CopySecrets].
-func CopyCertificates(from, to string) error { return CopySecrets(from, to) }
 
 func copyFile(from, to string) error {
 	text, err := os.ReadFile(from)

@@ -34,7 +34,11 @@ func TestLongOperationsAnswerAlikeOverTheSocket(t *testing.T) {
 		note(o.Release(ctx, "ann"))
 		note(o.SetRelease(ctx, Release{"ann", "local"}))
 		note(o.SetRelease(ctx, Release{"ann", ReleaseInherit}))
-		note("", o.Check(ctx, func(f Finding) { note(f, nil) }))
+		note("", o.CheckSteps(ctx, func(n CheckNews) {
+			if n.Finding != nil {
+				note(*n.Finding, nil)
+			}
+		}))
 		note("", o.Backup(ctx, filepath.Join(dir, "saved"), func(Progress) {}))
 		note("", o.Backup(ctx, filepath.Join(dir, "saved"), func(Progress) {}))
 		note("", o.Backup(ctx, "saved", func(Progress) {}))
@@ -124,8 +128,8 @@ type slow struct {
 	begun, ended chan struct{}
 }
 
-func (s slow) Check(ctx context.Context, found func(Finding)) error {
-	found(Finding{What: "the first of many"})
+func (s slow) CheckSteps(ctx context.Context, told func(CheckNews)) error {
+	told(CheckNews{Finding: &Finding{What: "the first of many"}})
 	close(s.begun)
 	<-ctx.Done()
 	close(s.ended)
@@ -140,8 +144,8 @@ func TestWhoHangsUpEndsALongOperation(t *testing.T) {
 	defer client.Close()
 	ctx, hangUp := context.WithCancel(t.Context())
 	var heard []string
-	err := client.Check(ctx, func(f Finding) {
-		heard = append(heard, f.What)
+	err := client.CheckSteps(ctx, func(n CheckNews) {
+		heard = append(heard, n.Finding.What)
 		<-desk.begun
 		hangUp()
 	})
@@ -165,7 +169,7 @@ func TestAStoppingServerEndsLongOperationsBeforeTheStoreCloses(t *testing.T) {
 	}()
 	client, asked := Dial(dir), make(chan error, 1)
 	defer client.Close()
-	go func() { asked <- client.Check(t.Context(), func(Finding) {}) }()
+	go func() { asked <- client.CheckSteps(t.Context(), func(CheckNews) {}) }()
 	if err := socket.Run(ctx); err != nil {
 		t.Error(err)
 	}

@@ -22,7 +22,7 @@ var conformanceVerb = verb{
 		f.BoolVar(&q.any, "any-certificate", false, "take any certificate; whether it proves the server is not judged")
 		f.StringVar(&q.target.ServerName, "name", "", "the `NAME` its certificate must have; without it the host asked")
 		f.StringVar(&q.target.IMAP, "imap", "", "where the first recipient's mail is read: `HOST:PORT` or tls:HOST:PORT")
-		f.StringVar(&q.target.User, "user", "", "who logs in there")
+		f.StringVar(&q.target.User, "user", "", "the `USER` who logs in there")
 		f.BoolVar(&q.stdin, "password-stdin", false, "read the password of --user from standard input")
 		asJSON := jsonFlag(f)
 		return func(ctx context.Context, c *call) error {

@@ -44,8 +44,13 @@ type town struct {
 
 func newTown(t *testing.T, people ...string) *town {
 	t.Helper()
+	return newTownWith(t, testConfig, people...)
+}
+
+func newTownWith(t *testing.T, config string, people ...string) *town {
+	t.Helper()
 	w := &town{t: t, dir: t.TempDir(), people: people, trust: x509.NewCertPool()}
-	if err := os.WriteFile(filepath.Join(w.dir, "letterlock.toml"), []byte(testConfig), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(w.dir, "letterlock.toml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, who := range people {

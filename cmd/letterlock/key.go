@@ -174,14 +174,28 @@ var keyRetire = verb{
 				if err != nil {
 					return err
 				}
-				for _, k := range s.Keys {
-					if k.ID == id.String() && k.Octets() > 0 {
-						return withHint(fmt.Errorf("%s of mail is encrypted with key %s", octets(uint64(k.Octets())), id),
-							"letterlock key seal encrypts it with the current one; so must be the backups that are still needed")
-					}
+				if err := mayRetire(s, id); err != nil {
+					return err
 				}
 				return seal.Retire(file, id)
 			})
 		}
 	},
+}
+
+// mayRetire refuses while anything is sealed with the key, or is going to be: the
+// server that runs knows which one it uses.
+func mayRetire(s admin.KeyStatus, id seal.ID) error {
+	for _, k := range s.Keys {
+		switch {
+		case k.ID != id.String():
+		case k.Current:
+			return withHint(fmt.Errorf("what comes is encrypted with key %s", id),
+				"letterlock key rotate adds another one, which is used from the next start of the server on")
+		case k.Octets() > 0:
+			return withHint(fmt.Errorf("%s of mail is encrypted with key %s", octets(uint64(k.Octets())), id),
+				"letterlock key seal encrypts it with the current one; so must be the backups that are still needed")
+		}
+	}
+	return nil
 }

@@ -46,7 +46,8 @@ func report(opt Options, l *Letter, n notice) *mail.Outbound {
 	if l.Demand().IsRequired() {
 		r.Redacted = d.redacted()
 	}
-	whole := n.action == actionFailed && l.DSN.Return == mail.ReturnFull && !l.Demand().IsRequired() && l.Source == mail.FromBody
+	whole := n.action == actionFailed && l.DSN.Return == mail.ReturnFull && !l.Demand().IsRequired() && l.Source == mail.FromBody &&
+		len(l.Prefix) <= maxReturnedHeader // a report is to fit where the letter did
 	head := d.head() + d.explanation() + d.status()
 	if whole {
 		r.Whole = mail.WholeMessage

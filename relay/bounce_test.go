@@ -166,3 +166,22 @@ func TestOriginalRecipientTravelsInItsEncoding(t *testing.T) {
 		}
 	}
 }
+
+// A bounce fits where the letter did: a header that a rule has made long is not
+// returned with the whole message.
+func TestBounceOfAVeryLongHeaderReturnsTheHeaderAlone(t *testing.T) {
+	env := &mail.Envelope{ID: "k1", From: bob, Demand: requiretls.Usual()}
+	for _, c := range []struct {
+		octets int
+		want   mail.Source
+	}{{1 << 10, mail.FromBody}, {1 << 20, mail.Own}} {
+		o := env.Redirect(mail.Redirect{
+			To: carl, DSN: mail.DSN{Return: mail.ReturnFull},
+			Prefix: []byte(strings.Repeat("X-Long: "+strings.Repeat("x", 54)+"\r\n", c.octets/64)),
+		})
+		b := report(Options{}.filled(), &Letter{Outbound: o, Body: strings.NewReader(testBody)}, notice{action: actionFailed, status: "5.1.1"})
+		if b.Source != c.want || len(b.Prefix)+len(b.Suffix) > 256<<10 {
+			t.Errorf("%d octets of header: source %v, want %v; %d octets of our own", c.octets, b.Source, c.want, len(b.Prefix)+len(b.Suffix))
+		}
+	}
+}

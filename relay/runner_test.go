@@ -414,6 +414,23 @@ func TestPreflightLearnsOfTheHopNotOfTheLetter(t *testing.T) {
 	}
 }
 
+// Somebody else's report goes on without REQUIRETLS through a smarthost; a letter
+// that follows over a kept connection still finds it offered.
+func TestReportSentOnLeavesNoTraceOnTheConnection(t *testing.T) {
+	w := newWorld(t)
+	w.zone([]string{"secure"})
+	w.host("s", "-", "- requiretls")
+	w.smarthost([]string{"s"}, "s")
+	w.send([]string{"required", "null"})
+	w.send([]string{"required"})
+	if got, want := strings.Join(w.got(), "; "), "s tls null redacted; s tls REQUIRETLS whole"; got != want {
+		t.Errorf("arrived: %q, want %q; log:\n%s", got, want, w.log)
+	}
+	if err := w.r.Preflight(t.Context(), w.letter(requiretls.Required(), carl)); err != nil {
+		t.Errorf("the next letter: %v, want nothing known against it", err)
+	}
+}
+
 func TestRouteSaysWhatALetterWouldMeet(t *testing.T) {
 	w := newWorld(t)
 	w.zone([]string{"secure"})

@@ -12,7 +12,6 @@ import (
 	"os"
 	"strings"
 
-	"letterlock/internal/mail"
 	"letterlock/internal/reply"
 	"letterlock/internal/requiretls"
 )
@@ -69,12 +68,15 @@ func (r *router) greet(ctx context.Context, w *route, t *target, s *session, use
 		}
 	}
 	if _, err := s.expect("220", waitGreeting); err != nil {
-		if e := refused(err); e != nil && e.Class == reply.Permanent && e.Code() != 521 && e.Code() != 556 {
+		if e := refused(err); e != nil && (t.smarthost != nil || e.Code() != 521 && e.Code() != 556) {
 			e.Class = reply.Temporary // no word on our mail: only RFC 7504's codes say that a host takes none
 		}
 		return err
 	}
 	if err := s.hello(r.opt.Hostname); err != nil {
+		if e := refused(err); e != nil && t.smarthost != nil {
+			e.Class = reply.Temporary // about us, not about the letter: the admin's to mend
+		}
 		return err
 	}
 	if !implicit {
@@ -183,14 +185,23 @@ func (s *session) allowed(t *target, level Level, d requiretls.Demand) *reply.Er
 
 // sessionKey names what may share a connection: the same host, proven in the
 // same way for the same names, under the same demands. Mail of one level never
-// travels over a connection that was opened for a lower one.
-func (t *target) sessionKey(ip netip.Addr, level Level, d requiretls.Demand, kind mail.Kind) string {
+// travels over a connection that was opened for a lower one. Reports have theirs
+// to themselves: the facts count otherwise for them (see asBounce).
+func (t *target) sessionKey(ip netip.Addr, level Level, d requiretls.Demand, f factsFor) string {
 	var tlsa []TLSA
 	if t.dane != nil {
 		tlsa = t.dane.All
 	}
-	return fmt.Sprint(t.host, ip, t.port, t.needs(level), d, kind == mail.Bounced, t.names, tlsa, t.smarthost != nil)
+	return fmt.Sprint(t.host, ip, t.port, t.needs(level), d, f, t.names, tlsa, t.smarthost != nil)
 }
+
+// factsFor says for whom those of a connection count.
+type factsFor uint8
+
+const (
+	forLetters factsFor = iota
+	forReports          // as asBounce has them
+)
 
 // hostError is trouble with a host as a refusal: what it said, or that it said
 // nothing.

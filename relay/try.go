@@ -231,7 +231,11 @@ func (t *trial) keep(s *session) {
 // where it was refused, for its facts.
 func (t *trial) cleared(ctx context.Context, host *target, ip netip.Addr) (*session, requiretls.Clearance, *reply.Error) {
 	d := t.letter.Demand()
-	key := host.sessionKey(ip, t.level, d, t.letter.Kind)
+	count := forLetters
+	if t.bounces() {
+		count = forReports
+	}
+	key := host.sessionKey(ip, t.level, d, count)
 	s := t.pool.take(ctx, key)
 	if s == nil {
 		var err error

@@ -43,10 +43,37 @@ func (l *letter) carryOut(ctx context.Context, f *fate, h *host, owner mail.Addr
 		f.keep(f.unsent[0])
 	}
 	for _, t := range res.Tracks {
+		if len(f.remember) >= maxRemembered {
+			f.note(noTrack, "", "The script asks after more duplicates than are remembered for one message. The last ones were not remembered.")
+			break
+		}
 		f.remember = append(f.remember, mail.Memory{Key: digest("duplicate", t.Handle, t.ID), Until: l.now().Add(t.Period)})
 	}
 	return nil
 }
+
+// What one message may make leave and be remembered for an account: less than a
+// store takes, so that no letter waits outside for what a script wants beside it.
+const (
+	maxRemembered = 48
+	maxLeaving    = 128
+	maxOctetsOut  = 512 << 10
+)
+
+// fits says whether there is room for another letter that leaves.
+func (f *fate) fits(o *mail.Outbound) bool {
+	n, octets := 1, weight(o)
+	for _, other := range f.out {
+		n, octets = n+1, octets+weight(other)
+	}
+	for _, b := range f.blocked {
+		n, octets = n+1, octets+weight(b.out)
+	}
+	return n <= maxLeaving && octets <= maxOctetsOut
+}
+
+// weight is the octets of a letter's own, beside the message that it came of.
+func weight(o *mail.Outbound) int { return len(o.Prefix) + len(o.Suffix) + len(o.Redacted) }
 
 func (l *letter) fileInto(ctx context.Context, f *fate, h *host, a *sieve.FileInto, rule string) error {
 	name, err := h.name(ctx, a.Target)
@@ -107,10 +134,11 @@ func (l *letter) rejectByMail(f *fate, owner mail.Address, reason string) bool {
 		return false
 	}
 	mdn, ok := l.rejection(f, owner, reason)
-	if ok {
-		f.out = append(f.out, mdn)
+	if !ok || !f.fits(mdn) {
+		return false
 	}
-	return ok
+	f.out = append(f.out, mdn)
+	return true
 }
 
 // unrefuse is for what could not be refused in the dialogue, since others behind

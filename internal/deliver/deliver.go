@@ -149,8 +149,12 @@ func (l *letter) plan(ctx context.Context, rcpt mail.Address) ([]*fate, error) {
 		fates = append(fates, f)
 	}
 	for _, f := range fates {
-		if f.refusal != nil && refused < len(fates) {
+		switch {
+		case f.refusal == nil:
+		case refused < len(fates):
 			f.unrefuse()
+		case f.refusal.alone:
+			f.out, f.own, f.remember = nil, nil, nil
 		}
 	}
 	l.tellSender(rcpt, fates)

@@ -22,6 +22,7 @@ const (
 	noNotice    = "notification not sent"
 	noReject    = "message not rejected"
 	noEdit      = "header not edited"
+	noTrack     = "duplicate not remembered"
 )
 
 // note is something that rules asked for and that was not done. Its text is for

@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"io/fs"
+	"strings"
 
 	"letterlock/internal/mail"
 	"letterlock/sieve"
@@ -148,13 +149,19 @@ func (l *letter) loader(account uint64) sieve.Loader {
 	}
 }
 
-// title is how errors and log lines name a script. A slash cannot be in a name
-// of somebody's own.
+// title is how errors and log lines name a script. One of somebody's own that is
+// named as a global one would be is not taken for it.
 func title(owner uint64, name string) string {
-	if owner == Everybody {
+	switch {
+	case owner == Everybody:
 		return globally + name
+	case strings.HasPrefix(name, globally):
+		return personally + name
 	}
 	return name
 }
 
-const globally = "global/"
+const (
+	globally   = "global/"
+	personally = "personal/"
+)

@@ -533,6 +533,46 @@ func (k texts) SetText(_ context.Context, account uint64, text string) error {
 	return os.WriteFile(k.path(account), []byte(text), 0o600)
 }
 
+// However much a script wants beside a letter, the letter is filed at once: it
+// does not wait outside for what no store would take.
+func TestLetterIsFiledWhateverItsRulesWantBeside(t *testing.T) {
+	o := openOffice(t, unknown{})
+	var many strings.Builder
+	many.WriteString(`require "duplicate"; `)
+	for i := range 80 {
+		fmt.Fprintf(&many, "if duplicate :handle \"%d\" { keep; }\n", i)
+	}
+	long := strings.Repeat("All work and no play.\n", 40_000)
+	for i, c := range []struct{ rule, said string }{
+		{many.String(), "duplicate not remembered"},
+		{`require "vacation"; vacation :handle "h" text:` + "\n" + long + ".\n;", "answer not sent"},
+		{`require "reject"; reject text:` + "\n\u00e9" + long + ".\n;", "message not rejected"},
+	} {
+		o.rule("ann@example.org", c.rule)
+		o.log.Reset()
+		o.usual(fmt.Sprintf("Message-ID: <%d@far.example>\r\nTo: ann@example.org\r\n", i)+letter, "ann@example.org")
+		o.says("msg=noted", c.said)
+		o.says("msg=filed", "INBOX")
+		if out, _ := o.left(); len(out) != 0 {
+			t.Errorf("rule %d: left %+v", i, out)
+		}
+	}
+}
+
+// A script of somebody's own may be named as a global one: what it could not do
+// is told to its owner all the same.
+func TestOwnScriptNamedAsAGlobalOneIsItsOwners(t *testing.T) {
+	o := openOffice(t, nil)
+	ann := o.account("ann@example.org")
+	o.put(ann, "global/before", `require "ihave"; error "no place";`)
+	if err := ann.ActivateScript(t.Context(), "global/before"); err != nil {
+		t.Fatal(err)
+	}
+	o.usual(letter, "ann@example.org")
+	o.says("msg=noted", "personal/global/before, line 1")
+	o.lies("ann@example.org", "INBOX 2") // the letter, and the notice
+}
+
 // What rules could not do is logged for their owner: of a required message
 // without a word that may be its own (RFC 8689 §4.4), and the oldest drops out.
 func TestRuleLogTellsItsOwner(t *testing.T) {

@@ -72,6 +72,11 @@ func (l *letter) redirect(ctx context.Context, f *fate, owner mail.Address, a *s
 	if a.Marks[markRequired] != "" {
 		o.Raise()
 	}
+	if !f.fits(o) {
+		f.note(noRedirect, rule, tooLong+" It was kept.")
+		f.unsent = append(f.unsent, rule)
+		return nil
+	}
 	if no, ok := errors.AsType[*reply.Error](l.opt.Way.Preflight(ctx, o)); ok && no.Class == reply.Permanent {
 		f.blocked = append(f.blocked, blocked{o, no, rule})
 		return nil
@@ -98,7 +103,7 @@ func (f *fate) judgeBlocked() {
 				", and cannot be protected on its way there as its sender demands ("+b.reason.Line()+"). It was kept.")
 		}
 	case !slices.ContainsFunc(f.out, func(o *mail.Outbound) bool { return o.Kind == mail.Redirected }):
-		f.refusal = &refusal{reason: f.blocked[0].reason, rule: f.blocked[0].rule}
+		f.refusal = &refusal{reason: f.blocked[0].reason, rule: f.blocked[0].rule, alone: true}
 	default:
 		for _, b := range f.blocked {
 			f.out = append(f.out, b.out)

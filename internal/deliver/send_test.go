@@ -2,6 +2,7 @@ package deliver_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -158,4 +159,21 @@ func TestVacationWithoutRelayIsNoted(t *testing.T) {
 	o.usual("To: ann@example.org\r\n"+letter, "ann@example.org")
 	o.lies("ann@example.org", "INBOX 2")
 	o.says("msg=noted", `what="answer not sent"`)
+}
+
+// A header that a rule has made longer than what may leave with a message goes
+// nowhere, and the message is kept.
+func TestRedirectTooLongToLeaveIsKept(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.rule("ann@example.org", `require "editheader"; addheader "X-Mark" "1"; redirect "one@elsewhere.example";`)
+	var long strings.Builder
+	for i := range 8_000 {
+		fmt.Fprintf(&long, "X-Long-%d: %s\r\n", i, strings.Repeat("x", 70))
+	}
+	o.usual(long.String()+letter, "ann@example.org")
+	if got := o.whatLeft(); got != "" {
+		t.Errorf("left %q", got)
+	}
+	o.says("msg=noted", "redirect not sent")
+	o.says("msg=filed", "INBOX")
 }

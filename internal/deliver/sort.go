@@ -57,6 +57,7 @@ type refusal struct {
 	reason    *reply.Error
 	rule      string
 	otherwise func() bool // says no in another way; nil: there is none
+	alone     bool        // nothing else becomes of the message: nobody answers it, nothing of it is remembered
 }
 
 // implicit is the rule that keeps what no other decided about (RFC 5228

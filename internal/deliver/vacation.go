@@ -44,11 +44,17 @@ func (l *letter) answer(ctx context.Context, f *fate, h *host, owner mail.Addres
 	return l.fileCopy(ctx, f, h, a.Fcc, text)
 }
 
+const tooLong = "It is too long, with all else that was to leave because of the message."
+
 // send lets a message of ours leave, unless it is known that it would not be
 // sent as it demands: then that is logged, and nothing is lost (RFC 8689 §6).
 func (l *letter) send(ctx context.Context, f *fate, o *mail.Outbound, what, rule string) bool {
 	if err := l.opt.Way.Preflight(ctx, o); err != nil {
 		f.note(what, rule, "")
+		return false
+	}
+	if !f.fits(o) {
+		f.note(what, rule, tooLong)
 		return false
 	}
 	f.out = append(f.out, o)

@@ -41,6 +41,28 @@ func TestRedirectThatCannotBeProtectedIsRefusedInTheDialogue(t *testing.T) {
 	}
 }
 
+// What was refused never came: nobody answers it, and the sender's next try is
+// no duplicate of it.
+func TestRefusedForwardIsNeitherAnsweredNorRemembered(t *testing.T) {
+	o := openOffice(t, narrow("open.example"))
+	o.rule("ann@example.org", `require ["vacation", "duplicate"];
+		if duplicate { discard; stop; }
+		vacation "Away.";
+		redirect "a@open.example";`)
+	text := "Message-ID: <1@far.example>\r\nTo: ann@example.org\r\n" + letter
+	for range 2 {
+		o.wantFates(o.deliver(envelope(requiretls.Required()), text, "ann@example.org"),
+			"550 5.7.30 REQUIRETLS support required and not offered by the next host")
+	}
+	if got := o.whatLeft(); got != "" {
+		t.Errorf("left %q", got)
+	}
+	o.usual(text, "ann@example.org")
+	if got := o.whatLeft(); got != "answer alice, redirect a" {
+		t.Errorf("an untagged one left %q", got)
+	}
+}
+
 func TestRedirectThatCannotBeProtectedBesideAKeptCopyIsNoted(t *testing.T) {
 	o := openOffice(t, narrow("open.example"))
 	o.rule("ann@example.org", `require "copy"; redirect :copy "a@open.example";`)

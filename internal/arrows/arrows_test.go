@@ -25,7 +25,8 @@ var may = map[string][]string{
 	"internal/mail":        {"internal/requiretls"},
 	"internal/mime":        {"internal/mail"},
 	"internal/wire":        {},
-	"internal/serve":       {"internal/requiretls"}, // a connection states the facts its reader is judged by
+	"internal/deflate":     {},
+	"internal/serve":       {"internal/requiretls", "internal/deflate"}, // a connection states the facts its reader is judged by
 	"internal/auth":        {},
 	"internal/maillog":     {"internal/mail", "internal/requiretls", "internal/reply"},
 	"internal/search":      {"internal/mail", "internal/mime"},

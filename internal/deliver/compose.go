@@ -1,44 +1,112 @@
 package deliver
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"mime"
+	"slices"
 	"strings"
 
 	"letterlock/internal/mail"
+
+	"github.com/emersion/go-message"
 )
 
-// draft is a message of ours about the one that came.
+// draft is a message of ours about the one that came: a text, an entity that the
+// owner wrote himself, or a report of several parts.
 type draft struct {
 	word     string // ends its Message-ID: what it is
 	from, to string
 	subject  string
 	auto     string   // Auto-Submitted (RFC 3834 §5)
 	more     []string // further lines of the header
-	typed    bool     // body starts with the fields that say what it is
 	nameless bool     // it names nothing of what it is about
-	body     string
+
+	text   string
+	entity string // starts with the fields that say what it is
+	report string // what the parts report (RFC 6522 §3)
+	parts  []part
 }
 
+// part is one part of a report.
+type part struct{ kind, text string }
+
 // compose writes it, as an answer to what it is about (RFC 5230 §5, RFC 3834
-// §3.1).
+// §3.1). Text is quoted-printable: it passes every next hop, however long its
+// lines.
 func (l *letter) compose(f *fate, d draft) []byte {
-	var b strings.Builder
-	fmt.Fprintf(&b, "From: %s\r\nTo: %s\r\nSubject: %s\r\n", plainLine(d.from), plainLine(d.to), mime.BEncoding.Encode("utf-8", plainLine(d.subject)))
-	fmt.Fprintf(&b, "Date: %s\r\nMessage-ID: <%s.%d.%s@%s>\r\n", l.now().Format(traceDate), l.env.ID, f.account, d.word, l.opt.Hostname)
+	fields := l.fields(f, d)
+	if d.entity != "" {
+		return []byte(strings.Join(fields, "") + crlf(d.entity))
+	}
+	var b bytes.Buffer
+	h := contentHeader("text/plain")
+	if len(d.parts) > 0 {
+		h.SetContentType("multipart/report", map[string]string{"report-type": d.report, "boundary": "=_" + l.env.ID + "_" + d.word})
+	}
+	for _, field := range slices.Backward(fields) { // each is put on top
+		h.AddRaw([]byte(field))
+	}
+	w, err := message.CreateWriter(&b, h)
+	if err == nil && len(d.parts) == 0 {
+		_, err = io.WriteString(w, crlf(d.text))
+	}
+	for _, p := range d.parts {
+		if err == nil {
+			err = addPart(w, p)
+		}
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		panic(fmt.Sprintf("deliver: write to memory: %v", err))
+	}
+	return b.Bytes()
+}
+
+// contentHeader is that of a text in quoted-printable, or of fields (RFC 8098
+// §3.1: 7 bit).
+func contentHeader(kind string) (h message.Header) {
+	if strings.HasPrefix(kind, "text/") {
+		h.Set("Content-Transfer-Encoding", "quoted-printable")
+		h.SetContentType(kind, map[string]string{"charset": "utf-8"})
+	} else {
+		h.SetContentType(kind, nil)
+	}
+	return h
+}
+
+func addPart(w *message.Writer, p part) error {
+	pw, err := w.CreatePart(contentHeader(p.kind))
+	if err == nil {
+		_, err = io.WriteString(pw, crlf(p.text))
+	}
+	if err == nil {
+		err = pw.Close()
+	}
+	return err
+}
+
+// fields are the header's lines that do not say what the content is.
+func (l *letter) fields(f *fate, d draft) []string {
+	fields := []string{
+		"From: " + plainLine(d.from) + "\r\n",
+		"To: " + plainLine(d.to) + "\r\n",
+		"Subject: " + mime.BEncoding.Encode("utf-8", plainLine(d.subject)) + "\r\n",
+		"Date: " + l.now().Format(traceDate) + "\r\n",
+		fmt.Sprintf("Message-ID: <%s.%d.%s@%s>\r\n", l.env.ID, f.account, d.word, l.opt.Hostname),
+	}
 	if id := plainLine(l.sum.MessageID); id != "" && !d.nameless { // RFC 5230 §5.8
-		fmt.Fprintf(&b, "In-Reply-To: %s\r\nReferences: %s\r\n", id, strings.Join(append(lastOf(l.sum.References), id), "\r\n "))
+		fields = append(fields, "In-Reply-To: "+id+"\r\n",
+			"References: "+strings.Join(append(lastOf(l.sum.References), id), "\r\n ")+"\r\n")
 	}
-	fmt.Fprintf(&b, "Auto-Submitted: %s\r\n", d.auto)
+	fields = append(fields, "Auto-Submitted: "+d.auto+"\r\n")
 	for _, line := range d.more {
-		b.WriteString(plainLine(line) + "\r\n")
+		fields = append(fields, plainLine(line)+"\r\n")
 	}
-	b.WriteString("MIME-Version: 1.0\r\n")
-	if !d.typed {
-		b.WriteString("Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n")
-	}
-	b.WriteString(crlf(d.body))
-	return []byte(b.String())
+	return append(fields, "MIME-Version: 1.0\r\n")
 }
 
 // about is the subject of a message of ours: lead and the original's. That of a

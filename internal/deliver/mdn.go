@@ -1,7 +1,6 @@
 package deliver
 
 import (
-	"fmt"
 	"strings"
 
 	"letterlock/internal/mail"
@@ -26,24 +25,20 @@ func (l *letter) rejection(f *fate, owner mail.Address, reason string) (*mail.Ou
 // refusalText is the message; without the original's header it names nothing of
 // it.
 func (l *letter) refusalText(f *fate, owner mail.Address, reason, header string) []byte {
-	edge := "=_" + l.env.ID + "_rejected"
-	var b strings.Builder
-	fmt.Fprintf(&b, "Content-Type: multipart/report; report-type=disposition-notification;\n\tboundary=\"%s\"\n\n", edge)
-	fmt.Fprintf(&b, "--%s\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n", edge)
-	fmt.Fprintf(&b, "The message was refused by the recipient's mail filtering program. The reason\ngiven was as follows:\n\n%s\n", strings.TrimRight(reason, "\r\n"))
-	fmt.Fprintf(&b, "\n--%s\nContent-Type: message/disposition-notification\n\n", edge)
-	fmt.Fprintf(&b, "Reporting-UA: %s; Letterlock\nFinal-Recipient: rfc822; %s\n", l.opt.Hostname, owner)
+	about := "Reporting-UA: " + l.opt.Hostname + "; Letterlock\nFinal-Recipient: rfc822; " + owner.String() + "\n"
 	if id := plainLine(l.sum.MessageID); id != "" && header != "" { // RFC 8098 §3.2.5
-		fmt.Fprintf(&b, "Original-Message-ID: %s\n", id)
+		about += "Original-Message-ID: " + id + "\n"
 	}
-	b.WriteString("Disposition: automatic-action/MDN-sent-automatically; deleted\n")
+	parts := []part{
+		{"text/plain", "The message was refused by the recipient's mail filtering program.\nThe reason given was as follows:\n\n" + strings.TrimRight(reason, "\r\n") + "\n"},
+		{"message/disposition-notification", about + "Disposition: automatic-action/MDN-sent-automatically; deleted\n"},
+	}
 	if header != "" {
-		fmt.Fprintf(&b, "\n--%s\nContent-Type: text/rfc822-headers; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n%s", edge, header)
+		parts = append(parts, part{"text/rfc822-headers", header})
 	}
-	fmt.Fprintf(&b, "\n--%s--\n", edge)
 	return l.compose(f, draft{
 		word: "rejected", from: owner.String(), to: l.env.From.String(), subject: "Message rejected",
-		auto: "auto-replied (rejected)", typed: true, nameless: header == "", body: b.String(),
+		auto: "auto-replied (rejected)", nameless: header == "", report: "disposition-notification", parts: parts,
 	})
 }
 

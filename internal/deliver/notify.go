@@ -50,7 +50,7 @@ func (l *letter) notification(f *fate, from, owner mail.Address, n *sieve.Notify
 	d := draft{
 		word: fmt.Sprintf("notice%d", len(f.out)), from: from.String(), to: strings.Join(m.To[:min(len(m.To), maxCopyIn)], ", "),
 		auto: "auto-notified; owner-email=\"" + owner.String() + "\"", // §2.7.1
-		body: m.Body,
+		text: m.Body,
 	}
 	switch {
 	case n.Message != "": // §2.6: overrides all others

@@ -143,7 +143,7 @@ fishing
 		"Date: Sat, 21 Nov 2026 12:00:00 +0000\r\nMessage-ID: <q1x2.1.answer@store.example.org>\r\n" +
 		"In-Reply-To: <1@sender.example>\r\nReferences: <1@sender.example>\r\n" +
 		"Auto-Submitted: auto-replied (vacation)\r\nPrecedence: bulk\r\nX-Auto-Response-Suppress: All\r\nMIME-Version: 1.0\r\n" +
-		"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGone\r\nfishing\r\n"
+		"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGone\r\nfishing\r\n"
 	if texts[0] != want {
 		t.Errorf("got %q, want %q", texts[0], want)
 	}

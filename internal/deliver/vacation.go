@@ -85,12 +85,16 @@ func (l *letter) reply(f *fate, owner, to mail.Address, a *sieve.Vacation) []byt
 	if subject == "" { // RFC 5230 §5.3
 		subject = l.about("Auto: ", "Automated reply")
 	}
-	return l.compose(f, draft{
+	d := draft{
 		word: "answer", from: from, to: to.Path(), subject: subject,
-		auto:  "auto-replied (vacation)",
-		more:  []string{"Precedence: bulk", "X-Auto-Response-Suppress: All"},
-		typed: a.MIME, body: a.Reason,
-	})
+		auto: "auto-replied (vacation)",
+		more: []string{"Precedence: bulk", "X-Auto-Response-Suppress: All"},
+		text: a.Reason,
+	}
+	if a.MIME {
+		d.text, d.entity = "", a.Reason
+	}
+	return l.compose(f, d)
 }
 
 // fileOwn files copies of what was sent for a recipient, as wanted by :fcc.

@@ -145,7 +145,7 @@ func TestNotifyByMail(t *testing.T) {
 		"Date: Sat, 21 Nov 2026 12:00:00 +0000\r\nMessage-ID: <q1x2.1.notice0@store.example.org>\r\n" +
 		"In-Reply-To: <1@sender.example>\r\nReferences: <1@sender.example>\r\n" +
 		"Auto-Submitted: auto-notified; owner-email=\"ann@example.org\"\r\nCc: two@elsewhere.example\r\nImportance: high\r\nX-Team: red\r\n" +
-		"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nLook\r\nhere\r\n"
+		"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nLook\r\nhere\r\n"
 	if texts[0] != want || texts[1] != want {
 		t.Errorf("got %q, want %q", texts[0], want)
 	}
@@ -196,7 +196,7 @@ func TestRejectByMail(t *testing.T) {
 		t.Fatalf("left %+v", out)
 	}
 	for _, want := range []string{
-		"From: ann@example.org\r\n", "Kein Tee für mich\r\n", "report-type=disposition-notification", "\r\nFinal-Recipient: rfc822; ann@example.org\r\n",
+		"From: ann@example.org\r\n", "Kein Tee f=C3=BCr mich\r\n", "report-type=disposition-notification", "\r\nFinal-Recipient: rfc822; ann@example.org\r\n",
 		"\r\nOriginal-Message-ID: <1@sender.example>\r\n", "\r\nDisposition: automatic-action/MDN-sent-automatically; deleted\r\n", "\r\nSubject: Tea, secretly\r\n",
 	} {
 		if !strings.Contains(texts[0], want) {
@@ -204,7 +204,7 @@ func TestRejectByMail(t *testing.T) {
 		}
 	}
 	redacted := string(out[0].Redacted)
-	for _, secret := range []string{"Tea, secretly", "<1@sender.example>", "für"} {
+	for _, secret := range []string{"Tea, secretly", "<1@sender.example>", "mich"} {
 		if strings.Contains(redacted, secret) {
 			t.Errorf("the redacted form has %q:\n%s", secret, redacted)
 		}
@@ -275,4 +275,27 @@ func TestManagedScriptRunsAheadOfTheActiveOne(t *testing.T) {
 	o.usual(text, "ann@example.org")
 	left("redirect one")
 	o.lies("ann@example.org", "INBOX 2, Tea 1")
+}
+
+// RFC 5322 §2.1.1: no line of ours is longer than 998 octets, however the owner
+// wrote his; RFC 5230 §4.3: what he wrote as MIME leaves as he wrote it.
+func TestAnswersHaveLinesThatPassEverywhere(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.rule("ann@example.org", `require "vacation"; vacation "`+strings.Repeat("ä", 3000)+`";`)
+	o.usual("To: ann@example.org\r\n"+letter, "ann@example.org")
+	_, texts := o.left()
+	for line := range strings.SplitSeq(texts[0], "\r\n") {
+		if len(line) > 78 || strings.ContainsFunc(line, func(r rune) bool { return r > 0x7f }) {
+			t.Errorf("a line of %d octets: %.90q", len(line), line)
+		}
+	}
+	if strings.Count(strings.ReplaceAll(texts[0], "=\r\n", ""), "=C3=A4") != 3000 {
+		t.Errorf("the answer is %.900q", texts[0])
+	}
+	o = openOffice(t, unknown{})
+	o.rule("ann@example.org", "require \"vacation\"; vacation :mime text:\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Gone\r\n.\r\n;")
+	o.usual("To: ann@example.org\r\n"+letter, "ann@example.org")
+	if _, texts := o.left(); !strings.HasSuffix(texts[0], "\r\nMIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Gone\r\n") {
+		t.Errorf("the answer is %q", texts[0])
+	}
 }

@@ -278,7 +278,7 @@ func TestManagedScriptRunsAheadOfTheActiveOne(t *testing.T) {
 }
 
 // RFC 5322 §2.1.1: no line of ours is longer than 998 octets, however the owner
-// wrote his; RFC 5230 §4.3: what he wrote as MIME leaves as he wrote it.
+// wrote his; RFC 5230 §4.4: what he wrote as MIME leaves as he wrote it.
 func TestAnswersHaveLinesThatPassEverywhere(t *testing.T) {
 	o := openOffice(t, unknown{})
 	o.rule("ann@example.org", `require "vacation"; vacation "`+strings.Repeat("ä", 3000)+`";`)

@@ -34,7 +34,7 @@ var conformanceVerb = verb{
 			defer stop()
 			report, err := conformance.Run(ctx, target)
 			if err != nil {
-				return err
+				return withHint(err, "does a server listen there, and speak what --lmtp or --smtp says?")
 			}
 			if *asJSON {
 				err = report.WriteJSON(c.out)

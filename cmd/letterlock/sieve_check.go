@@ -46,7 +46,7 @@ func (c *call) scriptText(file string) ([]byte, error) {
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return nil, err
+			return nil, withHint(err, "name the file with the script, or - for standard input")
 		}
 		defer f.Close()
 		in = f

@@ -179,6 +179,9 @@ func (o owner) putManaged(ctx context.Context, text []byte, version storage.Scri
 // AddForward implements [Operations].
 func (d *Desk) AddForward(ctx context.Context, in Forward) (Managed, error) {
 	to, err := d.elsewhere(in.To)
+	if err == nil && to.Domain == strings.ToLower(d.opt.Addresses.Domain) {
+		err = d.lives(ctx, to)
+	}
 	if err != nil {
 		return Managed{}, err
 	}
@@ -201,6 +204,15 @@ func (d *Desk) AddForward(ctx context.Context, in Forward) (Managed, error) {
 		s.Keep = in.Keep
 		return nil
 	})
+}
+
+// lives refuses an address of ours that nobody has: a slip of the pen.
+func (d *Desk) lives(ctx context.Context, to mail.Address) error {
+	here, err := d.here(ctx, to)
+	if err == nil && !here {
+		err = refuse("an address elsewhere reads bob@example.net; see who is here with: letterlock user list", "%s does not exist here", to)
+	}
+	return err
 }
 
 // elsewhere reads an address mail is forwarded to. It keeps the case of its local

@@ -160,6 +160,10 @@ func TestForwardsAreAddedListedAndRemoved(t *testing.T) {
 		told(o.AddForward(ctx, Forward{Address: "ann", To: "carol@example.net"}))
 		told(o.AddForward(ctx, Forward{Address: "ann", To: "carol@example.net", Keep: true, RequireTLS: true}))
 		told(o.AddForward(ctx, Forward{Address: "ann", To: "ann", Keep: true}))
+		told(o.AddForward(ctx, Forward{Address: "ann", To: "carol", Keep: true})) // nobody here
+		if _, err := o.AddUser(ctx, Login{Address: "carol"}); err != nil {
+			t.Fatal(err)
+		}
 		told(o.AddForward(ctx, Forward{Address: "ann", To: "carol", Keep: true}))
 		told(o.AddForward(ctx, Forward{Address: "ann", To: "4@example.net", Keep: true}))
 		told(o.AddForward(ctx, Forward{Address: "ann", To: "5@example.net", Keep: true}))
@@ -179,6 +183,7 @@ func TestForwardsAreAddedListedAndRemoved(t *testing.T) {
 		"no: the other forwards of ann@example.org leave a copy in the mailbox | say --keep, or remove the others first: letterlock forward remove ann@example.org",
 		"ann@example.org true [{bob@example.net false} {carol@example.net true}] letterlock-managed "+off,
 		"no: ann@example.org cannot be forwarded to itself | what is not forwarded stays there anyway",
+		"no: carol@example.org does not exist here | an address elsewhere reads bob@example.net; see who is here with: letterlock user list",
 		"ann@example.org true [{bob@example.net false} {carol@example.net true} {carol@example.org false}] letterlock-managed "+off,
 		"ann@example.org true [{bob@example.net false} {carol@example.net true} {carol@example.org false} {4@example.net false}] letterlock-managed "+off,
 		"no: ann@example.org would be forwarded to 5 addresses, the limit is 4 | an alias or a mailing list sends to more",

@@ -19,6 +19,15 @@ import (
 // its rows know it by), the appliers point the rows at the new place, and only
 // then the segment goes. A crash at any moment leaves the message in at least
 // one of the two places and its row pointing at one that is there.
+//
+// A segment may go, and so may the file of a big body, when nothing that can come
+// back needs it: no row as any shard has committed it (those of the outbox and the
+// search filters name a message by its number, and the outbox keeps its row), no
+// record that a shard has still to apply, no mark that a replay may start at. An
+// older index, of a checkpoint, is no exception: what lived when it was made and
+// was moved since stands in the log behind its mark, and what was not moved died.
+// All of it hangs on a log that is never cut short before a mark, and on serials
+// that are given once: see [segment.Log.Replay].
 
 const (
 	collectEvery = time.Minute
@@ -197,7 +206,7 @@ func (s *Store) settled(number uint64) bool {
 }
 
 func (s *Store) collectSegment(ctx context.Context, seg segment.Segment, rate int64) error {
-	m := mover{store: s, ctx: ctx, rate: rate, start: time.Now(), slots: make(chan struct{}, movesAtOnce)}
+	m := mover{store: s, ctx: ctx, pace: kv.Pace{Rate: rate}, slots: make(chan struct{}, movesAtOnce)}
 	damage, err := s.log.Scan(seg, m.record)
 	m.all.Wait()
 	if err = errors.Join(err, m.err); err != nil {
@@ -239,13 +248,11 @@ func (s *Store) forgetSegment(ctx context.Context, number uint64) error {
 
 // mover carries the living out of one segment.
 type mover struct {
-	store  *Store
-	ctx    context.Context // of one collection; it ends with it
-	rate   int64
-	start  time.Time
-	octets int64
-	slots  chan struct{}
-	all    sync.WaitGroup
+	store *Store
+	ctx   context.Context // of one collection; it ends with it
+	pace  kv.Pace
+	slots chan struct{}
+	all   sync.WaitGroup
 
 	moved, dropped int
 
@@ -267,7 +274,7 @@ func (m *mover) failed() error {
 }
 
 func (m *mover) record(r *segment.Record) error {
-	if err := errors.Join(m.failed(), m.pace(r.Size)); err != nil {
+	if err := errors.Join(m.failed(), m.spend(r.Size)); err != nil {
 		return err
 	}
 	alive, err := m.store.lives(m.ctx, r)
@@ -311,33 +318,23 @@ func (m *mover) drop(big uint64) {
 	m.bodies = append(m.bodies, big)
 }
 
-// pace keeps to the budget.
-func (m *mover) pace(n int64) error {
-	if m.rate == 0 {
-		return m.ctx.Err()
-	}
-	m.octets += n
+// spend keeps to the budget.
+func (m *mover) spend(octets int64) error {
 	if m.store.load.busy() {
-		m.octets += n * (busyShare - 1)
+		octets *= busyShare
 	}
-	ahead := time.Duration(m.octets*int64(time.Second)/m.rate) - time.Since(m.start)
-	if ahead < 10*time.Millisecond {
-		return m.ctx.Err()
-	}
-	timer := time.NewTimer(ahead)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-m.ctx.Done():
-		return m.ctx.Err()
-	}
+	return m.pace.Spend(m.ctx, octets)
 }
 
 // moveRecord appends a record again, for those of its recipients who live, and
 // answers the file of its body.
 func (s *Store) moveRecord(ctx context.Context, r *segment.Record, alive []int) (big uint64, err error) {
 	stored, err := s.log.Open(r.At)
+	if errors.Is(err, segment.ErrGone) { // the file of its body: it may have died since the look
+		if alive, lerr := s.lives(ctx, r); lerr != nil || len(alive) == 0 {
+			return r.Big, lerr
+		}
+	}
 	if err != nil {
 		return 0, err
 	}

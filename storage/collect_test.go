@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
+	"letterlock/storage/segment"
 )
 
 func TestCollectionKeepsTheLivingAndTheirDemand(t *testing.T) {
@@ -87,6 +89,42 @@ func TestCollectionKeepsTheLivingAndTheirDemand(t *testing.T) {
 	deliver(t, s, "after", requiretls.Usual(), ann.ID)
 	if got := view(t, s.Account(ann.ID), inbox).Len(); got != n/3+1 {
 		t.Errorf("%d messages, want %d", got, n/3+1)
+	}
+}
+
+// A big letter that is expunged and forgotten while its segment is being collected
+// is no reason to stop; one whose body is missing while somebody has it is.
+func TestCollectionPassesOverWhatDiedSinceItLooked(t *testing.T) {
+	ctx := context.Background()
+	s := openStore(t, t.TempDir(), Options{})
+	ann := addPerson(t, s, "ann")
+	a := s.Account(ann.ID)
+	for _, id := range []string{"dies", "lives"} {
+		text := "Message-ID: <" + id + ">\r\n\r\n" + strings.Repeat("a long line\r\n", 100000)
+		commitText(t, s, text, []AccountID{ann.ID})
+	}
+	uids := uidsOf(view(t, a, inbox))
+	var looked []*segment.Record
+	if _, err := s.log.Scan(s.log.Segments()[0], func(r *segment.Record) error {
+		looked = append(looked, r)
+		return nil
+	}); err != nil || len(looked) != 2 {
+		t.Fatalf("%d records, %v", len(looked), err)
+	}
+	if err := a.Expunge(ctx, inboxID, uids[:1]); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.reap(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if big, err := s.moveRecord(ctx, looked[0], []int{0}); err != nil || big != looked[0].Big {
+		t.Errorf("a letter that died: body %d, %v, want %d", big, err, looked[0].Big)
+	}
+	if err := s.log.RemoveBig(looked[1].Big); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.moveRecord(ctx, looked[1], []int{0}); !errors.Is(err, segment.ErrGone) {
+		t.Errorf("a living letter without its body: %v, want %v", err, segment.ErrGone)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -306,6 +307,15 @@ func (m *crashModel) deliverOp(n int, to string) crashOp {
 // crashOptions make segments small, so that many are begun and collected.
 var crashOptions = Options{SegmentSize: 256 << 10}
 
+// complaints fails a test with every error that a store logs: no kill leaves
+// damage behind.
+type complaints struct{ t *testing.T }
+
+func (c complaints) Write(line []byte) (int, error) {
+	c.t.Errorf("the store says: %s", line)
+	return len(line), nil
+}
+
 // crashChild is the process that is killed.
 func crashChild(dir string, seed uint64) {
 	ctx := context.Background()
@@ -412,13 +422,14 @@ func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 		rounds = n
 	}
 	dir, base := t.TempDir(), rand.Uint64()>>16
-	rnd := rand.New(rand.NewPCG(base, 1))
+	rnd, opt := rand.New(rand.NewPCG(base, 1)), crashOptions
+	opt.Log = slog.New(slog.NewTextHandler(complaints{t}, &slog.HandlerOptions{Level: slog.LevelError}))
 	var all []*crashTrace
 	acked := 0
 	for round := range rounds {
 		seed := base + uint64(round)*100
 		traces := runChild(t, dir, seed, rnd)
-		s, err := Open(dir, crashOptions)
+		s, err := Open(dir, opt)
 		if err != nil {
 			t.Fatalf("seed %d, round %d: %v", base, round, err)
 		}
@@ -441,6 +452,9 @@ func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 		}
 		if t.Failed() {
 			t.Fatalf("seed %d, round %d", base, round)
+		}
+		if kills := round + 1; testing.Verbose() && kills%250 == 0 && kills < rounds {
+			fmt.Printf("%d kills, %d acknowledged operations\n", kills, acked)
 		}
 	}
 	t.Logf("%d kills, %d acknowledged operations", rounds, acked)

@@ -137,6 +137,18 @@ func (s *Store) oldestMark() segment.Mark {
 	return oldest
 }
 
+// newestMark is up to where the log was flushed at least: a shard follows what
+// is safe alone.
+func (s *Store) newestMark() segment.Mark {
+	newest := s.shards[0].mark
+	for _, sh := range s.shards[1:] {
+		if sh.mark.Serial > newest.Serial {
+			newest = sh.mark
+		}
+	}
+	return newest
+}
+
 // push queues items. It waits while the applier is far behind, and that slows
 // the log down.
 func (sh *shard) push(items ...item) {

@@ -191,7 +191,7 @@ func (s *Store) start() (err error) {
 	if err := s.startShards(); err != nil {
 		return err
 	}
-	if _, err := s.log.Replay(s.oldestMark(), s.replayed); err != nil {
+	if _, err := s.log.Replay(s.oldestMark(), s.newestMark(), s.replayed); err != nil {
 		return err
 	}
 	for _, sh := range s.shards {

@@ -243,6 +243,16 @@ func (h *handles) forget(name string) (inUse bool) {
 	}
 }
 
+// shut closes an idle file that is about to go, and whose name will be given to
+// another one.
+func (h *handles) shut(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if o := h.open[name]; o != nil && o.idle != nil {
+		h.drop(o)
+	}
+}
+
 func (h *handles) close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

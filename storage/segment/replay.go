@@ -12,10 +12,17 @@ import (
 	"letterlock/storage/seal"
 )
 
-// Mark is how far whoever keeps an index has applied the log.
+// Mark is how far whoever keeps an index has applied the log. It may lie within
+// a record: then At is where that starts, and Serial that of the first of its
+// recipients who is not applied yet.
 type Mark struct {
 	At     Pos    // where the next record starts; zero: the start of the log
 	Serial uint64 // of the next recipient
+}
+
+// splits says whether the mark lies within the record at pos.
+func (m Mark) splits(at Pos, h *header) bool {
+	return at == m.At && h.serial < m.Serial && m.Serial < h.serial+uint64(h.recipients)
 }
 
 // Damage is a stretch of the log that was acknowledged and cannot be read.
@@ -31,9 +38,11 @@ func (d Damage) String() string {
 // Replay hands every whole group from the mark on to fn, finds the end of the
 // log, and starts the appender there. Octets behind the last flush that make no
 // whole group are a torn write and are passed over; damage before that is told,
-// logged, and never taken for the end. fn's error ends it.
-func (l *Log) Replay(from Mark, fn func([]*Record) error) ([]Damage, error) {
-	s := scanner{log: l, at: from.At, serial: max(from.Serial, 1), fn: fn}
+// logged, and never taken for the end. What lies before flushed, a mark as well,
+// was flushed, whatever it looks like now: rows point there, so nothing is
+// written over it, and no serial is given a second time. fn's error ends it.
+func (l *Log) Replay(from, flushed Mark, fn func([]*Record) error) ([]Damage, error) {
+	s := scanner{log: l, from: from, at: from.At, serial: max(from.Serial, 1), fn: fn}
 	for _, seg := range l.Segments() {
 		if seg.Number < from.At.Segment {
 			continue
@@ -42,6 +51,9 @@ func (l *Log) Replay(from Mark, fn func([]*Record) error) ([]Damage, error) {
 			return s.damage, fmt.Errorf("replay segment %d: %w", seg.Number, err)
 		}
 	}
+	if s.serial < flushed.Serial {
+		s.skipTo(flushed)
+	}
 	for _, d := range s.damage {
 		l.opt.Log.Error("acknowledged mail is damaged", "damage", d.String())
 	}
@@ -49,6 +61,21 @@ func (l *Log) Replay(from Mark, fn func([]*Record) error) ([]Damage, error) {
 		return s.damage, err
 	}
 	return s.damage, l.start(s.at, s.serial)
+}
+
+// skipTo takes the rest of the log for damaged, to the end of the segment that a
+// mark lies in: the next record begins another one.
+func (s *scanner) skipTo(flushed Mark) {
+	end := flushed.At
+	s.log.mu.Lock()
+	if seg, ok := s.log.segments[end.Segment]; ok {
+		end.Offset = max(end.Offset, uint64(seg.Size))
+	}
+	s.log.mu.Unlock()
+	s.damage = append(s.damage, Damage{s.at, end, fmt.Errorf("serial %d was flushed, the log ends before %d: %w", flushed.Serial-1, s.serial, ErrDamaged)})
+	if s.serial = flushed.Serial; s.at.Before(end) {
+		s.at = end
+	}
 }
 
 // Scan reads one whole segment for checks and repair: every record with its
@@ -70,6 +97,7 @@ func (l *Log) Scan(seg Segment, fn func(*Record) error) ([]Damage, error) {
 type scanner struct {
 	log    *Log
 	fn     func([]*Record) error
+	from   Mark // where a replay started
 	at     Pos
 	serial uint64
 	epoch  uint64 // 0: that of the next record
@@ -149,7 +177,7 @@ func (s *scanner) record(f File, limit uint64) (*Record, error) {
 	switch {
 	case s.epoch != 0 && h.epoch != s.epoch && h.flags&flagOpens == 0:
 		return nil, fmt.Errorf("a record of an earlier epoch: %w", ErrDamaged)
-	case h.serial < s.serial:
+	case h.serial < s.serial && !s.from.splits(s.at, &h):
 		return nil, fmt.Errorf("serial %d after %d: %w", h.serial, s.serial, ErrDamaged)
 	}
 	rest := s.grow(int(h.meta) + int(h.table))
@@ -281,6 +309,7 @@ func (l *Log) removeOrphans(next uint64) error {
 	for _, name := range names {
 		serial, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(name), ".big"), 16, 64)
 		if err == nil && serial >= next {
+			l.handles.shut(name)
 			if err := l.opt.Files.Remove(name); err != nil {
 				return err
 			}

@@ -202,7 +202,7 @@ func TestSealedLogWithoutItsKeyIsNeitherReadNorChanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = l.Replay(Mark{}, func([]*Record) error { return nil })
+		_, err = l.Replay(Mark{}, Mark{}, func([]*Record) error { return nil })
 		if !errors.Is(err, seal.ErrNoKey) || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), keys.Current().String()) {
 			t.Errorf("%s: replay without the key: %v", name, err)
 		}
@@ -252,7 +252,7 @@ func TestRotatedKeySealsWhatIsNewAndTheOldOneStillOpens(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer closeLog(t, l)
-	if _, err := l.Replay(Mark{}, func([]*Record) error { return nil }); !errors.Is(err, seal.ErrNoKey) {
+	if _, err := l.Replay(Mark{}, Mark{}, func([]*Record) error { return nil }); !errors.Is(err, seal.ErrNoKey) {
 		t.Errorf("replay without a key that was retired too early: %v", err)
 	}
 }

@@ -49,7 +49,7 @@ func openLog(t testing.TB, dir string, opt Options) (l *Log, got []*Record, dama
 	if err != nil {
 		t.Fatal(err)
 	}
-	damage, err = l.Replay(Mark{}, func(group []*Record) error {
+	damage, err = l.Replay(Mark{}, Mark{}, func(group []*Record) error {
 		got = append(got, group...)
 		return nil
 	})

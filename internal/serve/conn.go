@@ -22,8 +22,8 @@ const (
 	lingerOctets  = 256 << 10
 )
 
-// Conn is one accepted connection. Reads and writes go through TLS once it is
-// up; the connection embedded is what lies below.
+// Conn is one accepted connection. Reads and writes go through compression and
+// TLS once these are up; the connection embedded is what lies below.
 type Conn struct {
 	net.Conn
 
@@ -38,6 +38,10 @@ type Conn struct {
 	secure atomic.Pointer[tls.Conn]
 	state  *tls.ConnectionState // written before secure
 	shown  *x509.Certificate    // our own, of that handshake; written before secure
+
+	deflated atomic.Pointer[deflated] // nil: not compressed
+	rest     []byte                   // came behind what was compressed, and is read first
+	squeeze  *squeeze                 // of the server
 
 	mu          sync.Mutex // guards handshaking, and read deadlines while it lasts
 	handshaking bool
@@ -71,8 +75,10 @@ func (c *Conn) TLS() *tls.ConnectionState {
 }
 
 // CanStartTLS says whether STARTTLS is to be offered: there is a certificate,
-// and no TLS yet.
-func (c *Conn) CanStartTLS() bool { return c.tls != nil && c.secure.Load() == nil }
+// and neither TLS nor compression yet.
+func (c *Conn) CanStartTLS() bool {
+	return c.tls != nil && c.secure.Load() == nil && !c.Compressed()
+}
 
 // NeedsTLS says whether nothing may happen before TLS: the endpoint demands a
 // client certificate and this connection has not shown one yet.
@@ -89,6 +95,7 @@ func (c *Conn) StartTLS(ctx context.Context) error {
 	if err := c.beginHandshake(); err != nil {
 		return err
 	}
+	c.rest = nil
 	secure := tls.Server(&noting{c.Conn, c}, c.tls)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		c.Conn.Close()
@@ -154,16 +161,39 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// Read reads, through TLS once it is up.
+// Read reads, through compression and TLS once they are up.
 func (c *Conn) Read(p []byte) (int, error) {
+	if d := c.deflated.Load(); d != nil {
+		return d.in.Read(p)
+	}
+	return c.read(p)
+}
+
+// Write writes, through compression and TLS once they are up.
+func (c *Conn) Write(p []byte) (int, error) {
+	if d := c.deflated.Load(); d != nil {
+		n, err := d.out.Write(p)
+		c.squeeze.plain.Add(uint64(n))
+		return n, err
+	}
+	return c.write(p)
+}
+
+func (c *Conn) read(p []byte) (int, error) {
+	if len(c.rest) > 0 {
+		n := copy(p, c.rest)
+		if c.rest = c.rest[n:]; len(c.rest) == 0 {
+			c.rest = nil
+		}
+		return n, nil
+	}
 	if s := c.secure.Load(); s != nil {
 		return s.Read(p)
 	}
 	return c.Conn.Read(p)
 }
 
-// Write writes, through TLS once it is up.
-func (c *Conn) Write(p []byte) (int, error) {
+func (c *Conn) write(p []byte) (int, error) {
 	if s := c.secure.Load(); s != nil {
 		return s.Write(p)
 	}

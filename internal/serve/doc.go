@@ -13,9 +13,13 @@
 // client's: address, limits and how it is protected are those the proxy states.
 // Only configured proxies are believed, and nobody else is served there.
 //
+// A room whose protocol has compression turns it on with [Conn.Compress]; it lies
+// inside TLS, and all else is as before.
+//
 // Certificates come from files and are reread when these change
 // ([Certificates]), or are made by a CA of our own ([PrivateCA]).
 //
 // RFC 3207 and 9051 §6.2.1 (STARTTLS), 8314 (TLS from the start), 9325 (TLS
-// 1.2 and above, ECDHE and AEAD alone, ALPN); HAProxy's proxy-protocol.txt. Start reading at [Server.Run].
+// 1.2 and above, ECDHE and AEAD alone, ALPN), 4978 (DEFLATE); HAProxy's
+// proxy-protocol.txt. Start reading at [Server.Run].
 package serve

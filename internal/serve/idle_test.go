@@ -2,6 +2,8 @@ package serve_test
 
 import (
 	"bufio"
+	"bytes"
+	"compress/flate"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -30,8 +32,38 @@ func idleConnections() int {
 // An idle session over TLS, read by package wire, is to cost less than 40 KiB.
 // The clients are a process of their own, so that only our end is weighed.
 func TestIdleConnectionsAreCheap(t *testing.T) {
+	weigh(t, func(*serve.Conn, *wire.Reader) error { return nil }, "")
+}
+
+// So does one that is compressed, with 4 KiB of commands behind it.
+func TestIdleCompressedConnectionsAreCheap(t *testing.T) {
+	var commands bytes.Buffer
+	w, err := flate.NewWriter(&commands, flate.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		fmt.Fprintf(w, "a%d UID FETCH %d:* (FLAGS UID MODSEQ)\r\n", i, i*i*i)
+	}
+	w.Flush()
+	weigh(t, func(c *serve.Conn, in *wire.Reader) error {
+		if err := c.Compress(in.Take()); err != nil {
+			return err
+		}
+		for range 100 {
+			if _, err := in.Line(4096); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, commands.String())
+}
+
+// weigh weighs connections whose clients have said a line and then more, which
+// begin understands.
+func weigh(t *testing.T, begin func(*serve.Conn, *wire.Reader) error, more string) {
 	if address := os.Getenv("LETTERLOCK_TEST_CLIENTS_OF"); address != "" {
-		holdConnections(t, address)
+		holdConnections(t, address, more)
 		return
 	}
 	resting := make(chan struct{}, idleConnections())
@@ -41,13 +73,16 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 		if _, err := in.Line(4096); err != nil {
 			return
 		}
+		if err := begin(c, in); err != nil {
+			t.Error(err)
+		}
 		out.WriteString("* OK\r\n")
 		out.Flush()
 		resting <- struct{}{}
 		in.Await()
 	}}, "tls:127.0.0.1:0")
 	before := weight()
-	clients := exec.Command(os.Args[0], "-test.run=^TestIdleConnectionsAreCheap$")
+	clients := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 	clients.Env = append(os.Environ(), "LETTERLOCK_TEST_CLIENTS_OF="+h.Addrs()[0].String(), "LETTERLOCK_TEST_CA="+filepath.Join(h.dir, "ca.pem"))
 	hold, err := clients.StdinPipe()
 	if err != nil {
@@ -81,8 +116,9 @@ func weight() int64 {
 	return int64(m.HeapAlloc + m.StackInuse)
 }
 
-// holdConnections connects and waits until its standard input is closed.
-func holdConnections(t *testing.T, address string) {
+// holdConnections connects, says more, and waits until its standard input is
+// closed.
+func holdConnections(t *testing.T, address, more string) {
 	pem, err := os.ReadFile(os.Getenv("LETTERLOCK_TEST_CA"))
 	if err != nil {
 		t.Fatal(err)
@@ -96,9 +132,9 @@ func holdConnections(t *testing.T, address string) {
 		}
 		defer raw.Close()
 		c := tls.Client(raw, &tls.Config{RootCAs: pool, ServerName: "localhost"})
-		fmt.Fprint(c, "NOOP\r\n")
-		if line, err := bufio.NewReader(c).ReadString('\n'); err != nil {
-			t.Fatalf("%q, %v", line, err)
+		fmt.Fprint(c, "NOOP\r\n"+more)
+		if n, err := c.Read(make([]byte, 99)); err != nil {
+			t.Fatal(n, err)
 		}
 	}
 	bufio.NewReader(os.Stdin).ReadByte()

@@ -47,6 +47,7 @@ type Server struct {
 	failed     atomic.Uint64
 	badHeaders atomic.Uint64
 	panics     atomic.Uint64
+	squeeze    squeeze
 	noise      noise
 
 	draining context.Context
@@ -71,6 +72,9 @@ type Stats struct {
 	FailedHandshakes uint64 // of TLS from the start
 	BadHeaders       uint64 // of the PROXY protocol
 	Panics           uint64
+	Compressed       uint64 // connections that turned compression on
+	Plain            uint64 // octets of theirs that were said to clients
+	Deflated         uint64 // and what was sent for them
 }
 
 // Listen binds every endpoint, or none and says why. Errors with a way out
@@ -162,6 +166,7 @@ func (s *Server) Stats() Stats {
 	return Stats{
 		Open: open, Accepted: s.accepted.Load(), Refused: s.refused.Load(),
 		FailedHandshakes: s.failed.Load(), BadHeaders: s.badHeaders.Load(), Panics: s.panics.Load(),
+		Compressed: s.squeeze.conns.Load(), Plain: s.squeeze.plain.Load(), Deflated: s.squeeze.sent.Load(),
 	}
 }
 
@@ -293,7 +298,7 @@ func (s *Server) admit(ctx context.Context, l listener, raw net.Conn) {
 	s.accepted.Add(1)
 	c := &Conn{
 		Conn: raw, peer: peer, counted: counted, endpoint: l.endpoint, tls: l.tls, draining: s.draining,
-		id: s.prefix + strconv.FormatUint(s.serial.Add(1), 36),
+		squeeze: &s.squeeze, id: s.prefix + strconv.FormatUint(s.serial.Add(1), 36),
 	}
 	s.mu.Lock()
 	s.open[c] = struct{}{}

@@ -162,6 +162,17 @@ func (r *Reader) Buffered() int { return r.w - r.r }
 // clear may count (RFC 3207 §4.2, §6).
 func (r *Reader) Discard() { r.r, r.w = 0, 0 }
 
+// Take hands out what is buffered and forgets it: what is read next lies below
+// another layer, and so did these octets (RFC 4978 §3). nil: nothing.
+func (r *Reader) Take() []byte {
+	if r.r == r.w {
+		return nil
+	}
+	taken := bytes.Clone(r.buf[r.r:r.w])
+	r.Discard()
+	return taken
+}
+
 // Await waits until there is something to read or [Reader.Interrupt] is
 // called, whichever was first; buffered octets win. It is where a session
 // rests between commands.

@@ -133,6 +133,22 @@ func TestLineThenLiteralThenLine(t *testing.T) {
 	}
 }
 
+func TestTakeHandsOutWhatWasReadAhead(t *testing.T) { // RFC 4978 §3
+	r := sent(t, "COMPRESS\r\n\x4a\x34\n")
+	if _, err := r.Line(512); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(r.Take()); got != "\x4a\x34\n" {
+		t.Errorf("got %q, want the three octets behind the line", got)
+	}
+	if got := r.Take(); got != nil || r.Buffered() != 0 {
+		t.Errorf("then got %q with %d octets buffered, want nothing", got, r.Buffered())
+	}
+	if _, err := r.Line(512); err != io.EOF {
+		t.Errorf("got %v, want %v", err, io.EOF)
+	}
+}
+
 func TestPeekAndDiscard(t *testing.T) {
 	r := sent(t, "STARTTLS\r\nMAIL FROM:<injected@example.net>\r\n")
 	if _, err := r.Line(512); err != nil {

@@ -17,50 +17,38 @@ type batch struct {
 	plans []mail.Delivery
 }
 
-func (b *batch) add(f *fate, p mail.Delivery) {
-	b.fates, b.plans = append(b.fates, f), append(b.plans, p)
-}
-
 // commit makes all fates durable. Recipients whose rules changed the header in
-// the same way share a record, as do those who have it as it came. Where one
-// recipient keeps several forms, what is remembered and what leaves goes with
-// the last: should an earlier one fail, the message comes again.
+// the same way share a record, as do those who have it as it came. What leaves
+// and what is remembered goes with the message as it came, and last: should an
+// edited form of somebody's not be filed, the message comes again to him.
 func (l *letter) commit(ctx context.Context, fates []*fate) {
 	var order []*batch
 	batches := map[edit]*batch{}
+	asItCame := &batch{}
 	for _, f := range fates {
-		if len(f.pieces) > 1 {
-			order = append(order, l.apart(f)...)
-			continue
+		rest := f.delivery(nil)
+		rest.Outbound, rest.Remember = f.out, f.remember
+		for _, p := range f.pieces {
+			if p.edit == (edit{}) {
+				rest.Copies = p.copies
+				continue
+			}
+			b := batches[p.edit]
+			if b == nil {
+				b = &batch{edit: p.edit}
+				batches[p.edit], order = b, append(order, b)
+			}
+			b.add(f, f.delivery(p.copies))
 		}
-		var p piece
-		if len(f.pieces) == 1 {
-			p = f.pieces[0]
-		}
-		b := batches[p.edit]
-		if b == nil {
-			b = &batch{edit: p.edit}
-			batches[p.edit], order = b, append(order, b)
-		}
-		b.add(f, f.whole(p.copies))
+		asItCame.add(f, rest)
 	}
-	for _, b := range order {
+	for _, b := range append(order, asItCame) {
 		l.commitBatch(ctx, b)
 	}
 }
 
-// apart is a batch for each form that one recipient keeps.
-func (l *letter) apart(f *fate) (list []*batch) {
-	for i, p := range f.pieces {
-		b := &batch{edit: p.edit}
-		if i+1 < len(f.pieces) {
-			b.add(f, f.delivery(p.copies))
-		} else {
-			b.add(f, f.whole(p.copies))
-		}
-		list = append(list, b)
-	}
-	return list
+func (b *batch) add(f *fate, p mail.Delivery) {
+	b.fates, b.plans = append(b.fates, f), append(b.plans, p)
 }
 
 // delivery is copies alone.
@@ -68,30 +56,30 @@ func (f *fate) delivery(copies []mail.Copy) mail.Delivery {
 	return mail.Delivery{Account: f.account, Rcpt: f.rcpt, Prefix: f.prefix, Copies: copies}
 }
 
-// whole is copies with what leaves and what is remembered.
-func (f *fate) whole(copies []mail.Copy) mail.Delivery {
-	d := f.delivery(copies)
-	d.Outbound, d.Remember = f.out, f.remember
-	return d
-}
-
+// commitBatch leaves out whoever lost an earlier form.
 func (l *letter) commitBatch(ctx context.Context, b *batch) {
-	if len(b.fates) == 1 && b.fates[0].err != nil {
-		return // an earlier form could not be filed
-	}
 	body, sum := b.edit.body(l.body), l.sum
+	var err error
 	if body != l.body {
-		var err error
 		if sum, err = mime.Summarize(body); err != nil {
-			for _, f := range b.fates {
-				f.err = fmt.Errorf("summarize: %w", err)
-			}
-			return
+			err = fmt.Errorf("summarize: %w", err)
 		}
 	}
-	errs := l.opt.Store.Commit(ctx, l.env, body, sum, b.plans)
+	var fates []*fate
+	var plans []mail.Delivery
 	for i, f := range b.fates {
-		f.err = errs[i]
+		if f.err == nil {
+			f.err = err
+		}
+		if f.err == nil {
+			fates, plans = append(fates, f), append(plans, b.plans[i])
+		}
+	}
+	if len(plans) == 0 {
+		return
+	}
+	for i, err := range l.opt.Store.Commit(ctx, l.env, body, sum, plans) {
+		fates[i].err = err
 	}
 }
 

@@ -299,3 +299,22 @@ func TestAnswersHaveLinesThatPassEverywhere(t *testing.T) {
 		t.Errorf("the answer is %q", texts[0])
 	}
 }
+
+// RFC 5293 §7: what was sent on before the header was changed leaves as it came,
+// though an edited copy is kept.
+func TestRedirectBeforeAnEditLeavesAsItCame(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.rule("ann@example.org", `require ["copy", "editheader"]; redirect :copy "one@elsewhere.example"; addheader "X-Sorted" "yes";
+		redirect :copy "two@elsewhere.example"; keep;`)
+	o.usual(letter, "ann@example.org")
+	_, texts := o.left()
+	if strings.Contains(texts[0], "X-Sorted") || !strings.HasSuffix(texts[0], letter) {
+		t.Errorf("one gets %q", texts[0])
+	}
+	if !strings.HasSuffix(texts[1], "X-Sorted: yes\r\n"+letter) {
+		t.Errorf("two gets %q", texts[1])
+	}
+	if got := o.latest("ann@example.org", "INBOX"); !strings.HasSuffix(got, "X-Sorted: yes\r\n"+letter) {
+		t.Errorf("ann has %q", got)
+	}
+}

@@ -39,15 +39,17 @@ func (s *session) attended(ctx context.Context, do func(context.Context) (answer
 func (s *session) attend(ctx context.Context) (attended context.Context, stop func()) {
 	attended, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
-	go func() {
+	long := time.AfterFunc(lookEvery, func() { // most commands end before
 		defer close(ended)
 		if leaves(attended, s.conn.Conn) {
 			cancel(errLeft)
 		}
-	}()
+	})
 	return attended, func() {
 		cancel(nil)
-		<-ended
+		if !long.Stop() {
+			<-ended
+		}
 	}
 }
 
@@ -69,12 +71,7 @@ func leaves(ctx context.Context, conn net.Conn) bool {
 	clock := time.NewTicker(lookEvery)
 	defer clock.Stop()
 	var silent time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-clock.C:
-		}
+	for ctx.Err() == nil {
 		switch presenceOf(raw) {
 		case gone:
 			return true
@@ -86,7 +83,12 @@ func leaves(ctx context.Context, conn net.Conn) bool {
 				return true
 			}
 		}
+		select {
+		case <-ctx.Done():
+		case <-clock.C:
+		}
 	}
+	return false
 }
 
 // attentive is an open message whose reading ends with the command it is read
@@ -94,17 +96,12 @@ func leaves(ctx context.Context, conn net.Conn) bool {
 // over content ends here.
 type attentive struct {
 	storage.Message
-	ended func() error
-	read  int64 // octets asked for so far
+	ctx  context.Context // of the command
+	read int64           // octets asked for so far
 }
 
 func attentively(ctx context.Context, m storage.Message) *attentive {
-	return &attentive{Message: m, ended: func() error {
-		if ctx.Err() == nil {
-			return nil
-		}
-		return context.Cause(ctx)
-	}}
+	return &attentive{Message: m, ctx: ctx}
 }
 
 // readStep is how much is read between two looks at the command.
@@ -115,8 +112,8 @@ const readStep = 64 << 10
 // [io.ReadFull], would not look at the error, and send damaged octets.
 func (a *attentive) ReadAt(p []byte, off int64) (n int, err error) {
 	for err == nil && n < len(p) {
-		if err := a.ended(); err != nil {
-			return n, err
+		if a.ctx.Err() != nil {
+			return n, context.Cause(a.ctx)
 		}
 		var k int
 		k, err = a.Message.ReadAt(p[n:min(len(p), n+readStep)], off+int64(n))
@@ -126,4 +123,16 @@ func (a *attentive) ReadAt(p []byte, off int64) (n int, err error) {
 	}
 	a.read += int64(n)
 	return n, err
+}
+
+// fill reads all of p from off.
+func (a *attentive) fill(p []byte, off int64) error {
+	n, err := a.ReadAt(p, off)
+	switch {
+	case n == len(p):
+		return nil
+	case err == io.EOF:
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }

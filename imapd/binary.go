@@ -25,7 +25,7 @@ type plainPart struct {
 }
 
 // binary is BINARY[…] and BINARY.SIZE[…] (RFC 3516 §4.3).
-func (f *fetching) binary(l *fetchLine, m *fetched, item *syntax.FetchItem) error {
+func (f *fetching) binary(l *fetchLine, m *fetched, item *fetchItem) error {
 	c, err := f.plainPart(m, item.Section)
 	if errors.Is(err, mime.ErrUnknownEncoding) {
 		f.unknownCTE = true

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"letterlock/imapd/syntax"
-	"letterlock/internal/mime"
 )
 
 // headerInMemory is how big a header may be to be filtered in memory; a bigger
@@ -19,7 +18,7 @@ const literalInMemory = 32 << 10
 
 // section is BODY[…] and the items of RFC 3501 that are other names for it.
 // What does not exist is NIL.
-func (f *fetching) section(l *fetchLine, m *fetched, item *syntax.FetchItem) error {
+func (f *fetching) section(l *fetchLine, m *fetched, item *fetchItem) error {
 	where := sectionOf(item)
 	x, found := m.extentOf(where)
 	if !found {
@@ -29,7 +28,7 @@ func (f *fetching) section(l *fetchLine, m *fetched, item *syntax.FetchItem) err
 	}
 	switch where.Text {
 	case syntax.HeaderFields, syntax.HeaderFieldsNot:
-		return l.fields(m, x, item, f.filters[item])
+		return l.fields(m, x, item)
 	}
 	if item.Partial != nil {
 		x = x.cut(item.Partial.Offset, item.Partial.Count)
@@ -40,10 +39,9 @@ func (f *fetching) section(l *fetchLine, m *fetched, item *syntax.FetchItem) err
 // literal sends the octets of x. They are read, and so verified, before they
 // are announced: what is announced has to come. A big piece is read twice for
 // it, rather than held.
-func (l *fetchLine) literal(m *fetched, x extent, item *syntax.FetchItem) error {
-	src := io.NewSectionReader(m.octets, x.start, x.size())
+func (l *fetchLine) literal(m *fetched, x extent, item *fetchItem) error {
 	if x.size() > literalInMemory {
-		if _, err := io.Copy(io.Discard, src); err != nil {
+		if _, err := io.Copy(io.Discard, io.NewSectionReader(m.octets, x.start, x.size())); err != nil {
 			return fmt.Errorf("read message: %w", err)
 		}
 		l.named(item)
@@ -55,7 +53,7 @@ func (l *fetchLine) literal(m *fetched, x extent, item *syntax.FetchItem) error 
 	l.b = syntax.AppendLiteralHeader(l.b, x.size())
 	octets := len(l.b)
 	l.b = slices.Grow(l.b, int(x.size()))[:octets+int(x.size())]
-	if _, err := io.ReadFull(src, l.b[octets:]); err != nil {
+	if err := m.octets.fill(l.b[octets:], x.start); err != nil {
 		l.b, l.items = l.b[:start], items
 		return fmt.Errorf("read message: %w", err)
 	}
@@ -67,7 +65,7 @@ func (l *fetchLine) literal(m *fetched, x extent, item *syntax.FetchItem) error 
 }
 
 // sectionOf is the section an item names, or stands for (RFC 3501 §6.4.5).
-func sectionOf(item *syntax.FetchItem) syntax.Section {
+func sectionOf(item *fetchItem) syntax.Section {
 	switch item.Kind {
 	case syntax.FetchRFC822Header:
 		return syntax.Section{Text: syntax.HeaderText}
@@ -112,15 +110,15 @@ func (m *fetched) extentOf(where syntax.Section) (x extent, found bool) {
 // fields sends what a filter passes of a header (RFC 9051 §6.4.5.1). A big one
 // goes through the filter twice: the octets are counted before they are
 // announced.
-func (l *fetchLine) fields(m *fetched, x extent, item *syntax.FetchItem, filter mime.Filter) error {
+func (l *fetchLine) fields(m *fetched, x extent, item *fetchItem) error {
 	if x.size() > headerInMemory {
-		return l.bigHeader(m, x, item, filter)
+		return l.bigHeader(m, x, item)
 	}
 	held, err := m.header(x)
 	if err != nil {
 		return err
 	}
-	passed := filter.Append(l.s.fields[:0], held)
+	passed := item.filter.Append(l.s.fields[:0], held)
 	part := extent{0, int64(len(passed))}
 	if item.Partial != nil {
 		part = part.cut(item.Partial.Offset, item.Partial.Count)
@@ -136,21 +134,21 @@ func (l *fetchLine) fields(m *fetched, x extent, item *syntax.FetchItem, filter 
 
 // header reads a header, once for all items that filter it.
 func (m *fetched) header(x extent) ([]byte, error) {
-	if m.headerAt == x && m.headerText != nil {
+	if m.headerAt == x && len(m.headerText) > 0 {
 		return m.headerText, nil
 	}
 	m.headerText = slices.Grow(m.headerText[:0], int(x.size()))[:x.size()]
-	if _, err := io.ReadFull(io.NewSectionReader(m.octets, x.start, x.size()), m.headerText); err != nil {
-		m.headerText = nil
+	if err := m.octets.fill(m.headerText, x.start); err != nil {
+		m.headerText = m.headerText[:0]
 		return nil, fmt.Errorf("read header: %w", err)
 	}
 	m.headerAt = x
 	return m.headerText, nil
 }
 
-func (l *fetchLine) bigHeader(m *fetched, x extent, item *syntax.FetchItem, filter mime.Filter) error {
+func (l *fetchLine) bigHeader(m *fetched, x extent, item *fetchItem) error {
 	through := func(w io.Writer) (int64, error) {
-		return filter.Copy(w, io.NewSectionReader(m.octets, x.start, x.size()))
+		return item.filter.Copy(w, io.NewSectionReader(m.octets, x.start, x.size()))
 	}
 	n, err := through(io.Discard)
 	if err != nil {

@@ -19,6 +19,7 @@ type Capability struct {
 func always(*session) bool         { return true }
 func afterLogin(s *session) bool   { return s.login != "" }
 func beforeLogin(s *session) bool  { return s.login == "" }
+func canCompress(s *session) bool  { return afterLogin(s) && !s.conn.Compressed() }
 func canStartTLS(s *session) bool  { return s.login == "" && s.conn.CanStartTLS() }
 func passwordsOff(s *session) bool { return s.login == "" && !s.passwords() }
 
@@ -72,6 +73,7 @@ var Capabilities = []Capability{
 	{"OBJECTID", "8474", "", afterLogin},
 	{"PREVIEW", "8970", "200 characters, made at delivery", afterLogin},
 	{"UNAUTHENTICATE", "8437", "", afterLogin},
+	{"COMPRESS=DEFLATE", "4978", "once, until UNAUTHENTICATE ends it", canCompress},
 	{"QUOTA", "9208", "one root: the account's address", afterLogin},
 	{"QUOTA=RES-STORAGE", "9208 §5.1", "", afterLogin},
 	{"QUOTA=RES-MESSAGE", "9208 §5.2", "", afterLogin},

@@ -155,8 +155,7 @@ func (s *session) named(ctx context.Context, u *syntax.URL) (*fetched, error) {
 		if err != nil {
 			return nil, err
 		}
-		row := one.Row
-		return &fetched{row: &row, summary: one.Summary, octets: attentively(ctx, message)}, nil
+		return &fetched{row: one.Row, summary: one.Summary, octets: attentively(ctx, message), own: message}, nil
 	}
 	return nil, storage.ErrNotFound
 }

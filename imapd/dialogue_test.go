@@ -140,6 +140,10 @@ func (s *stage) direct(words []string) {
 		s.client(words[1]).ok("LOGIN ann@example.org " + secret)
 	case "@starttls":
 		s.client(words[1]).startTLS()
+	case "@compress":
+		s.client(words[1]).compress()
+	case "@uncompress":
+		s.client(words[1]).uncompress()
 	case "@closed":
 		if line, err := s.client(words[1]).tryLine(); !errors.Is(err, io.EOF) || line != "" {
 			s.fail("got %q, %v; want the connection closed", line, err)

@@ -121,6 +121,8 @@ func (s *session) onMailboxes(ctx context.Context, args syntax.Args) (answer, er
 		return s.attended(ctx, func(ctx context.Context) (answer, error) { return s.multiSearch(ctx, a) })
 	case *syntax.Notify:
 		return s.notify(ctx, a)
+	case *syntax.Compress:
+		return answer{}, s.compress(a)
 	case *syntax.Unauthenticate:
 		return s.unauthenticate()
 	case *syntax.GetQuota:

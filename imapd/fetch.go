@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"iter"
-	"log/slog"
-	"os"
 	"slices"
 	"strconv"
 
@@ -17,16 +14,18 @@ import (
 	"letterlock/storage"
 )
 
-// fetchBatch is how many messages are looked up, and marked \Seen, at once.
-const fetchBatch = 128
+// fetchBatch is how many messages are looked up, and marked \Seen, at once:
+// what the vault reads in one transaction.
+const fetchBatch = 256
 
 // fetching is one FETCH command.
 type fetching struct {
 	s        *session
-	items    []syntax.FetchItem // all that is asked for
-	harmless []syntax.FetchItem // and without what shows content
-	needs    need               // of all items together
-	filters  map[*syntax.FetchItem]mime.Filter
+	items    []fetchItem // all that is asked for
+	harmless []fetchItem // and without what shows content
+	needs    need        // of all items together
+	line     fetchLine   // the response being written
+	message  fetched     // and what it is of; both lend their memory to the next
 
 	held       int  // messages whose content was withheld
 	gone       int  // messages that somebody else has expunged
@@ -34,6 +33,19 @@ type fetching struct {
 	costly     int  // messages of which too much was asked
 	unknownCTE bool // BINARY met an encoding nobody knows
 	notLeaf    bool // BINARY was asked of a part that has parts
+}
+
+// fetchItem is one item, with all of it that is the same for every message.
+type fetchItem struct {
+	*syntax.FetchItem
+	name   []byte      // as the response has it, with the space behind it
+	filter mime.Filter // of HEADER.FIELDS and HEADER.FIELDS.NOT
+}
+
+func (f *fetching) prepare(item *syntax.FetchItem) fetchItem {
+	it := fetchItem{FetchItem: item, name: append(syntax.AppendFetchItem(nil, item, f.s.mode), ' ')}
+	it.filter, _ = filterOf(item.Section)
+	return it
 }
 
 // need is what has to be looked up for an item.
@@ -89,7 +101,7 @@ func (s *session) fetch(ctx context.Context, a *syntax.Fetch) (answer, error) {
 		return answer{}, errNoQResync
 	}
 	f := newFetching(s, a)
-	if a.ChangedSince != 0 || f.has(syntax.FetchModSeq) {
+	if a.ChangedSince != 0 || hasKind(a.Items, syntax.FetchModSeq) {
 		s.beAware()
 	}
 	if a.Vanished {
@@ -113,30 +125,26 @@ func (s *session) fetch(ctx context.Context, a *syntax.Fetch) (answer, error) {
 }
 
 func newFetching(s *session, a *syntax.Fetch) *fetching {
-	f := &fetching{s: s, items: a.Items}
-	if a.UID && !f.has(syntax.FetchUID) {
-		f.items = slices.Concat([]syntax.FetchItem{{Kind: syntax.FetchUID}}, f.items) // RFC 9051 §6.4.9
+	f := &fetching{s: s}
+	f.line.s = s
+	asked := a.Items
+	if a.UID && !hasKind(asked, syntax.FetchUID) {
+		asked = slices.Concat([]syntax.FetchItem{{Kind: syntax.FetchUID}}, asked) // RFC 9051 §6.4.9
 	}
-	if a.ChangedSince != 0 && !f.has(syntax.FetchModSeq) {
-		f.items = slices.Concat(f.items, []syntax.FetchItem{{Kind: syntax.FetchModSeq}}) // RFC 7162 §3.1.4.1
+	if a.ChangedSince != 0 && !hasKind(asked, syntax.FetchModSeq) {
+		asked = slices.Concat(asked, []syntax.FetchItem{{Kind: syntax.FetchModSeq}}) // RFC 7162 §3.1.4.1
 	}
-	f.filters = make(map[*syntax.FetchItem]mime.Filter)
-	for i := range f.items {
-		item := &f.items[i]
-		if filter, filtered := filterOf(item.Section); filtered {
-			f.filters[item] = filter
-		}
-		n := needsOf(item)
+	for i := range asked {
+		item := f.prepare(&asked[i])
+		f.items = append(f.items, item)
+		n := needsOf(item.FetchItem)
 		f.needs |= n
 		if n&needRelease == 0 {
-			f.harmless = append(f.harmless, *item)
+			f.harmless = append(f.harmless, item)
 		}
 	}
 	return f
 }
-
-// has says whether an item is asked for that is but a name.
-func (f *fetching) has(kind syntax.FetchKind) bool { return hasKind(f.items, kind) }
 
 func hasKind(items []syntax.FetchItem, kind syntax.FetchKind) bool {
 	return slices.ContainsFunc(items, func(i syntax.FetchItem) bool { return i.Kind == kind })
@@ -172,100 +180,13 @@ func (f *fetching) batch(ctx context.Context, set []int) error {
 	if err != nil {
 		return err
 	}
-	next, done := f.lookUp(ctx, set)
-	defer done()
-	for _, i := range set {
-		m := fetched{i: i, entry: f.s.box.view.At(i), newFlags: marked[i]}
-		there, err := next(&m)
-		if err != nil {
-			return err
-		}
-		if !there {
-			f.gone++
-			continue
-		}
-		if err := f.message(ctx, &m); err != nil {
-			return err
-		}
-		if f.s.broken {
-			return errCut
-		}
+	w := walk{f: f, left: set, marked: marked}
+	if err := w.run(ctx); err != nil {
+		return err
 	}
+	f.gone += len(w.left)
 	return nil
 }
-
-// lookUp gives each message of the set, in order, its row, its summary and its
-// octets, where an item asks for them: there is false for one that was expunged.
-func (f *fetching) lookUp(ctx context.Context, set []int) (next func(*fetched) (there bool, err error), done func()) {
-	s := f.s
-	switch {
-	case f.needs&needOctets != 0:
-		return f.opened(ctx, s.account.Messages(ctx, s.box.id, s.uidsOf(set), s.gate.judge))
-	case f.needs&needSummary != 0 && f.needs&needTree == 0:
-		return inStep(s.account.Envelopes(ctx, s.box.id, s.uidsOf(set), s.gate.judge))
-	case f.needs&needSummary != 0:
-		return inStep(s.account.Summaries(ctx, s.box.id, s.uidsOf(set), s.gate.judge))
-	case f.needs&needRow != 0:
-		rows, err := s.account.Rows(ctx, s.box.id, s.uidsOf(set))
-		return func(m *fetched) (bool, error) {
-			if err != nil || len(rows) == 0 || rows[0].UID != m.entry.UID {
-				return false, err
-			}
-			m.row, rows = &rows[0], rows[1:]
-			return true, nil
-		}, func() {}
-	}
-	return func(*fetched) (bool, error) { return true, nil }, func() {}
-}
-
-// inStep gives out of a walk over summaries what belongs to each message.
-func inStep(walk iter.Seq2[storage.Summarized, error]) (next func(*fetched) (bool, error), done func()) {
-	pull, done := iter.Pull2(walk)
-	one, err, more := pull()
-	return func(m *fetched) (bool, error) {
-		if err != nil {
-			return false, err
-		}
-		if !more || one.Row.UID != m.entry.UID {
-			return false, nil
-		}
-		row := one.Row
-		m.row, m.summary, m.err = &row, one.Summary, one.Err
-		one, err, more = pull()
-		return true, nil
-	}, done
-}
-
-// opened gives out of a walk over open messages what belongs to each. A message
-// is open until the next one is asked for.
-func (f *fetching) opened(ctx context.Context, walk iter.Seq2[*storage.Opened, error]) (next func(*fetched) (bool, error), done func()) {
-	pull, done := iter.Pull2(walk)
-	var one *storage.Opened
-	var err error
-	ahead, more := false, false // one is of a message that comes later
-	return func(m *fetched) (bool, error) {
-		if !ahead {
-			one, err, more = pull()
-		}
-		if ahead = err == nil && more && one.Row.UID != m.entry.UID; ahead || err != nil || !more {
-			return false, err
-		}
-		row := one.Row
-		m.row, m.err = &row, one.Err
-		if m.err == nil && f.needs&needSummary != 0 {
-			m.summary, m.err = one.Summary()
-		}
-		if m.err == nil {
-			m.octets = attentively(ctx, walked{one.Message})
-		}
-		return true, nil
-	}, done
-}
-
-// walked is a message that the walk it comes from closes.
-type walked struct{ storage.Message }
-
-func (walked) Close() error { return nil }
 
 // markSeen sets \Seen on the messages whose text is about to be shown, and says
 // which of them have new flags that go into their FETCH response. It looks at
@@ -317,12 +238,13 @@ func (f *fetching) markSeen(ctx context.Context, set []int) (marked map[int]bool
 type fetched struct {
 	i        int // index in the view
 	entry    storage.Entry
-	row      *storage.Row
+	row      storage.Row
 	newFlags bool // the client does not know its flags yet
 
 	summary *mail.Summary
 	err     error // why there is no summary
 	octets  *attentive
+	own     io.Closer // octets, where they were opened for this message alone
 
 	plain      []*plainPart // for BINARY
 	headerText []byte       // the header read last, and where it lies
@@ -334,14 +256,14 @@ func (m *fetched) close() {
 	for _, c := range m.plain {
 		c.close()
 	}
-	if m.octets != nil {
-		m.octets.Close()
+	if m.own != nil {
+		m.own.Close()
 	}
 }
 
-// message answers for one message. All that can fail before the first octet is
+// answer answers for one message. All that can fail before the first octet is
 // done first: once a literal is announced it has to come.
-func (f *fetching) message(ctx context.Context, m *fetched) error {
+func (f *fetching) answer(ctx context.Context, m *fetched) error {
 	items := f.items
 	if f.needs&needRelease != 0 {
 		err := f.open(ctx, m)
@@ -360,10 +282,15 @@ func (f *fetching) message(ctx context.Context, m *fetched) error {
 			items = f.harmless
 		}
 	}
-	if len(items) == 0 && !m.newFlags {
-		return nil
+	if len(items) > 0 || m.newFlags {
+		if err := f.write(m, items); err != nil {
+			return err
+		}
 	}
-	return f.write(m, items)
+	if f.s.broken {
+		return errCut
+	}
+	return nil
 }
 
 // unreadable notes a message that is damaged: the others shall come all the
@@ -387,7 +314,7 @@ func (f *fetching) open(ctx context.Context, m *fetched) error {
 	}
 	message, err := f.s.account.Message(ctx, f.s.box.id, m.entry.UID, release)
 	if err == nil {
-		m.octets = attentively(ctx, message)
+		m.octets, m.own = attentively(ctx, message), message
 	}
 	return err
 }
@@ -399,8 +326,9 @@ func (f *fetching) reads(m *fetched) bool {
 
 // write is the FETCH response (RFC 9051 §7.5.2). An item that cannot be had is
 // left out of it: what was sent of the line stands.
-func (f *fetching) write(m *fetched, items []syntax.FetchItem) error {
-	l := f.s.fetchLine(m.i + 1)
+func (f *fetching) write(m *fetched, items []fetchItem) error {
+	l := &f.line
+	l.begin(m.i + 1)
 	for k := range items {
 		if m.costs(l) {
 			f.costly++
@@ -427,12 +355,14 @@ func (f *fetching) write(m *fetched, items []syntax.FetchItem) error {
 
 // addNews tells the flags that \Seen has changed, and with them what every
 // FETCH that was not asked for has (RFC 7162 §3.2.4).
-func (f *fetching) addNews(l *fetchLine, m *fetched, items []syntax.FetchItem) {
+func (f *fetching) addNews(l *fetchLine, m *fetched, items []fetchItem) {
 	for _, kind := range []syntax.FetchKind{syntax.FetchUID, syntax.FetchFlags, syntax.FetchModSeq} {
-		if hasKind(items, kind) || kind != syntax.FetchFlags && !f.s.aware {
+		told := slices.ContainsFunc(items, func(it fetchItem) bool { return it.Kind == kind })
+		if told || kind != syntax.FetchFlags && !f.s.aware {
 			continue
 		}
-		f.item(l, m, &syntax.FetchItem{Kind: kind})
+		item := f.prepare(&syntax.FetchItem{Kind: kind})
+		f.item(l, m, &item)
 	}
 }
 
@@ -449,7 +379,7 @@ func (m *fetched) costs(l *fetchLine) bool {
 }
 
 // item writes one data item.
-func (f *fetching) item(l *fetchLine, m *fetched, item *syntax.FetchItem) error {
+func (f *fetching) item(l *fetchLine, m *fetched, item *fetchItem) error {
 	mode := f.s.mode
 	switch item.Kind {
 	case syntax.FetchFlags:
@@ -497,7 +427,7 @@ func (f *fetching) item(l *fetchLine, m *fetched, item *syntax.FetchItem) error 
 
 // preview is PREVIEW (RFC 8970): made at delivery, and of older messages now,
 // unless LAZY says that NIL will do (§4.1).
-func (f *fetching) preview(l *fetchLine, m *fetched, item *syntax.FetchItem) error {
+func (f *fetching) preview(l *fetchLine, m *fetched, item *fetchItem) error {
 	text, known := m.summary.Preview, m.summary.Has&mail.HasPreview != 0
 	if !known && !item.Lazy {
 		var err error
@@ -513,66 +443,4 @@ func (f *fetching) preview(l *fetchLine, m *fetched, item *syntax.FetchItem) err
 	}
 	l.b = syntax.AppendString(l.b, text, f.s.mode)
 	return nil
-}
-
-// fetchLine is a FETCH response being written. Nothing of it is sent before its
-// first literal or its end, so a line without items can be dropped.
-type fetchLine struct {
-	s     *session
-	b     []byte
-	items int
-	sent  int64 // octets of literals
-}
-
-func (s *session) fetchLine(seq int) *fetchLine {
-	b := append(s.scratch[:0], "* "...)
-	b = strconv.AppendInt(b, int64(seq), 10)
-	return &fetchLine{s: s, b: append(b, " FETCH ("...)}
-}
-
-// next separates items.
-func (l *fetchLine) next() {
-	if l.items > 0 {
-		l.b = append(l.b, ' ')
-	}
-	l.items++
-}
-
-func (l *fetchLine) named(item *syntax.FetchItem) {
-	l.next()
-	l.b = append(syntax.AppendFetchItem(l.b, item, l.s.mode), ' ')
-}
-
-// stream sends the line up to here and n octets from src.
-func (l *fetchLine) stream(n int64, src io.Reader) error {
-	l.s.put(l.b)
-	l.b = nil
-	l.sent += n
-	sent, err := l.s.w.ReadFrom(io.LimitReader(src, n))
-	if err == nil && sent < n {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return l.cutShort(n-sent, err)
-	}
-	l.b = l.s.scratch[:0]
-	return nil
-}
-
-// cutShort ends a session whose client was promised octets that do not come: it
-// would take what follows for them.
-func (l *fetchLine) cutShort(missing int64, err error) error {
-	level := slog.LevelError
-	if ends(err) || l.s.broken || errors.Is(err, os.ErrDeadlineExceeded) {
-		level = slog.LevelDebug // the client left, or reads no more
-	}
-	l.s.log.Log(context.Background(), level, "literal cut short", "command", l.s.verb, "missing", missing, "err", err)
-	l.s.broken = true
-	return errCut
-}
-
-func (l *fetchLine) end() {
-	if l.items > 0 {
-		l.s.put(append(l.b, ")\r\n"...))
-	}
 }

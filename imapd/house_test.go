@@ -3,6 +3,7 @@ package imapd_test
 import (
 	"bufio"
 	"bytes"
+	"compress/flate"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -237,6 +238,40 @@ func (c *client) startTLS() {
 		c.t.Fatalf("%s: handshake: %v", c.name, err)
 	}
 	c.use(secure)
+}
+
+// compress goes on compressed, as the answer to COMPRESS has said.
+func (c *client) compress() {
+	c.t.Helper()
+	out, err := flate.NewWriter(c.conn, flate.DefaultCompression)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.use(&compressed{c.conn, flate.NewReader(c.r), out})
+}
+
+// uncompress goes on as before.
+func (c *client) uncompress() { c.use(c.conn.(*compressed).Conn) }
+
+// compressed is a connection through DEFLATE (RFC 4978).
+type compressed struct {
+	net.Conn
+	in  io.Reader
+	out *flate.Writer
+}
+
+// Read ends where the connection does: nobody ends the stream before (RFC 4978 §3).
+func (c *compressed) Read(p []byte) (int, error) {
+	n, err := c.in.Read(p)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (c *compressed) Write(p []byte) (int, error) {
+	n, err := c.out.Write(p)
+	return n, errors.Join(err, c.out.Flush())
 }
 
 // loggedIn is a client of ann's, past greeting and login.

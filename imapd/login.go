@@ -207,6 +207,9 @@ func (s *session) unauthenticate() (answer, error) {
 	s.log = s.srv.opt.Log.With("conn", s.conn.ID(), "peer", s.conn.Peer())
 	s.slow.Store(false)
 	s.startClocks()
+	if s.conn.Compressed() {
+		return answer{}, s.uncompress()
+	}
 	return answer{}, nil
 }
 

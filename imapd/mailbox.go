@@ -18,6 +18,7 @@ type mailbox struct {
 	readOnly bool
 	view     *storage.View
 	told     storage.ModSeq // all that happened up to here was told
+	held     bool           // but for expunges
 	keywords []string       // of the last FLAGS response, in the order of their bits
 	recent   []span         // which UIDs are \Recent here (RFC 3501 §2.3.2)
 	saved    []storage.UID
@@ -55,10 +56,27 @@ func (s *session) sync(ctx context.Context, exp expunges) error {
 	if exp == holdExpunges {
 		now = storage.Keep(s.box.view, there)
 	}
-	if now == there {
+	s.box.held = now != there
+	if !s.box.held {
 		s.box.told = now.Mailbox().Highest
 	}
 	return s.announce(ctx, now, nil)
+}
+
+// moved says whether there can be anything to tell of the selected mailbox,
+// without a look into the vault. What was acknowledged a moment ago may be
+// missing: that is good enough for a command that looks at old messages one
+// after the other, and for no other.
+func (s *session) moved() bool {
+	if s.box == nil {
+		return false
+	}
+	select {
+	case <-s.box.moved:
+		return true
+	default:
+		return s.box.held
+	}
 }
 
 // look is the mailbox as it stands, with the expunged messages still in their

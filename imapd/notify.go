@@ -282,14 +282,12 @@ func (s *session) listNews(ctx context.Context, n *notified) error {
 		at[x.name] = x
 	}
 	affected, renamed := s.listChanges(n, nodes)
-	for was, now := range renamed {
-		// What lies below a mailbox goes with it without a word.
-		if renamed[parentOf(was)] == parentOf(now) && parentOf(was) != parentOf(now) {
-			delete(renamed, was)
-		}
-	}
 	for _, was := range slices.Sorted(maps.Keys(renamed)) {
-		s.listed(at[renamed[was]], renamed[was], was)
+		now := renamed[was]
+		if parent, moved := renamed[parentOf(was)]; moved && parent == parentOf(now) {
+			continue // what lies below a mailbox goes with it without a word
+		}
+		s.listed(at[now], now, was)
 	}
 	slices.Sort(affected)
 	for _, name := range slices.Compact(affected) {

@@ -285,6 +285,9 @@ func (s *session) aftermath(ctx context.Context, args syntax.Args, failed error)
 // be told (RFC 5465 §3.1): but what the command itself did is.
 func (s *session) syncAfter(ctx context.Context, args syntax.Args) error {
 	if s.tells(syntax.EventMessageNew) {
+		if _, fetches := args.(*syntax.Fetch); fetches && !s.moved() {
+			return nil
+		}
 		return s.sync(ctx, expungesDuring(args))
 	}
 	switch args.(type) {

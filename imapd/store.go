@@ -114,7 +114,10 @@ func (s *session) changeFlags(ctx context.Context, a *syntax.Store, set []int, f
 	s.announceKeywords(now)
 	for _, i := range set {
 		e := now.At(i)
-		_, found := there.Find(e.UID)
+		found := now == there // nothing was expunged
+		if !found {
+			_, found = there.Find(e.UID)
+		}
 		_, isLate := slices.BinarySearch(late, e.UID)
 		switch {
 		case !found:
@@ -136,20 +139,54 @@ func (s *session) changeFlags(ctx context.Context, a *syntax.Store, set []int, f
 }
 
 // storeUnlessChanged stores, and answers the UIDs that UNCHANGEDSINCE forbade
-// (RFC 7162 §3.1.3). Below 1 it forbids all: every message has a mod-sequence.
+// (RFC 7162 §3.1.3).
 func (s *session) storeUnlessChanged(ctx context.Context, a *syntax.Store, set []int, flags []string) (late []storage.UID, err error) {
 	uids := s.uidsOf(set)
 	since := storage.ModSeq(0)
+	var exist []storage.UID
 	if a.UnchangedSince != nil {
-		if since = storage.ModSeq(*a.UnchangedSince); since == 0 {
-			return uids, nil
+		since = storage.ModSeq(*a.UnchangedSince)
+	}
+	if a.UnchangedSince != nil && since == 0 {
+		if uids, exist, since, err = s.lacking(ctx, a.Op, uids, flags); err != nil || len(uids) == 0 {
+			return exist, err
 		}
 	}
 	late, err = s.account.StoreFlags(ctx, s.box.id, uids, storeOps[a.Op], flags, since)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, errGone
 	}
+	late = append(late, exist...)
+	slices.Sort(late)
 	return late, keywordRefusal(err)
+}
+
+// lacking is what UNCHANGEDSINCE 0 leaves of uids: those where what is named
+// does not exist yet, as keywords that are not set and nothing else (RFC 7162
+// §3.1.3: that is how clients set $MDNSent once). It is true of them as long as
+// they do not change after at.
+func (s *session) lacking(ctx context.Context, op syntax.StoreOp, uids []storage.UID, flags []string) (lack, exist []storage.UID, at storage.ModSeq, err error) {
+	now, err := s.look(ctx, sendExpunges)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	var named storage.Flags
+	for _, f := range flags {
+		bits, _ := flagBits(f, now.Mailbox().Keywords)
+		named |= bits
+	}
+	everywhere := op == syntax.ReplaceFlags || named&systemBits != 0
+	for _, uid := range uids {
+		i, found := now.Find(uid)
+		switch {
+		case !found:
+		case everywhere || now.At(i).Flags&named != 0:
+			exist = append(exist, uid)
+		default:
+			lack = append(lack, uid)
+		}
+	}
+	return lack, exist, now.Mailbox().Highest, nil
 }
 
 // systemBits is the system flags a client can change.

@@ -5,12 +5,16 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"letterlock/imapd"
 	"letterlock/internal/requiretls"
+	"letterlock/internal/serve"
 
 	"github.com/xdg-go/scram"
 )
@@ -141,30 +145,72 @@ func TestSCRAMPlusLoginIsBound(t *testing.T) {
 	t.Parallel()
 	h := openHouse(t, func(o *imapd.Options) { o.Release = requiretls.PolicyBound })
 	h.deliver(letter{mailbox: "INBOX", text: openLetter, demand: requiretls.Required()})
-	for _, name := range []string{"SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"} {
+	for name, bind := range map[string]binding{"none": nil, "tls-exporter": scram.NewTLSExporterBinding, "tls-server-end-point": scram.NewTLSServerEndpointBinding} {
 		c := h.dial("c", "tls")
 		c.line()
-		c.scram(name)
-		c.ok("SELECT INBOX")
-		lines := c.do("FETCH 1 BODY.PEEK[TEXT]")
-		read := strings.Contains(strings.Join(lines, "\n"), "an open letter")
-		if want := strings.HasSuffix(name, "-PLUS"); read != want {
-			t.Errorf("%s: may read is %v, want %v: %q", name, read, want, lines)
+		c.scram(bind)
+		if read, want := c.mayRead(), bind != nil; read != want {
+			t.Errorf("%s: may read is %v, want %v", name, read, want)
 		}
 	}
 }
 
-// scram logs ann in by a mechanism of RFC 5802.
-func (c *client) scram(mechanism string) {
+// TestSCRAMPlusLoginBehindProxy: what the proxy says of TLS is not asked for
+// where the client has proven that the TLS we end is its own (RFC 5802 §6).
+func TestSCRAMPlusLoginBehindProxy(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t, func(o *imapd.Options) { o.Release = requiretls.PolicyBound })
+	h.deliver(letter{mailbox: "INBOX", text: openLetter, demand: requiretls.Required()})
+	certs, err := serve.LoadCertificates(filepath.Join(h.dir, "tls", "cert.pem"), filepath.Join(h.dir, "tls", "key.pem"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := serve.Listen(serve.Options{Name: "imap", Handle: h.imap.Handle, TLS: certs, Proxies: serve.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Endpoints: []serve.Endpoint{{Network: "tcp", Address: "127.0.0.1:0", Proxy: true, ImplicitTLS: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.alsoRun(srv)
+	for name, bind := range map[string]binding{"none": nil, "tls-exporter": scram.NewTLSExporterBinding, "tls-server-end-point": scram.NewTLSServerEndpointBinding} {
+		conn, err := net.Dial("tcp", srv.Addrs()[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		c := &client{t: t, h: h, name: name}
+		c.use(conn)
+		c.send("PROXY TCP4 192.0.2.7 192.0.2.1 5555 993\r\n")
+		c.startTLS()
+		c.line()
+		c.scram(bind)
+		if read, want := c.mayRead(), bind != nil; read != want {
+			t.Errorf("%s: may read is %v, want %v", name, read, want)
+		}
+	}
+}
+
+// mayRead says whether INBOX's first letter is shown.
+func (c *client) mayRead() bool {
+	c.t.Helper()
+	c.ok("EXAMINE INBOX")
+	return strings.Contains(strings.Join(c.do("FETCH 1 BODY.PEEK[TEXT]"), "\n"), "an open letter")
+}
+
+// binding makes what a login is bound to; nil: it is not.
+type binding func(*tls.ConnectionState) (scram.ChannelBinding, error)
+
+// scram logs ann in by SCRAM-SHA-256, or by its -PLUS.
+func (c *client) scram(bind binding) {
 	c.t.Helper()
 	user, err := scram.SHA256.NewClient("ann@example.org", secret, "")
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	talk := user.NewConversation()
-	if strings.HasSuffix(mechanism, "-PLUS") {
+	mechanism, talk := "SCRAM-SHA-256", user.NewConversation()
+	if bind != nil {
+		mechanism += "-PLUS"
 		state := c.conn.(*tls.Conn).ConnectionState()
-		binding, err := scram.NewTLSExporterBinding(&state)
+		binding, err := bind(&state)
 		if err != nil {
 			c.t.Fatal(err)
 		}

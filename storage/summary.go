@@ -201,6 +201,9 @@ func readStrings(f *text) (list []string) {
 	return list
 }
 
+// roomForParts is how many parts are made room for on a number's word alone.
+const roomForParts = 8
+
 func readPart(f *text, depth int, shift int64) mail.Part {
 	var p mail.Part
 	if depth > maxNesting {
@@ -213,7 +216,11 @@ func readPart(f *text, depth int, shift int64) mail.Part {
 	p.Params, p.DispParams = readParams(f), readParams(f)
 	p.Language = readStrings(f)
 	p.Header, p.Body, p.End, p.Lines = f.int()+shift, f.int()+shift, f.int()+shift, f.int()
-	for range f.count() {
+	n := f.count()
+	if n > 0 {
+		p.Parts = make([]mail.Part, 0, min(n, roomForParts))
+	}
+	for range n {
 		p.Parts = append(p.Parts, readPart(f, depth+1, shift))
 	}
 	if f.byte() != 0 {
@@ -224,7 +231,11 @@ func readPart(f *text, depth int, shift int64) mail.Part {
 }
 
 func readParams(f *text) (list []mail.Param) {
-	for range f.count() {
+	n := f.count()
+	if n > 0 {
+		list = make([]mail.Param, 0, min(n, roomAtOnce))
+	}
+	for range n {
 		list = append(list, mail.Param{Name: f.string(), Value: f.string()})
 	}
 	return list

@@ -219,5 +219,5 @@ func (s *session) announceVanished(now *storage.View) {
 			gone = append(gone, uint32(c.Entry.UID))
 		}
 	}
-	s.vanished("", runs(gone))
+	s.vanished("", slices.Collect(syntax.Runs(gone)))
 }

@@ -24,19 +24,6 @@ func hasNumbers(key syntax.Key) bool {
 	return false
 }
 
-// runs is ascending numbers as ranges of neighbours.
-func runs(nums []uint32) []syntax.Range {
-	var out []syntax.Range
-	for _, n := range nums {
-		if k := len(out) - 1; k >= 0 && out[k].Last+1 == n {
-			out[k].Last = n
-			continue
-		}
-		out = append(out, syntax.Range{First: n, Last: n})
-	}
-	return out
-}
-
 var errBadNumber = bad("There is no message with that number")
 
 // indices is the messages a set names, as ascending indices of the view the

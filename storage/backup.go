@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"letterlock/storage/segment"
 )
 
 // copyFile copies a file durably; holes stay holes where the kernel can.
@@ -139,7 +141,7 @@ func finishBackup(said format, dest string, now, sealed map[string]bool) error {
 			fmt.Fprintln(&list, name, print)
 		}
 	}
-	if err := syncFolder(filepath.Join(dest, segmentDir)); err != nil {
+	if err := (segment.OS{}).SyncDir(filepath.Join(dest, segmentDir)); err != nil {
 		return err
 	}
 	if err := writeFile(filepath.Join(dest, sealedName), []byte(list.String())); err != nil {
@@ -263,5 +265,5 @@ func copyFolder(ctx context.Context, from, to string) error {
 			return err
 		}
 	}
-	return syncFolder(to)
+	return segment.OS{}.SyncDir(to)
 }

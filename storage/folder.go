@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"letterlock/storage/segment"
 )
 
 // prepareFolder makes a folder of mode 0700.
@@ -175,13 +177,5 @@ func writeFile(name string, b []byte) error {
 	if err := os.Rename(name+".new", name); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(name))
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return segment.OS{}.SyncDir(filepath.Dir(name))
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"letterlock/storage/kv"
+	"letterlock/storage/segment"
 )
 
 // holdName stands in the index of a store that was restored and not opened yet.
@@ -34,7 +35,7 @@ func (s *Store) holdRestored(ctx context.Context) error {
 	if err := os.Remove(name); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(name))
+	return segment.OS{}.SyncDir(filepath.Dir(name))
 }
 
 func holdSome(tx kv.Tx) (more bool, err error) {

@@ -238,10 +238,10 @@ func (e *edits) add(position int, num uint32) {
 // can keep itself, all is one change at position 0 (RFC 5267 §4.3.3).
 func (e *edits) changes(kind syntax.ContextChangeKind, by []syntax.SortCriterion) (changes []syntax.ContextChange) {
 	if by == nil && len(e.at) > 0 {
-		return []syntax.ContextChange{{Kind: kind, Set: runs(slices.Concat(e.nums...))}}
+		return []syntax.ContextChange{{Kind: kind, Set: slices.Collect(syntax.Runs(slices.Concat(e.nums...)))}}
 	}
 	for k, position := range e.at {
-		changes = append(changes, syntax.ContextChange{Kind: kind, Position: uint32(position), Set: runs(e.nums[k])})
+		changes = append(changes, syntax.ContextChange{Kind: kind, Position: uint32(position), Set: slices.Collect(syntax.Runs(e.nums[k]))})
 	}
 	return changes
 }

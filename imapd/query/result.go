@@ -74,11 +74,11 @@ func (r *Result) Answer(e *syntax.ESearch) {
 		e.Min, e.Max = by.of(r.view, r.Found[0]), by.of(r.view, r.Found[n-1])
 	}
 	if e.Return&syntax.ReturnAll != 0 {
-		e.All = runs(r.Numbers(by))
+		e.All = slices.Collect(syntax.Runs(r.Numbers(by)))
 	}
 	from, to := e.Page.Of(n)
 	if e.Return&syntax.ReturnPartial != 0 {
-		e.Partial = runs(r.numbers(r.Found[from:to], by))
+		e.Partial = slices.Collect(syntax.Runs(r.numbers(r.Found[from:to], by)))
 	} else {
 		from, to = 0, n
 	}
@@ -122,17 +122,4 @@ func (r *Result) named(want syntax.SearchReturn, page syntax.Paging) []uint32 {
 		named = append(named, r.Found[n-1])
 	}
 	return named
-}
-
-// runs is numbers as ranges, in their order: ascending neighbours are one.
-func runs(nums []uint32) []syntax.Range {
-	var out []syntax.Range
-	for _, n := range nums {
-		if k := len(out) - 1; k >= 0 && out[k].Last+1 == n {
-			out[k].Last = n
-			continue
-		}
-		out = append(out, syntax.Range{First: n, Last: n})
-	}
-	return out
 }

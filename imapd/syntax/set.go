@@ -3,6 +3,7 @@ package syntax
 import (
 	"bytes"
 	"cmp"
+	"iter"
 	"slices"
 	"strconv"
 )
@@ -154,19 +155,31 @@ func appendSetNumber(dst []byte, n uint32) []byte {
 	return strconv.AppendUint(dst, uint64(n), 10)
 }
 
-// AppendNums writes numbers as a set, in their order, runs of ascending
-// neighbours as one range: 4,5,6,9 is 4:6,9.
-func AppendNums[N ~uint32](dst []byte, nums []N) []byte {
-	for i := 0; i < len(nums); {
-		end := i + 1
-		for end < len(nums) && nums[end] == nums[end-1]+1 {
-			end++
+// Runs is numbers as ranges, in their order: ascending neighbours are one.
+func Runs[N ~uint32](nums []N) iter.Seq[Range] {
+	return func(yield func(Range) bool) {
+		for i := 0; i < len(nums); {
+			end := i + 1
+			for end < len(nums) && nums[end] == nums[end-1]+1 {
+				end++
+			}
+			if !yield(Range{uint32(nums[i]), uint32(nums[end-1])}) {
+				return
+			}
+			i = end
 		}
-		if i > 0 {
+	}
+}
+
+// AppendNums writes numbers as a set, by their [Runs]: 4,5,6,9 is 4:6,9.
+func AppendNums[N ~uint32](dst []byte, nums []N) []byte {
+	first := true
+	for r := range Runs(nums) {
+		if !first {
 			dst = append(dst, ',')
 		}
-		dst = AppendSet(dst, []Range{{uint32(nums[i]), uint32(nums[end-1])}})
-		i = end
+		first = false
+		dst = AppendSet(dst, []Range{r})
 	}
 	return dst
 }

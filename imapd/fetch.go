@@ -53,8 +53,8 @@ type need uint8
 
 const (
 	needRow     need = 1 << iota // dates and sizes
-	needSummary                  // the envelope, from the cache
-	needTree                     // and all else of the summary
+	needEnvelope                 // of the summary
+	needTree                     // and what else the summary has
 	needOctets                   // the message itself
 	needPreview                  // the message itself, where its summary has no preview
 	needRelease                  // it shows content (the release rule)
@@ -69,15 +69,15 @@ func needsOf(item *syntax.FetchItem) need {
 	case syntax.FetchThreadID: // made from references and subjects
 		return needRelease | needRow
 	case syntax.FetchPreview:
-		n := needRelease | needSummary | needTree
+		n := needRelease | needTree
 		if !item.Lazy {
 			n |= needPreview
 		}
 		return n
 	case syntax.FetchEnvelope:
-		return needRelease | needSummary
+		return needRelease | needEnvelope
 	case syntax.FetchBody, syntax.FetchBodyStructure:
-		return needRelease | needSummary | needTree
+		return needRelease | needTree
 	case syntax.FetchRFC822Header:
 		return needRelease | needOctets | needRow
 	case syntax.FetchRFC822, syntax.FetchRFC822Text:
@@ -85,7 +85,7 @@ func needsOf(item *syntax.FetchItem) need {
 	case syntax.FetchBodySection, syntax.FetchBinary, syntax.FetchBinarySize:
 		n := needRelease | needOctets | needRow
 		if len(item.Section.Part) > 0 {
-			n |= needSummary | needTree
+			n |= needTree
 		}
 		if !item.Peek && item.Kind != syntax.FetchBinarySize {
 			n |= setsSeen

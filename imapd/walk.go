@@ -19,12 +19,16 @@ type walk struct {
 func (w *walk) run(ctx context.Context) error {
 	f, s := w.f, w.f.s
 	uids := s.uidsOf(w.left)
-	switch {
-	case f.needs&needOctets != 0:
+	switch summary := f.needs & (needEnvelope | needTree); {
+	case f.needs&needOctets != 0 && summary != 0:
 		return w.opened(ctx, s.account.Messages(ctx, s.box.id, uids, s.gate.judge))
-	case f.needs&needSummary != 0 && f.needs&needTree == 0:
+	case f.needs&needOctets != 0:
+		return w.opened(ctx, s.account.Octets(ctx, s.box.id, uids, s.gate.judge))
+	case summary == needEnvelope:
 		return w.summarized(ctx, s.account.Envelopes(ctx, s.box.id, uids, s.gate.judge))
-	case f.needs&needSummary != 0:
+	case summary == needTree:
+		return w.summarized(ctx, s.account.Structures(ctx, s.box.id, uids, s.gate.judge))
+	case summary != 0:
 		return w.summarized(ctx, s.account.Summaries(ctx, s.box.id, uids, s.gate.judge))
 	case f.needs&needRow != 0:
 		rows, err := s.account.Rows(ctx, s.box.id, uids)
@@ -97,7 +101,7 @@ func (w *walk) opened(ctx context.Context, messages iter.Seq2[*storage.Opened, e
 			continue
 		}
 		m.row, m.err = one.Row, one.Err
-		if m.err == nil && w.f.needs&needSummary != 0 {
+		if m.err == nil && w.f.needs&(needEnvelope|needTree) != 0 {
 			m.summary, m.err = one.Summary()
 		}
 		if m.err == nil {

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -197,10 +198,11 @@ func (t *txn) inbox(a AccountID) (*openBox, error) {
 func (t *txn) file(a AccountID, c *account, r *segment.Record, i int, boxes []target, result *applied) error {
 	number, f := r.Number(i), segment.ReadFields(r.Summary)
 	thread := readThreading(f)
+	known := idSpaces(r.Envelope.Demand)
 	w := newRow(r, i)
-	w.headerSize, w.messageID = uint32(thread.headerSize), thread.messageID
+	w.headerSize, w.messageID = uint32(thread.headerSize), known[len(known)-1].of(thread.messageID)
 	var err error
-	if w.threadID, err = t.thread(a, thread); err != nil {
+	if w.threadID, err = t.thread(a, thread, known); err != nil {
 		return err
 	}
 	t.tx.Put(rowKey(a, number), w.encode())
@@ -238,35 +240,40 @@ func shareOf(r *segment.Record) uint32 {
 }
 
 // thread finds the thread of a message by what it answers, else begins one.
-func (t *txn) thread(a AccountID, th threading) (ObjectID, error) {
-	id := ObjectID(0)
+// What a message that requires TLS refers to is known to others of its kind
+// alone: a thread that open mail joins by way of it would tell readers in clear
+// of its content (RFC 8689 §4.4).
+func (t *txn) thread(a AccountID, th threading, known []idSpace) (id ObjectID, err error) {
 	for i := len(th.references) - 1; i >= 0 && id == 0; i-- {
-		v, err := get(t.tx, threadKey(a, th.references[i]))
+		if id, err = t.threadOf(a, th.references[i], known); err != nil {
+			return 0, err
+		}
+	}
+	if th.messageID == 0 {
+		return cmp.Or(id, random()), nil
+	}
+	same, err := t.threadOf(a, th.messageID, known)
+	if err != nil || same != 0 { // the same letter again: its thread stays
+		return same, err
+	}
+	id = cmp.Or(id, random())
+	own := known[len(known)-1].of(th.messageID)
+	t.tx.Put(threadKey(a, own), sealValue(binary.LittleEndian.AppendUint64(newValue(), uint64(id))))
+	return id, nil
+}
+
+// threadOf is the thread of the message with an id; 0: it is not known.
+func (t *txn) threadOf(a AccountID, hash uint64, known []idSpace) (ObjectID, error) {
+	for _, space := range known {
+		v, err := get(t.tx, threadKey(a, space.of(hash)))
 		if err != nil {
 			return 0, err
 		}
 		if len(v) == 8 {
-			id = ObjectID(binary.LittleEndian.Uint64(v))
+			return ObjectID(binary.LittleEndian.Uint64(v)), nil
 		}
 	}
-	if th.messageID == 0 {
-		if id == 0 {
-			id = random()
-		}
-		return id, nil
-	}
-	own := threadKey(a, th.messageID)
-	switch v, err := get(t.tx, own); {
-	case err != nil:
-		return 0, err
-	case len(v) == 8: // the same letter again: its thread stays
-		return ObjectID(binary.LittleEndian.Uint64(v)), nil
-	}
-	if id == 0 {
-		id = random()
-	}
-	t.tx.Put(own, sealValue(binary.LittleEndian.AppendUint64(newValue(), uint64(id))))
-	return id, nil
+	return 0, nil
 }
 
 // relocate points a row at the new place of its octets. One that has moved on

@@ -82,6 +82,7 @@ func (a *Account) StoreFlags(ctx context.Context, id MailboxID, uids []UID, op F
 	if err != nil {
 		return nil, err
 	}
+	progress := progressOf(ctx, len(uids))
 	for {
 		var rest, late []UID
 		err := a.change(ctx, func(t *txn, _ *account) error {
@@ -111,6 +112,7 @@ func (a *Account) StoreFlags(ctx context.Context, id MailboxID, uids []UID, op F
 			return modified, err
 		}
 		modified = append(modified, late...)
+		progress.reached(len(rest))
 		if uids = rest; len(uids) == 0 {
 			return modified, nil
 		}
@@ -164,6 +166,7 @@ func (t *txn) take(c *account, b *openBox, uids []UID) (taken []entry, rest []UI
 // Expunge removes uids (ascending) for good; those already gone are no error.
 func (a *Account) Expunge(ctx context.Context, id MailboxID, uids []UID) error {
 	defer a.store.reaper.wake()
+	progress := progressOf(ctx, len(uids))
 	for len(uids) > 0 {
 		var rest []UID
 		err := a.change(ctx, func(t *txn, c *account) error {
@@ -186,6 +189,7 @@ func (a *Account) Expunge(ctx context.Context, id MailboxID, uids []UID) error {
 			return err
 		}
 		uids = rest
+		progress.reached(len(uids))
 	}
 	return nil
 }
@@ -204,6 +208,7 @@ func (a *Account) Copy(ctx context.Context, id MailboxID, uids []UID, to string)
 	if len(uids) > maxCopy {
 		return done, fmt.Errorf("copy of %d messages: %w", len(uids), ErrLimit)
 	}
+	progress := progressOf(ctx, len(uids))
 	err = a.change(ctx, func(t *txn, c *account) error {
 		source, target, err := t.pair(a.id, id, to)
 		if err != nil {
@@ -225,7 +230,7 @@ func (a *Account) Copy(ctx context.Context, id MailboxID, uids []UID, to string)
 		if err := c.room(need); err != nil {
 			return err
 		}
-		done, err = t.addAll(c, source, target, found)
+		done, err = t.addAll(c, source, target, found, func(i int) { progress.reached(len(found) - i) })
 		return err
 	})
 	return done, err
@@ -235,6 +240,7 @@ func (a *Account) Copy(ctx context.Context, id MailboxID, uids []UID, to string)
 // hundred thousand messages is atomic (RFC 6851 §3.3); the demand goes with
 // every message. What was moved before an error is answered with it.
 func (a *Account) Move(ctx context.Context, id MailboxID, uids []UID, to string) (done Copied, err error) {
+	progress := progressOf(ctx, len(uids))
 	for {
 		var step Copied
 		var rest []UID
@@ -248,7 +254,8 @@ func (a *Account) Move(ctx context.Context, id MailboxID, uids []UID, to string)
 			if taken, rest, err = t.take(c, source, now); err != nil {
 				return err
 			}
-			step, err = t.addAll(c, source, target, taken)
+			behind := len(uids) - len(now) + len(rest)
+			step, err = t.addAll(c, source, target, taken, func(i int) { progress.reached(behind + len(taken) - i) })
 			return err
 		})
 		if err != nil {
@@ -280,11 +287,11 @@ func (t *txn) pair(a AccountID, id MailboxID, to string) (source, target *openBo
 }
 
 // addAll files entries of source into target. Keywords go by name; one that
-// finds no room there is left behind.
-func (t *txn) addAll(c *account, source, target *openBox, entries []entry) (done Copied, err error) {
+// finds no room there is left behind. filed hears how many are there.
+func (t *txn) addAll(c *account, source, target *openBox, entries []entry, filed func(n int)) (done Copied, err error) {
 	done.UIDValidity = target.UIDValidity
 	moved := make(map[Flags]Flags)
-	for _, e := range entries {
+	for i, e := range entries {
 		words := e.flags &^ (systemFlags | demandBits)
 		if _, known := moved[words]; !known {
 			if moved[words], err = t.keywords(target, source.wordsOf(words)); err != nil && !isLimit(err) {
@@ -299,6 +306,7 @@ func (t *txn) addAll(c *account, source, target *openBox, entries []entry) (done
 			return done, err
 		}
 		done.From, done.To = append(done.From, before), append(done.To, uid)
+		filed(i + 1)
 	}
 	return done, nil
 }

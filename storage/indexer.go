@@ -343,7 +343,7 @@ func (a *Account) summaryOf(ctx context.Context, w *numbered, stored *segment.St
 	err = a.store.index.View(ctx, a.store.shardOf(a.id).number, func(r kv.Reader) error {
 		v, err := get(r, summaryKey(a.id, w.number))
 		if v != nil && err == nil {
-			sum, _ = decodeSummary(v, wholeSummary, int64(w.prefixLen)) // the record has it, too
+			sum, _ = decodeSummary(string(v), wholeSummary, int64(w.prefixLen)) // the record has it, too
 		}
 		return nil
 	})
@@ -354,7 +354,7 @@ func (a *Account) summaryOf(ctx context.Context, w *numbered, stored *segment.St
 	if err != nil {
 		return nil, err
 	}
-	return decodeSummary(r.Summary, wholeSummary, int64(w.prefixLen))
+	return decodeSummary(string(r.Summary), wholeSummary, int64(w.prefixLen))
 }
 
 // putFilters writes a group, and how far we are.

@@ -84,7 +84,7 @@ func (a *Account) Summary(ctx context.Context, id MailboxID, uid UID, rel requir
 			return requiretls.ErrWithheld
 		}
 		if v, err := get(r, summaryKey(a.id, l.entry.number)); v != nil && err == nil {
-			sum, _ = decodeSummary(v, wholeSummary, int64(l.row.prefixLen)) // the record has it, too
+			sum, _ = decodeSummary(string(v), wholeSummary, int64(l.row.prefixLen)) // the record has it, too
 		}
 		return nil
 	})
@@ -105,7 +105,7 @@ func (a *Account) storedSummary(ctx context.Context, id MailboxID, uid UID, rel 
 	if err != nil {
 		return nil, err
 	}
-	sum, err := decodeSummary(r.Summary, wholeSummary, int64(l.row.prefixLen))
+	sum, err := decodeSummary(string(r.Summary), wholeSummary, int64(l.row.prefixLen))
 	if err != nil {
 		return nil, fmt.Errorf("mailbox %d, UID %d: %w", id, uid, err)
 	}

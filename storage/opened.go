@@ -20,12 +20,12 @@ type Opened struct {
 
 	located located
 	release requiretls.Release
-	encoded []byte // its summary; nil where the index does not have it
+	encoded string // its summary; empty where the index does not have it
 	page    *page
 }
 
 // Summary is the summary of the message, offsets of the whole (prefix
-// included), decoded anew at each call.
+// included), decoded anew at each call and good until the next step of the walk.
 func (o *Opened) Summary() (*mail.Summary, error) {
 	if o.Err != nil {
 		return nil, o.Err
@@ -34,17 +34,22 @@ func (o *Opened) Summary() (*mail.Summary, error) {
 }
 
 func (o *Opened) summary(want extent) (*mail.Summary, error) {
-	if o.encoded != nil {
-		sum, err := decodeSummary(o.encoded, want, int64(o.located.row.prefixLen))
+	if o.encoded != "" {
+		sum, err := o.page.text.summary(o.encoded, want, int64(o.located.row.prefixLen))
 		if err == nil {
 			return sum, nil
 		}
 	}
 	sum, err := o.page.account.storedSummary(o.page.ctx, o.page.id, o.Row.UID, o.release)
-	if err == nil && want == envelopeOnly {
+	switch {
+	case err != nil:
+		return nil, err
+	case want == envelopeOnly:
 		sum.Root, sum.Preview = mail.Part{}, ""
+	case want == structureOnly:
+		sum = &mail.Summary{Has: sum.Has, Root: sum.Root, Preview: sum.Preview}
 	}
-	return sum, err
+	return sum, nil
 }
 
 // Messages walks uids (ascending) and opens each: what [Account.Summaries] says,
@@ -52,8 +57,18 @@ func (o *Opened) summary(want extent) (*mail.Summary, error) {
 // caller reads or writes. Those that are gone are passed over. An error ends the
 // walk.
 func (a *Account) Messages(ctx context.Context, id MailboxID, uids []UID, gate Gate) iter.Seq2[*Opened, error] {
+	return a.messages(ctx, id, uids, gate, wholeSummary)
+}
+
+// Octets is [Account.Messages] for those who seldom ask for a summary: each that
+// is asked for is read of its own.
+func (a *Account) Octets(ctx context.Context, id MailboxID, uids []UID, gate Gate) iter.Seq2[*Opened, error] {
+	return a.messages(ctx, id, uids, gate, noSummary)
+}
+
+func (a *Account) messages(ctx context.Context, id MailboxID, uids []UID, gate Gate, want extent) iter.Seq2[*Opened, error] {
 	return func(yield func(*Opened, error) bool) {
-		for o, err := range a.pages(ctx, id, uids, gate) {
+		for o, err := range a.pages(ctx, id, uids, gate, want) {
 			if err == nil && o.Err == nil {
 				o.Message, o.Err = o.open()
 				if isNotFound(o.Err) { // expunged since the look
@@ -101,15 +116,18 @@ type page struct {
 	ctx     context.Context // of the walk; it ends with it
 	id      MailboxID
 	gate    Gate
+	want    extent
 	opened  []Opened
 	octets  []byte // their encoded summaries
+	ends    []int  // of each; where there is none, that of the one before
+	text    text   // reads them
 }
 
 // pages walks uids a page at a time: everything the index knows of them, read in
 // a transaction that has ended when the first of them is handed out.
-func (a *Account) pages(ctx context.Context, id MailboxID, uids []UID, gate Gate) iter.Seq2[*Opened, error] {
+func (a *Account) pages(ctx context.Context, id MailboxID, uids []UID, gate Gate, want extent) iter.Seq2[*Opened, error] {
 	return func(yield func(*Opened, error) bool) {
-		p := page{account: a, ctx: ctx, id: id, gate: gate}
+		p := page{account: a, ctx: ctx, id: id, gate: gate, want: want}
 		for len(uids) > 0 {
 			var err error
 			if uids, err = p.read(uids); err != nil {
@@ -129,7 +147,7 @@ func (a *Account) pages(ctx context.Context, id MailboxID, uids []UID, gate Gate
 func (p *page) read(uids []UID) (rest []UID, err error) {
 	some := uids[:min(len(uids), pageMessages)]
 	err = p.account.read(p.ctx, func(r kv.Reader) error {
-		p.opened, p.octets = p.opened[:0], p.octets[:0]
+		p.opened = p.opened[:0]
 		rest = uids[len(some):]
 		err := p.account.each(r, p.id, some, func(l *located) error {
 			o := Opened{Row: l.row.public(&l.entry), located: *l, page: p}
@@ -142,6 +160,9 @@ func (p *page) read(uids []UID) (rest []UID, err error) {
 		if err != nil {
 			return err
 		}
+		if p.want == noSummary {
+			return nil
+		}
 		if n := p.readSummaries(r); n < len(p.opened) {
 			rest = from(uids, p.opened[n].Row.UID)
 			p.opened = p.opened[:n]
@@ -153,24 +174,27 @@ func (p *page) read(uids []UID) (rest []UID, err error) {
 
 // readSummaries copies what the index has of summaries and says of how many
 // messages there was room for them. One that cannot be read stands in the
-// segment, too.
+// segment, too. All of a page share one string.
 func (p *page) readSummaries(r kv.Reader) int {
 	number := func(i int) uint64 { return p.opened[i].located.entry.number }
-	n := 0
+	p.octets, p.ends = p.octets[:0], p.ends[:0]
 	err := values(r, p.account.id, keySummary, len(p.opened), number, func(i int, v []byte) error {
 		if len(p.octets) > pageOctets {
 			return errStepFull
 		}
-		n = i + 1
 		if v, err := open(v); err == nil && p.opened[i].Err == nil {
-			at := len(p.octets)
 			p.octets = append(p.octets, v...)
-			p.opened[i].encoded = p.octets[at:len(p.octets):len(p.octets)]
 		}
+		p.ends = append(p.ends, len(p.octets))
 		return nil
 	})
+	all, at := string(p.octets), 0
+	for i, end := range p.ends {
+		p.opened[i].encoded = all[at:end]
+		at = end
+	}
 	if err != nil {
-		return n
+		return len(p.ends)
 	}
 	return len(p.opened)
 }

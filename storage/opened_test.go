@@ -145,12 +145,12 @@ func TestEnvelopesAreSummariesWithoutTheirStructure(t *testing.T) {
 func TestSummaryOfAnOlderStoreHasNoPreview(t *testing.T) {
 	_, sum := letter("one")
 	v := encodeSummary(sum)
-	got, err := decodeSummary(v, wholeSummary, 0)
+	got, err := decodeSummary(string(v), wholeSummary, 0)
 	if err != nil || got.Has&mail.HasPreview != 0 || got.Preview != "" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	sum.Has |= mail.HasPreview // it is empty, and known to be
-	if got, err = decodeSummary(encodeSummary(sum), wholeSummary, 0); err != nil || got.Has&mail.HasPreview == 0 || got.Preview != "" {
+	if got, err = decodeSummary(string(encodeSummary(sum)), wholeSummary, 0); err != nil || got.Has&mail.HasPreview == 0 || got.Preview != "" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

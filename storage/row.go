@@ -98,13 +98,9 @@ func (w *row) size() uint64 { return w.bodySize + uint64(w.prefixLen) }
 
 // public joins the row with what its mailbox says of it.
 func (w *row) public(e *entry) Row {
-	zone := time.UTC
-	if w.zone != 0 {
-		zone = time.FixedZone("", int(w.zone))
-	}
 	return Row{
 		UID: e.uid, EmailID: w.emailID, ThreadID: w.threadID,
-		InternalDate: time.UnixMicro(w.date).In(zone), SaveDate: time.Unix(e.saved, 0).UTC(),
+		InternalDate: time.UnixMicro(w.date).In(zoneAt(int(w.zone))), SaveDate: time.Unix(e.saved, 0).UTC(),
 		Size: int64(w.size()), HeaderSize: int64(w.headerSize) + int64(w.prefixLen),
 		Demand:     requiretls.Agree(w.storedDemand(), e.flags.Demand()),
 		TLSVersion: w.tlsVersion, TLSCipher: w.tlsCipher, Peer: w.peer,

@@ -8,7 +8,9 @@ import (
 	"letterlock/internal/requiretls"
 )
 
-// Summarized is one message as [Account.Summaries] answers it.
+// Summarized is one message as [Account.Summaries] answers it. The summary is
+// good until the next step of the walk; a string that is to be kept for longer
+// is cloned, since those of some hundred messages share their memory.
 type Summarized struct {
 	Row     Row
 	Summary *mail.Summary // offsets of the whole message, prefix included; nil with Err
@@ -33,9 +35,15 @@ func (a *Account) Envelopes(ctx context.Context, id MailboxID, uids []UID, gate 
 	return a.summarized(ctx, id, uids, gate, envelopeOnly)
 }
 
+// Structures is [Account.Summaries] for those who want nothing else: of each
+// summary Root, Preview and Has alone.
+func (a *Account) Structures(ctx context.Context, id MailboxID, uids []UID, gate Gate) iter.Seq2[Summarized, error] {
+	return a.summarized(ctx, id, uids, gate, structureOnly)
+}
+
 func (a *Account) summarized(ctx context.Context, id MailboxID, uids []UID, gate Gate, want extent) iter.Seq2[Summarized, error] {
 	return func(yield func(Summarized, error) bool) {
-		for o, err := range a.pages(ctx, id, uids, gate) {
+		for o, err := range a.pages(ctx, id, uids, gate, want) {
 			if err != nil {
 				yield(Summarized{}, err)
 				return

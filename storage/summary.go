@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"letterlock/internal/mail"
+	"letterlock/internal/requiretls"
 	"letterlock/storage/segment"
 )
 
@@ -51,11 +52,46 @@ func hashID(id string) uint64 {
 	return binary.LittleEndian.Uint64(sum[:]) | 1
 }
 
+// idSpace is where the hashes of Message-IDs are known: that of open mail, where
+// they are as hashID makes them, or that of mail which requires TLS.
+type idSpace uint64
+
+const (
+	openIDs idSpace = 1
+	heldIDs idSpace = 0
+)
+
+// of is a hash as the space has it; 0 stays 0.
+func (s idSpace) of(hash uint64) uint64 {
+	if hash == 0 {
+		return 0
+	}
+	return hash&^1 | uint64(s)
+}
+
+// idSpaces is where a message of a demand looks for others, its own space last.
+func idSpaces(d requiretls.Demand) []idSpace {
+	if d.IsRequired() {
+		return []idSpace{openIDs, heldIDs}
+	}
+	return []idSpace{openIDs}
+}
+
 // threading is the front of an encoded summary: what the applier needs of it.
 type threading struct {
 	headerSize uint64
 	messageID  uint64
 	references []uint64 // oldest first
+}
+
+// skipFront passes over what readThreading reads.
+func skipFront(f *text) {
+	if f.byte() != summaryVersion {
+		f.fail()
+	}
+	f.uint()
+	f.skip(8)
+	f.skip(8 * f.count())
 }
 
 func readThreading(f *segment.Fields) (t threading) {
@@ -76,28 +112,34 @@ func readHash(f *segment.Fields) (h uint64) {
 	return h
 }
 
-// extent is how much of a summary somebody wants.
+// extent is what somebody wants of a summary.
 type extent uint8
 
 const (
-	wholeSummary extent = iota
-	envelopeOnly        // what stands before the structure, which is most of it
+	wholeSummary  extent = iota
+	envelopeOnly         // what stands before the structure, which is most of it
+	structureOnly        // Root, Has and Preview
+	noSummary
 )
 
 // decodeSummary reads what encodeSummary made, for a message that starts with
-// shift more octets of header. Its strings are parts of one copy of b.
-func decodeSummary(b []byte, want extent, shift int64) (*mail.Summary, error) {
-	if len(b) == 0 || b[0] != summaryVersion {
-		return nil, fmt.Errorf("summary: %w", segment.ErrFields)
+// shift more octets of header. Its strings are parts of b.
+func decodeSummary(b string, want extent, shift int64) (*mail.Summary, error) {
+	return new(text).summary(b, want, shift)
+}
+
+// summary is decodeSummary by somebody who decodes many: it is good until the
+// next one.
+func (f *text) summary(b string, want extent, shift int64) (*mail.Summary, error) {
+	f.begin(b)
+	skipFront(f)
+	s := &f.sum
+	if want == structureOnly {
+		*s = mail.Summary{Has: skipEnvelope(f)}
+	} else {
+		readEnvelope(f, s)
 	}
-	front := segment.ReadFields(b)
-	readThreading(front)
-	if front.Err() != nil {
-		return nil, fmt.Errorf("summary: %w", front.Err())
-	}
-	f := &text{rest: string(b[len(b)-front.Left():])}
-	s := readEnvelope(f)
-	if want == wholeSummary {
+	if want != envelopeOnly {
 		s.Root = readPart(f, 0, shift)
 		s.Root.Header = 0
 		if s.Has&mail.HasPreview != 0 {
@@ -172,14 +214,19 @@ func appendParams(b []byte, list []mail.Param) []byte {
 // nests less.
 const maxNesting = 1000
 
+// addressLists is how many lists of addresses an envelope has, and
+// addressFields how many strings stand before the mark of each address.
+const (
+	addressLists  = 6
+	addressFields = 4
+)
+
 // readEnvelope reads what stands before the structure.
-func readEnvelope(f *text) *mail.Summary {
-	s := &mail.Summary{Date: f.string(), Sent: f.time(), Subject: f.string()}
-	for _, list := range []*[]mail.Addr{&s.From, &s.Sender, &s.ReplyTo, &s.To, &s.Cc, &s.Bcc} {
+func readEnvelope(f *text, s *mail.Summary) {
+	*s = mail.Summary{Date: f.string(), Sent: f.time(), Subject: f.string()}
+	for _, list := range [addressLists]*[]mail.Addr{&s.From, &s.Sender, &s.ReplyTo, &s.To, &s.Cc, &s.Bcc} {
 		n := f.count()
-		if n > 0 {
-			*list = make([]mail.Addr, 0, min(n, roomAtOnce))
-		}
+		*list = f.addrs.take(n)
 		for range n {
 			*list = append(*list, mail.Addr{Name: f.string(), Route: f.string(), Mailbox: f.string(), Host: f.string(), Group: mail.GroupMark(f.byte())})
 		}
@@ -187,22 +234,32 @@ func readEnvelope(f *text) *mail.Summary {
 	s.InReplyTo, s.MessageID = f.string(), f.string()
 	s.References = readStrings(f)
 	s.Has = mail.Fields(f.uint())
-	return s
 }
 
-func readStrings(f *text) (list []string) {
-	n := f.count()
-	if n > 0 {
-		list = make([]string, 0, min(n, roomAtOnce))
+// skipEnvelope passes over what readEnvelope reads, but for what it has.
+func skipEnvelope(f *text) mail.Fields {
+	f.skipStrings(1)
+	f.skipTime()
+	f.skipStrings(1)
+	for range addressLists {
+		for range f.count() {
+			f.skipStrings(addressFields)
+			f.skip(1)
+		}
 	}
+	f.skipStrings(2)
+	f.skipStrings(f.count())
+	return mail.Fields(f.uint())
+}
+
+func readStrings(f *text) []string {
+	n := f.count()
+	list := f.strings.take(n)
 	for range n {
 		list = append(list, f.string())
 	}
 	return list
 }
-
-// roomForParts is how many parts are made room for on a number's word alone.
-const roomForParts = 8
 
 func readPart(f *text, depth int, shift int64) mail.Part {
 	var p mail.Part
@@ -210,31 +267,28 @@ func readPart(f *text, depth int, shift int64) mail.Part {
 		f.fail()
 		return p
 	}
-	for _, s := range []*string{&p.Type, &p.Subtype, &p.ID, &p.Description, &p.Encoding, &p.MD5, &p.Disposition, &p.Location} {
+	for _, s := range [...]*string{&p.Type, &p.Subtype, &p.ID, &p.Description, &p.Encoding, &p.MD5, &p.Disposition, &p.Location} {
 		*s = f.string()
 	}
 	p.Params, p.DispParams = readParams(f), readParams(f)
 	p.Language = readStrings(f)
 	p.Header, p.Body, p.End, p.Lines = f.int()+shift, f.int()+shift, f.int()+shift, f.int()
 	n := f.count()
-	if n > 0 {
-		p.Parts = make([]mail.Part, 0, min(n, roomForParts))
-	}
+	p.Parts = f.parts.take(n)
 	for range n {
 		p.Parts = append(p.Parts, readPart(f, depth+1, shift))
 	}
 	if f.byte() != 0 {
-		p.Message = readEnvelope(f)
+		p.Message = new(mail.Summary)
+		readEnvelope(f, p.Message)
 		p.Message.Root = readPart(f, depth+1, shift)
 	}
 	return p
 }
 
-func readParams(f *text) (list []mail.Param) {
+func readParams(f *text) []mail.Param {
 	n := f.count()
-	if n > 0 {
-		list = make([]mail.Param, 0, min(n, roomAtOnce))
-	}
+	list := f.params.take(n)
 	for range n {
 		list = append(list, mail.Param{Name: f.string(), Value: f.string()})
 	}

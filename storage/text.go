@@ -1,6 +1,10 @@
 package storage
 
-import "time"
+import (
+	"time"
+
+	"letterlock/internal/mail"
+)
 
 // text reads what [segment.Fields] reads, of octets that are a string already:
 // whatever is taken out of it shares its memory. The first field that cannot be
@@ -8,11 +12,44 @@ import "time"
 type text struct {
 	rest string
 	bad  bool
+
+	// Lent to one summary after the other.
+	sum     mail.Summary
+	addrs   slab[mail.Addr]
+	params  slab[mail.Param]
+	parts   slab[mail.Part]
+	strings slab[string]
 }
 
-// roomAtOnce is how many elements of a list memory is asked for at once:
+// begin reads b from its start. What was lent before is lent anew.
+func (f *text) begin(b string) {
+	f.rest, f.bad = b, false
+	f.addrs.used, f.params.used, f.parts.used, f.strings.used = 0, 0, 0, 0
+}
+
+// slab is memory that lists are cut from.
+type slab[T any] struct {
+	all  []T
+	used int
+}
+
+// roomAtOnce is how many elements a list gets room for on a number's word alone:
 // damage cannot ask for more.
 const roomAtOnce = 16
+
+// take is an empty list with room for n elements.
+func (s *slab[T]) take(n int) []T {
+	if n == 0 {
+		return nil
+	}
+	n = min(n, roomAtOnce)
+	if s.used+n > len(s.all) { // lists that are in use keep the old memory
+		s.all, s.used = make([]T, max(n, 2*len(s.all))), 0
+	}
+	list := s.all[s.used : s.used : s.used+n]
+	s.used += n
+	return list
+}
 
 func (f *text) fail() { f.rest, f.bad = "", true }
 
@@ -61,13 +98,54 @@ func (f *text) string() string {
 	return s
 }
 
+// skip passes over n octets.
+func (f *text) skip(n int) {
+	if n > len(f.rest) {
+		f.fail()
+		return
+	}
+	f.rest = f.rest[n:]
+}
+
+func (f *text) skipStrings(n int) {
+	for range n {
+		f.skip(f.count())
+	}
+}
+
 func (f *text) time() time.Time {
 	if f.byte() == 0 {
 		return time.Time{}
 	}
 	micro, offset := f.int(), f.int()
-	if offset == 0 {
-		return time.UnixMicro(micro).UTC()
+	return time.UnixMicro(micro).In(zoneAt(int(offset)))
+}
+
+func (f *text) skipTime() {
+	if f.byte() != 0 {
+		f.int()
+		f.int()
 	}
-	return time.UnixMicro(micro).In(time.FixedZone("", int(offset)))
+}
+
+// quarters is the zones that people live in: all multiples of 15 minutes.
+var quarters = func() (all [2*quarterReach + 1]*time.Location) {
+	for i := range all {
+		all[i] = time.FixedZone("", (i-quarterReach)*quarter)
+	}
+	all[quarterReach] = time.UTC
+	return all
+}()
+
+const (
+	quarter      = 15 * 60      // seconds
+	quarterReach = 16 * 60 / 15 // quarters east and west of UTC
+)
+
+// zoneAt is the zone some seconds east of UTC.
+func zoneAt(offset int) *time.Location {
+	if i := offset/quarter + quarterReach; offset%quarter == 0 && i >= 0 && i < len(quarters) {
+		return quarters[i]
+	}
+	return time.FixedZone("", offset)
 }

@@ -316,6 +316,43 @@ func TestRepliesJoinTheirThread(t *testing.T) {
 	}
 }
 
+// A reader in clear sees the threads of open mail: what only a message that
+// requires TLS says must not be seen in them (RFC 8689 §4.4).
+func TestThreadsOfOpenMailSayNothingOfWhatRequiresTLS(t *testing.T) {
+	ctx := context.Background()
+	s, a := grown(t, 0)
+	b, first := letter("first")
+	referring := func(id string, to ...string) *mail.Summary {
+		sum := *first
+		sum.MessageID, sum.References = id, to
+		return &sum
+	}
+	for _, one := range []struct {
+		sum    *mail.Summary
+		demand requiretls.Demand
+	}{
+		{first, requiretls.Usual()},
+		{referring("<held@test>", first.MessageID), requiretls.Required()},
+		{referring("<open@test>", "<held@test>"), requiretls.Usual()},
+		{referring("<again@test>", "<held@test>"), requiretls.Required()},
+		{referring("<held@test>"), requiretls.Usual()},
+	} {
+		if errs := s.Commit(ctx, &mail.Envelope{Demand: one.demand}, b, one.sum, plansFor(inbox, a.id)); errs[0] != nil {
+			t.Fatal(errs[0])
+		}
+	}
+	rows, err := a.Rows(ctx, inboxID, []UID{1, 2, 3, 4, 5})
+	if err != nil || len(rows) != 5 {
+		t.Fatal(err)
+	}
+	if rows[1].ThreadID != rows[0].ThreadID || rows[3].ThreadID != rows[0].ThreadID {
+		t.Errorf("what requires TLS is in threads %x and %x, not %x", rows[1].ThreadID, rows[3].ThreadID, rows[0].ThreadID)
+	}
+	if rows[2].ThreadID == rows[0].ThreadID || rows[4].ThreadID == rows[0].ThreadID {
+		t.Errorf("open mail joined thread %x by way of what requires TLS: %x, %x", rows[0].ThreadID, rows[2].ThreadID, rows[4].ThreadID)
+	}
+}
+
 func TestSummaryOfThousandsOfPartsComesBackWhole(t *testing.T) {
 	ctx := context.Background()
 	s, a := grown(t, 0)
@@ -374,8 +411,8 @@ func FuzzStoredValues(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		// A checksum stands before all of these; even without it nothing may
 		// panic or take memory beyond what is there.
-		if got, err := decodeSummary(b, wholeSummary, 0); err == nil {
-			if again, err := decodeSummary(encodeSummary(got), wholeSummary, 0); err != nil || !reflect.DeepEqual(again.Root, got.Root) {
+		if got, err := decodeSummary(string(b), wholeSummary, 0); err == nil {
+			if again, err := decodeSummary(string(encodeSummary(got)), wholeSummary, 0); err != nil || !reflect.DeepEqual(again.Root, got.Root) {
 				t.Errorf("%+v became %+v, %v", got, again, err)
 			}
 		}

@@ -18,11 +18,13 @@ type Stored struct {
 	blockReader
 	log    *Log
 	at     Pos
+	near   near
 	header header
 	key    seal.ID
 	lock   lock
-	file   *handle // of the segment
-	body   *handle // the same, or the big body's own
+	few    [1]Block // the table of most
+	file   *handle  // of the segment
+	body   *handle  // the same, or the big body's own
 }
 
 // Open opens the record at pos. The caller's row says which serial it expects
@@ -30,12 +32,12 @@ type Stored struct {
 // seal.ErrNoKey.
 func (l *Log) Open(at Pos) (*Stored, error) {
 	l.mu.Lock()
-	_, known := l.segments[at.Segment]
+	segment, known := l.segments[at.Segment]
 	l.mu.Unlock()
 	if !known {
 		return nil, fmt.Errorf("segment %d: %w", at.Segment, ErrGone)
 	}
-	file, err := l.handles.get(l.segmentName(at.Segment))
+	file, err := l.handles.get(segment.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -48,8 +50,11 @@ func (l *Log) Open(at Pos) (*Stored, error) {
 }
 
 func (s *Stored) open() error {
+	if err := s.near.look(s.file.f, int64(s.at.Offset)); err != nil {
+		return err
+	}
 	var b [maxFront]byte
-	front, h, err := readFront(s.file.f, s.at, &b)
+	front, h, err := readFront(&s.near, s.at, &b)
 	if err != nil {
 		return err
 	}
@@ -61,25 +66,29 @@ func (s *Stored) open() error {
 		return err
 	}
 	tableAt := int64(s.at.Offset) + h.frontSize() + int64(h.meta)
-	table := make([]byte, h.table)
-	if _, err := s.file.f.ReadAt(table, tableAt); err != nil {
-		return notEOF(err)
+	table, err := s.near.octets(tableAt, int(h.table))
+	if err != nil {
+		return err
 	}
 	if Checksum(table) != h.tableCRC {
 		return fmt.Errorf("block table: %w", ErrDamaged)
 	}
-	if s.table, err = readTable(table); err != nil {
+	if s.table, err = readTable(table, s.few[:0]); err != nil {
 		return err
 	}
 	s.start = tableAt + int64(h.table)
 	if h.flags&flagBig != 0 {
 		s.start = 0
-		s.body, err = s.log.handles.get(s.log.bigName(h.body))
+		if s.body, err = s.log.handles.get(s.log.bigName(h.body)); err == nil {
+			s.init(s.body.f, h.codec, s.lock.body)
+		}
+		return err
 	}
-	if err == nil {
-		s.init(s.body.f, h.codec, s.lock.body)
+	s.init(&s.near, h.codec, s.lock.body)
+	if !s.near.has(s.start, s.table.stored()) { // much of it, and maybe slowly
+		s.near.release()
 	}
-	return err
+	return nil
 }
 
 // readFront reads the header of the record at pos, with the keys behind it.
@@ -101,7 +110,7 @@ func (s *Stored) Demand() requiretls.Demand { return demandOf(s.header.demand) }
 // Record reads everything but the body.
 func (s *Stored) Record() (*Record, error) {
 	b := make([]byte, int(s.header.meta)+int(s.header.table))
-	if _, err := s.file.f.ReadAt(b, int64(s.at.Offset)+s.header.frontSize()); err != nil {
+	if _, err := s.near.ReadAt(b, int64(s.at.Offset)+s.header.frontSize()); err != nil {
 		return nil, notEOF(err)
 	}
 	return s.header.decode(s.at, s.key, s.lock, b[:s.header.meta], b[s.header.meta:])
@@ -118,7 +127,7 @@ func (s *Stored) Prefix(at, n, crc uint32) (b []byte, err error) {
 		return nil, fmt.Errorf("prefix: %w", ErrDamaged)
 	}
 	b = make([]byte, stored)
-	if _, err := s.file.f.ReadAt(b, int64(s.at.Offset)+int64(at)); err != nil {
+	if _, err := s.near.ReadAt(b, int64(s.at.Offset)+int64(at)); err != nil {
 		return nil, notEOF(err)
 	}
 	if s.lock.box != nil && n > 0 {
@@ -135,6 +144,7 @@ func (s *Stored) Prefix(at, n, crc uint32) (b []byte, err error) {
 // Close gives the files back. Nothing may be read afterwards.
 func (s *Stored) Close() error {
 	s.release()
+	s.near.release()
 	if s.body != nil && s.body != s.file {
 		s.log.handles.put(s.body)
 	}
@@ -152,16 +162,17 @@ type handles struct {
 	mu     sync.Mutex // guards all below
 	open   map[string]*handle
 	gone   map[string]bool // deleted: a name is never used again
-	idle   list.List       // of *handle, least recently used first
+	recent list.List       // of *handle, all that are open, least recently left first
+	idle   int             // how many of them nobody reads
 	closed bool
 }
 
 type handle struct {
-	f    File
-	name string
-	refs int
-	idle *list.Element
-	gone bool // deleted: closed when the last reader leaves
+	f     File
+	name  string
+	refs  int
+	place *list.Element
+	gone  bool // deleted: closed when the last reader leaves
 }
 
 func (h *handles) init(files Files, limit int) {
@@ -178,11 +189,9 @@ func (h *handles) get(name string) (*handle, error) {
 		return nil, fmt.Errorf("%s: %w", name, ErrGone)
 	}
 	if o := h.open[name]; o != nil {
-		if o.idle != nil {
-			h.idle.Remove(o.idle)
-			o.idle = nil
+		if o.refs++; o.refs == 1 {
+			h.idle--
 		}
-		o.refs++
 		return o, nil
 	}
 	f, err := h.files.Open(name)
@@ -193,6 +202,7 @@ func (h *handles) get(name string) (*handle, error) {
 		return nil, err
 	}
 	o := &handle{f: f, name: name, refs: 1}
+	o.place = h.recent.PushBack(o)
 	h.open[name] = o
 	return o, nil
 }
@@ -210,16 +220,20 @@ func (h *handles) put(o *handle) {
 		_ = o.f.Close() // read only: nothing can be lost
 		return
 	}
-	o.idle = h.idle.PushBack(o)
-	for h.idle.Len() > h.limit {
-		h.drop(h.idle.Front().Value.(*handle))
+	h.recent.MoveToBack(o.place)
+	h.idle++
+	for e := h.recent.Front(); h.idle > h.limit; {
+		o := e.Value.(*handle)
+		if e = e.Next(); o.refs == 0 {
+			h.drop(o)
+		}
 	}
 }
 
 // drop closes an idle handle.
 func (h *handles) drop(o *handle) {
-	h.idle.Remove(o.idle)
-	o.idle = nil
+	h.idle--
+	h.recent.Remove(o.place)
 	delete(h.open, o.name)
 	_ = o.f.Close() // read only: nothing can be lost
 }
@@ -233,11 +247,12 @@ func (h *handles) forget(name string) (inUse bool) {
 	switch o := h.open[name]; {
 	case o == nil:
 		return false
-	case o.idle != nil:
+	case o.refs == 0:
 		h.drop(o)
 		return false
 	default:
 		o.gone = true
+		h.recent.Remove(o.place)
 		delete(h.open, name)
 		return true
 	}
@@ -248,7 +263,7 @@ func (h *handles) forget(name string) (inUse bool) {
 func (h *handles) shut(name string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if o := h.open[name]; o != nil && o.idle != nil {
+	if o := h.open[name]; o != nil && o.refs == 0 {
 		h.drop(o)
 	}
 }
@@ -257,8 +272,10 @@ func (h *handles) close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
-	for h.idle.Len() > 0 {
-		h.drop(h.idle.Front().Value.(*handle))
+	for _, o := range h.open {
+		if o.refs == 0 {
+			h.drop(o)
+		}
 	}
 	return nil
 }

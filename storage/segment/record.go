@@ -348,7 +348,7 @@ func (h *header) decode(at Pos, key seal.ID, k lock, meta, table []byte) (*Recor
 	if err != nil {
 		return nil, fmt.Errorf("record meta: %w", err)
 	}
-	if r.Table, err = readTable(table); err != nil {
+	if r.Table, err = readTable(table, nil); err != nil {
 		return nil, err
 	}
 	r.RawSize = r.Table.Raw

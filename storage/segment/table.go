@@ -29,6 +29,14 @@ func (t *Table) add(raw int, stored []byte) {
 	t.Blocks = append(t.Blocks, Block{uint32(len(stored)), Checksum(stored)})
 }
 
+// stored is the octets of all blocks as they are stored.
+func (t *Table) stored() (n int64) {
+	for _, k := range t.Blocks {
+		n += int64(k.Stored)
+	}
+	return n
+}
+
 func (t *Table) append(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(t.Raw))
 	for _, k := range t.Blocks {
@@ -38,13 +46,16 @@ func (t *Table) append(b []byte) []byte {
 	return b
 }
 
-func readTable(b []byte) (t Table, err error) {
+// readTable reads what append made; blocks go to the room where they fit.
+func readTable(b []byte, room []Block) (t Table, err error) {
 	if len(b) < 8 || len(b)%8 != 0 {
 		return t, fmt.Errorf("block table: %w", ErrDamaged)
 	}
 	t.Raw = int64(binary.LittleEndian.Uint64(b))
-	if len(b) > 8 {
-		t.Blocks = make([]Block, 0, len(b)/8-1)
+	if n := len(b)/8 - 1; n <= cap(room) {
+		t.Blocks = room
+	} else {
+		t.Blocks = make([]Block, 0, n)
 	}
 	for b = b[8:]; len(b) > 0; b = b[8:] {
 		t.Blocks = append(t.Blocks, Block{binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])})

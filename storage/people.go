@@ -150,10 +150,17 @@ func nextAccount(tx kv.Tx) (AccountID, error) {
 
 // Person finds an account by its address: [ErrNotFound].
 func (s *Store) Person(ctx context.Context, addr mail.Address) (p Person, err error) {
+	p, found, since := s.persons.get(addr)
+	if found {
+		return p, nil
+	}
 	err = s.readSystem(ctx, func(r kv.Reader) error {
 		p, err = getPerson(r, addr)
 		return err
 	})
+	if err == nil {
+		s.persons.put(addr, p, since)
+	}
 	return p, err
 }
 
@@ -278,6 +285,7 @@ func (s *Store) ClearRelease(ctx context.Context, addr mail.Address) error {
 }
 
 func (s *Store) changePerson(ctx context.Context, addr mail.Address, change func(*Person)) error {
+	defer s.persons.forget(addr)
 	return s.system(ctx, func(tx kv.Tx) error {
 		p, err := getPerson(tx, addr)
 		if err != nil {
@@ -285,158 +293,6 @@ func (s *Store) changePerson(ctx context.Context, addr mail.Address, change func
 		}
 		change(&p)
 		tx.Put(addressKey(keyPerson, addr), p.encode())
-		return nil
-	})
-}
-
-// RemovePerson removes an account and all its mail: [ErrNotFound]. From then
-// on nothing can be delivered to it; an id is never given again. A removal that
-// was cut short goes on at the next open.
-func (s *Store) RemovePerson(ctx context.Context, addr mail.Address) error {
-	var p Person
-	err := s.system(ctx, func(tx kv.Tx) (err error) {
-		if p, err = getPerson(tx, addr); err != nil {
-			return err
-		}
-		tx.Delete(addressKey(keyPerson, addr))
-		tx.Put(removalKey(p.ID), sealValue(newValue()))
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return s.remove(ctx, p.ID)
-}
-
-// removeStep is how many keys of an account one transaction deletes.
-const removeStep = 2000
-
-// remove empties an account. A tombstone stays, so that letters on their way
-// find out.
-func (s *Store) remove(ctx context.Context, a AccountID) error {
-	sh := s.shardOf(a)
-	if err := sh.seen(ctx, a); err != nil {
-		return err
-	}
-	err := s.update(ctx, sh, func(tx kv.Tx) error {
-		tx.Put(accountKey(a), (&account{removed: true}).encode())
-		return nil
-	})
-	for more := err == nil; more && err == nil; {
-		err = s.update(ctx, sh, func(tx kv.Tx) error {
-			more = false
-			return removeSome(tx, a, &more)
-		})
-	}
-	if err != nil {
-		return err
-	}
-	return s.system(ctx, func(tx kv.Tx) error {
-		tx.Delete(removalKey(a))
-		return nil
-	})
-}
-
-func removeSome(tx kv.Tx, a AccountID, more *bool) error {
-	var keys [][]byte
-	dead := make(map[uint64]uint64)
-	leaving := make(map[uint64]bool) // what is on its way out goes when it is out
-	for n := range (&Account{id: a}).sending(tx) {
-		leaving[n] = true
-	}
-	for k, v := range tx.Range(accountPrefix(a), kv.After(accountPrefix(a)), kv.Options{}) {
-		if len(keys) == removeStep {
-			break
-		}
-		if k[8] == keyAccount || k[8] == keySending || k[8] == keyRow && leaving[tailUint64(k)] {
-			continue
-		}
-		if k[8] == keyRow {
-			if w, err := decodeRow(v); err == nil {
-				dead[w.at.Segment] += uint64(w.share)
-			}
-		}
-		keys = append(keys, append([]byte(nil), k...))
-	}
-	for _, k := range keys {
-		tx.Delete(k)
-	}
-	*more = len(keys) == removeStep
-	return addDeadBytes(tx, dead)
-}
-
-// finishRemovals goes on with what a crash cut short.
-func (s *Store) finishRemovals(ctx context.Context) error {
-	var left []AccountID
-	lo := key(systemAccount, keyRemoval)
-	err := s.readSystem(ctx, func(r kv.Reader) error {
-		for k := range r.Range(lo, kv.After(lo), kv.Options{}) {
-			left = append(left, AccountID(tailUint64(k)))
-		}
-		return nil
-	})
-	for _, a := range left {
-		if err == nil {
-			err = s.remove(ctx, a)
-		}
-	}
-	return err
-}
-
-// Alias sends one address to others. From with an empty Local is the catch-all
-// of its domain.
-type Alias struct {
-	From mail.Address
-	To   []mail.Address
-}
-
-func readAlias(f *segment.Fields) (Alias, error) {
-	l := Alias{From: readAddress(f)}
-	for range f.Count() {
-		l.To = append(l.To, readAddress(f))
-	}
-	return l, f.Err()
-}
-
-// SetAlias makes or replaces an alias.
-func (s *Store) SetAlias(ctx context.Context, a Alias) error {
-	v := segment.AppendUint(appendAddress(newValue(), a.From), uint64(len(a.To)))
-	for _, to := range a.To {
-		v = appendAddress(v, to)
-	}
-	return s.system(ctx, func(tx kv.Tx) error {
-		tx.Put(addressKey(keyAlias, a.From), sealValue(v))
-		return nil
-	})
-}
-
-// Alias finds an alias by the address it stands for: [ErrNotFound].
-func (s *Store) Alias(ctx context.Context, from mail.Address) (a Alias, err error) {
-	err = s.readSystem(ctx, func(r kv.Reader) error {
-		f, err := fields(r, addressKey(keyAlias, from))
-		if err == nil && f == nil {
-			err = fmt.Errorf("alias %s: %w", from, ErrNotFound)
-		}
-		if err == nil {
-			a, err = readAlias(f)
-		}
-		return err
-	})
-	return a, err
-}
-
-// Aliases walks all aliases by the address they stand for.
-func (s *Store) Aliases(ctx context.Context) iter.Seq2[Alias, error] {
-	return walkSystem(ctx, s, keyAlias, readAlias)
-}
-
-// RemoveAlias removes an alias: [ErrNotFound].
-func (s *Store) RemoveAlias(ctx context.Context, from mail.Address) error {
-	return s.system(ctx, func(tx kv.Tx) error {
-		if tx.Get(addressKey(keyAlias, from)) == nil {
-			return fmt.Errorf("alias %s: %w", from, ErrNotFound)
-		}
-		tx.Delete(addressKey(keyAlias, from))
 		return nil
 	})
 }

@@ -63,6 +63,7 @@ type Options struct {
 
 	wrap  func(kv.Engine) kv.Engine // tests put [kv.Strict] around the index
 	files segment.Files             // tests make the disk fail
+	items int                       // tests: how many items one transaction applies; 0: what there is room for
 
 	restored map[int]origin // shards that [Repair] has put in place
 }
@@ -83,6 +84,7 @@ type Store struct {
 	watch   watchers
 	retries retries
 	eldest  eldest
+	persons recalled
 	trouble trouble
 	rotten  rotten
 	sends   chan struct{} // room for one: the outbox has news

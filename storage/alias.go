@@ -1,0 +1,69 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"letterlock/internal/mail"
+	"letterlock/storage/kv"
+	"letterlock/storage/segment"
+)
+
+// Alias sends one address to others. From with an empty Local is the catch-all
+// of its domain.
+type Alias struct {
+	From mail.Address
+	To   []mail.Address
+}
+
+func readAlias(f *segment.Fields) (Alias, error) {
+	l := Alias{From: readAddress(f)}
+	for range f.Count() {
+		l.To = append(l.To, readAddress(f))
+	}
+	return l, f.Err()
+}
+
+// SetAlias makes or replaces an alias.
+func (s *Store) SetAlias(ctx context.Context, a Alias) error {
+	v := segment.AppendUint(appendAddress(newValue(), a.From), uint64(len(a.To)))
+	for _, to := range a.To {
+		v = appendAddress(v, to)
+	}
+	return s.system(ctx, func(tx kv.Tx) error {
+		tx.Put(addressKey(keyAlias, a.From), sealValue(v))
+		return nil
+	})
+}
+
+// Alias finds an alias by the address it stands for: [ErrNotFound].
+func (s *Store) Alias(ctx context.Context, from mail.Address) (a Alias, err error) {
+	err = s.readSystem(ctx, func(r kv.Reader) error {
+		f, err := fields(r, addressKey(keyAlias, from))
+		if err == nil && f == nil {
+			err = fmt.Errorf("alias %s: %w", from, ErrNotFound)
+		}
+		if err == nil {
+			a, err = readAlias(f)
+		}
+		return err
+	})
+	return a, err
+}
+
+// Aliases walks all aliases by the address they stand for.
+func (s *Store) Aliases(ctx context.Context) iter.Seq2[Alias, error] {
+	return walkSystem(ctx, s, keyAlias, readAlias)
+}
+
+// RemoveAlias removes an alias: [ErrNotFound].
+func (s *Store) RemoveAlias(ctx context.Context, from mail.Address) error {
+	return s.system(ctx, func(tx kv.Tx) error {
+		if tx.Get(addressKey(keyAlias, from)) == nil {
+			return fmt.Errorf("alias %s: %w", from, ErrNotFound)
+		}
+		tx.Delete(addressKey(keyAlias, from))
+		return nil
+	})
+}

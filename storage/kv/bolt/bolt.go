@@ -156,7 +156,7 @@ func (e *Engine) View(ctx context.Context, shard int, fn func(kv.Reader) error) 
 		return err
 	}
 	return e.shards[shard].view(func(btx *bbolt.Tx) error {
-		return fn(reader{btx.Bucket(bucket)})
+		return fn(newReader(btx.Bucket(bucket)))
 	})
 }
 

@@ -237,7 +237,7 @@ func (u *update) reply(err error) {
 func (s *shard) runGroup(b *bbolt.Bucket, group []*update) (ran, bad int) {
 	var total kv.Tally
 	for i, u := range group {
-		t := &tx{reader: reader{b}, tally: kv.Tally{Slack: s.opt.Slack}, noted: s.journal != nil}
+		t := &tx{reader: newReader(b), tally: kv.Tally{Slack: s.opt.Slack}, noted: s.journal != nil}
 		u.result = u.run(t)
 		u.topics, u.writes = t.topics, t.writes
 		if u.result != nil && t.tally.Writes > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
+	"letterlock/storage/kv/bolt"
 )
 
 // BenchmarkScale says how a large store fares: LETTERLOCK_SCALE is how many
@@ -51,22 +53,30 @@ func BenchmarkScale(b *testing.B) {
 			people[i] = p.ID
 		})
 	})
-	timed(fmt.Sprintf("messages delivered: %d", n), func() {
-		body, sum := letter("scale")
-		eachWriter(64, n, func(_, i int) {
-			own, to := *sum, people[0]
-			own.MessageID = fmt.Sprint("<", i, "@scale>")
-			if i >= large {
-				to = people[i%min(1000, accounts)]
-			}
-			if errs := s.Commit(ctx, &mail.Envelope{Demand: requiretls.Usual()}, body, &own, plansFor(inbox, to)); errs[0] != nil {
-				panic(errs[0])
-			}
+	body, sum := letter("scale")
+	one := func(i int, to AccountID) {
+		own := *sum
+		own.MessageID = fmt.Sprint("<", i, "@scale>")
+		if errs := s.Commit(ctx, &mail.Envelope{Demand: requiretls.Usual()}, body, &own, plansFor(inbox, to)); errs[0] != nil {
+			panic(errs[0])
+		}
+	}
+	const steps = 10
+	for step := range steps { // each as long as the one before, were nothing slower in a large store
+		first, more := step*n/steps, (step+1)*n/steps-step*n/steps
+		timed(fmt.Sprintf("messages delivered: %d more", more), func() {
+			eachWriter(64, more, func(_, i int) {
+				i += first
+				to := people[0]
+				if i >= large {
+					to = people[i%min(1000, accounts)]
+				}
+				one(i, to)
+			})
 		})
-	})
+	}
 	timed("clean stop", func() { must(s.Close()) })
 	timed("open", func() { s, err = Open(dir, Options{}); must(err) })
-	defer func() { must(s.Close()) }()
 	memory := func(what string) {
 		var m runtime.MemStats
 		runtime.GC()
@@ -90,4 +100,29 @@ func BenchmarkScale(b *testing.B) {
 		must(s.Check(ctx, func(f Finding) { b.Error(f) }))
 	})
 	memory("in the end")
+	timed("checkpoint", func() { must(s.Checkpoint(ctx)) })
+	for i := range 1000 {
+		one(n+i, people[0])
+	}
+	must(s.Close())
+
+	index, shards := filepath.Join(dir, indexDir), len(s.shards)
+	must(os.Truncate(bolt.ShardFile(index, placeAccount(people[0], shards)), 0))
+	lines := 0
+	said := func(string) { lines++ }
+	timed("repair of the large mailbox's shard", func() { must(Repair(ctx, dir, Options{}, said)) })
+	for n := range shards {
+		must(os.Truncate(bolt.ShardFile(index, n), 0))
+		must(os.Truncate(bolt.ShardFile(filepath.Join(dir, checkpointDir), n), 0))
+	}
+	timed("repair of all from the segments alone", func() { must(Repair(ctx, dir, Options{}, said)) })
+	b.Logf("%d lines were said about both", lines)
+	s, err = Open(dir, Options{})
+	must(err)
+	box, err := s.Account(people[0]).Mailbox(ctx, "Recovered")
+	must(err)
+	if want := v.Len() + 1000; int(box.Messages) != want {
+		b.Errorf("%d messages in Recovered, want %d", box.Messages, want)
+	}
+	must(s.Close())
 }

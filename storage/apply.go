@@ -19,19 +19,43 @@ const (
 )
 
 // recipientItem is one recipient of a delivery.
-func recipientItem(r *segment.Record, i int, after segment.Mark) item {
-	return item{
-		records: []*segment.Record{r}, recip: i, after: after,
-		writes: writesPerRecipient + writesPerCopy*len(r.Recipients[i].Copies) + writesOfMore(r.Recipients[i].More),
-		bytes:  len(r.Summary) + rowSize + 1024 + blockSize*24*len(r.Recipients[i].Copies)/4 + 2*len(r.Recipients[i].More),
+func recipientItem(p part) (it item) {
+	it.add(p)
+	return it
+}
+
+// add puts one recipient of one record to what is applied at once.
+func (it *item) add(p part) {
+	rc := p.recipient()
+	it.parts = append(it.parts, p)
+	it.writes += writesPerRecipient + writesPerCopy*len(rc.Copies) + writesOfMore(rc.More)
+	it.bytes += min(len(p.Summary), maxCached) + rowSize + 1024 + blockSize*24*len(rc.Copies)/4 + 2*len(rc.More)
+}
+
+// severalItems are the recipients of a letter in several forms, each with all the
+// forms of his.
+func severalItems(group []*segment.Record) (items []item) {
+	known := make(map[who]int)
+	for _, r := range group {
+		for i := range r.Recipients {
+			p := part{r, i}
+			w := who{p.recipient().Account, p.recipient().Rcpt}
+			at, ok := known[w]
+			if !ok {
+				at = len(items)
+				known[w], items = at, append(items, item{})
+			}
+			items[at].add(p)
+		}
 	}
+	return items
 }
 
 // appendItem is a group of appended letters, which one transaction files.
-func appendItem(group []*segment.Record, after segment.Mark) item {
-	it := item{records: group, after: after}
+func appendItem(group []*segment.Record) (it item) {
 	it.answer, _ = group[0].Tag.(func(applied))
 	for _, r := range group {
+		it.parts = append(it.parts, part{r, 0}) // each has one recipient
 		it.writes += writesPerRecipient + writesOfMore(r.Recipients[0].More)
 		it.bytes += min(len(r.Summary), maxCached) + rowSize + 64
 	}
@@ -63,13 +87,13 @@ func (sh *shard) apply(batch []item) (results []applied, err error) {
 }
 
 func (t *txn) apply(it *item, result *applied) error {
-	for _, r := range it.records {
-		rc := &r.Recipients[it.recip]
+	for _, p := range it.parts {
+		rc := p.recipient()
 		a := AccountID(rc.Account)
 		c, err := t.account(a)
 		if isNotFound(err) { // the person was removed meanwhile
 			result.err = err
-			return t.discard(it)
+			return t.discard(it.parts)
 		}
 		if err != nil {
 			return err
@@ -77,12 +101,12 @@ func (t *txn) apply(it *item, result *applied) error {
 		if c.address.IsNull() {
 			c.address = rc.Rcpt
 		}
-		if r.Kind == segment.Moved {
-			if unknown, err := t.relocate(a, r, it.recip); !unknown || !it.unmarked || err != nil {
+		if p.Kind == segment.Moved {
+			if unknown, err := t.relocate(a, p.Record, p.recip); !unknown || !it.unmarked || err != nil {
 				return err
 			}
 		}
-		boxes, err := t.targets(a, r.Kind, rc)
+		boxes, err := t.targets(a, p.Kind, rc)
 		if err != nil {
 			return err
 		}
@@ -96,16 +120,16 @@ func (t *txn) apply(it *item, result *applied) error {
 			return err
 		}
 		if result.err != nil { // of letters that were appended: they go nowhere
-			return t.discard(it)
+			return t.discard(it.parts)
 		}
-		needed, err := t.more(a, r, it.recip, &beside, it.hold)
+		needed, err := t.more(a, p.Record, p.recip, &beside, it.hold)
 		if err != nil {
 			return err
 		}
 		if len(boxes) == 0 && !needed {
-			err = t.discard(it)
+			err = t.discard([]part{p})
 		} else {
-			err = t.file(a, c, r, it.recip, boxes, result)
+			err = t.file(a, c, p.Record, p.recip, boxes, result)
 		}
 		if err != nil {
 			return err
@@ -114,11 +138,11 @@ func (t *txn) apply(it *item, result *applied) error {
 	return nil
 }
 
-// discard counts the records of an item as dead: nobody gets a row of them.
-func (t *txn) discard(it *item) error {
+// discard counts records as dead: nobody gets a row of them.
+func (t *txn) discard(parts []part) error {
 	dead := make(map[uint64]uint64)
-	for _, r := range it.records {
-		dead[r.At.Segment] += uint64(shareOf(r))
+	for _, p := range parts {
+		dead[p.At.Segment] += uint64(shareOf(p.Record))
 	}
 	return addDeadBytes(t.tx, dead)
 }

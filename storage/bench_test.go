@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,7 +31,10 @@ func BenchmarkDurableDelivery(b *testing.B) {
 					n = min(n, 500)
 				}
 				ceiling := measureCeiling(b, size, writers, n)
+				before, objects := cpuTime(b), mallocs()
 				rate, waits := measureStore(b, size, writers, n)
+				b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(n), "cpu-µs")
+				b.ReportMetric(float64(mallocs()-objects)/float64(n), "mallocs")
 				b.ReportMetric(0, "ns/op")
 				b.ReportMetric(ceiling, "ceiling/s")
 				b.ReportMetric(rate, "msg/s")
@@ -41,6 +45,23 @@ func BenchmarkDurableDelivery(b *testing.B) {
 			})
 		}
 	}
+}
+
+// cpuTime is what the process has used, kernel included.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// mallocs is how many objects were ever allocated.
+func mallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
 }
 
 // eachWriter shares n calls of fn between writers and says how long all took.

@@ -4,28 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"letterlock/internal/mail"
 	"letterlock/storage/kv"
 	"letterlock/storage/segment"
 )
 
-// maxCopies is how many mailboxes one delivery may file into.
-const maxCopies = 256
+// maxCopies is how many mailboxes one delivery may file into, and maxForms in how
+// many forms of the message.
+const (
+	maxCopies = 256
+	maxForms  = 64
+)
 
 // errNotStated: a message whose demand nobody made out is kept by nobody.
 var errNotStated = errors.New("the demand of the message is not stated")
 
-// Commit makes one message durable for all its recipients with one record and
-// one flush, shared with whoever else is waiting. errs[i] is the fate of
-// plans[i]; a failed one leaves no trace, and plans of one Rcpt (an alias) share
-// theirs. sum describes body alone (offsets without any prefix). It returns only
-// when a power cut can no longer lose what it accepted. env.Demand must be
-// stated.
+// Commit makes one message durable for all its recipients with one flush, shared
+// with whoever else is waiting: one record, and one for each [mail.Variant] that
+// its copies name. errs[i] is the fate of plans[i], all of it or
+// nothing, now and after a crash; a failed one leaves no trace, and plans of one
+// Rcpt (an alias) share theirs. sum describes body alone (offsets without any
+// prefix). It returns only when a power cut can no longer lose what it accepted.
+// env.Demand must be stated.
 //
 // A plan for an account that is not there is [ErrNotFound], one that has no
-// room [ErrOverQuota]; a full disk is [ErrUnavailable] and reply.DiskFull at
-// once. A letter that [Store.Unanswered] knows is not filed a second time.
+// room [ErrOverQuota], one with more than 256 copies, or in more than 64 forms,
+// [ErrLimit]; a full disk is [ErrUnavailable] and reply.DiskFull at once. A
+// letter that [Store.Unanswered] knows is not filed a second time, whatever
+// became of it: it is known by body, as it came.
 //
 // What leaves because of a plan becomes rows of the outbox with its copies, or
 // without any: all of it or nothing. Each must demand what the envelope does, or
@@ -47,9 +55,8 @@ func (s *Store) Commit(ctx context.Context, env *mail.Envelope, body mail.Body, 
 	if err != nil {
 		return fail(err)
 	}
-	r := &segment.Record{Kind: segment.Delivered, Envelope: *env, Summary: encodeSummary(sum)}
-	r.Envelope.Received = timeOr(env.Received, s.opt.Now())
-	resolved, held, octets := make([]*segment.Recipient, len(plans)), make([]Usage, len(plans)), 0
+	came := &mail.Variant{Body: body, Summary: sum}
+	all, octets := make([]resolved, len(plans)), 0
 	for i := range plans {
 		more, err := encodeMore(env.Demand, plans[i].Remember, plans[i].Outbound)
 		if err == nil && (len(plans[i].Copies)+len(more) == 0 || again(i)) {
@@ -58,41 +65,28 @@ func (s *Store) Commit(ctx context.Context, env *mail.Envelope, body mail.Body, 
 		if octets += len(more); octets > maxMoreOfRecord && err == nil {
 			err = fmt.Errorf("%d octets beside the message: %w", octets, ErrLimit)
 		}
-		var rc segment.Recipient
 		if err == nil {
-			rc, held[i], err = s.resolve(ctx, &plans[i], body.Size())
+			all[i], err = s.resolve(ctx, &plans[i], came, more)
 		}
 		if err != nil {
 			errs[i] = fmt.Errorf("commit: %w", err)
-			continue
 		}
-		rc.Date, rc.More = r.Envelope.Received, more
-		resolved[i] = &rc
 	}
 	shareFates(plans, errs)
-	var taken inFlight
-	for i, rc := range resolved {
-		switch {
-		case rc == nil:
-		case errs[i] == nil:
-			r.Recipients = append(r.Recipients, *rc)
-			taken = append(taken, held[i])
-		default:
-			s.shardOf(AccountID(rc.Account)).release(AccountID(rc.Account), held[i])
-		}
+	b := bundle{store: s, ctx: ctx, env: *env, fates: errs, varied: slices.ContainsFunc(plans, varied)}
+	b.env.Received = timeOr(env.Received, s.opt.Now())
+	for i := range all {
+		b.take(i, &all[i])
 	}
-	if len(r.Recipients) == 0 {
-		return errs
-	}
-	r.Tag = taken
-	if err := s.append(ctx, segment.Letter{Record: r, Body: body}); err != nil {
-		for i := range r.Recipients {
-			a := AccountID(r.Recipients[i].Account)
-			s.shardOf(a).release(a, taken[i])
-		}
-		return fail(err)
+	if b.write(); b.err != nil {
+		shareFates(plans, errs)
 	}
 	return errs
+}
+
+// varied says whether a plan files something else than the letter as it came.
+func varied(plan mail.Delivery) bool {
+	return slices.ContainsFunc(plan.Copies, func(c mail.Copy) bool { return c.Variant != nil })
 }
 
 // shareFates fails all plans of a recipient where one of them fails: it has one
@@ -122,26 +116,48 @@ func (s *Store) append(ctx context.Context, letters ...segment.Letter) error {
 	return unavailable(err)
 }
 
-// resolve turns a plan into what the record says of its recipient. held is what
-// it took of his quota, until it is in the index.
-func (s *Store) resolve(ctx context.Context, plan *mail.Delivery, size int64) (rc segment.Recipient, held Usage, err error) {
+// resolved is a plan with its mailboxes looked up.
+type resolved struct {
+	shares []share // none: nothing is to be done
+	held   Usage   // what it took of the quota, until it is in the index
+}
+
+// share is what the record of one form says of one plan.
+type share struct {
+	form *mail.Variant
+	segment.Recipient
+}
+
+// resolve turns a plan into what the records say of its recipient.
+func (s *Store) resolve(ctx context.Context, plan *mail.Delivery, came *mail.Variant, more []byte) (p resolved, err error) {
 	a := AccountID(plan.Account)
-	rc = segment.Recipient{Account: plan.Account, EmailID: uint64(random()), Rcpt: plan.Rcpt, Prefix: plan.Prefix}
 	if len(plan.Copies) > maxCopies {
-		return rc, held, fmt.Errorf("%d copies: %w", len(plan.Copies), ErrLimit)
+		return p, fmt.Errorf("%d copies: %w", len(plan.Copies), ErrLimit)
 	}
 	sh := s.shardOf(a)
 	if err := sh.trouble(); err != nil {
-		return rc, held, unavailable(err)
+		return p, unavailable(err)
 	}
+	var need Usage
 	for _, c := range plan.Copies {
 		cp, err := planCopy(c)
 		if err != nil {
-			return rc, held, err
+			return p, err
 		}
-		rc.Copies = append(rc.Copies, cp)
+		form := came
+		if c.Variant != nil {
+			form = c.Variant
+		}
+		own := p.of(form, plan)
+		own.Copies = append(own.Copies, cp)
+		need.Bytes, need.Messages = need.Bytes+uint64(form.Body.Size()+int64(len(own.Prefix))), need.Messages+1
 	}
-	need := Usage{Bytes: uint64(size+int64(len(plan.Prefix))) * uint64(len(rc.Copies)), Messages: uint64(len(rc.Copies))}
+	if len(more) > 0 { // what leaves is the message as it came
+		p.of(came, plan).More = more
+	}
+	if len(p.shares) > maxForms {
+		return p, fmt.Errorf("%d forms of one message: %w", len(p.shares), ErrLimit)
+	}
 	err = s.index.View(ctx, sh.number, func(r kv.Reader) error {
 		c, err := getAccount(r, a)
 		if err != nil {
@@ -150,21 +166,50 @@ func (s *Store) resolve(ctx context.Context, plan *mail.Delivery, size int64) (r
 		if c == nil || c.removed {
 			return fmt.Errorf("account %d: %w", a, ErrNotFound)
 		}
-		for i := range rc.Copies {
-			f, err := fields(r, namedKey(a, keyName, rc.Copies[i].Name))
-			if err != nil {
-				return err
-			}
-			if f != nil {
-				rc.Copies[i].Mailbox = uint32(f.Uint())
-			}
+		if err := p.findBoxes(r, a); err != nil {
+			return err
 		}
-		if held, err = sh.reserve(a, c, need); err != nil {
+		if p.held, err = sh.reserve(a, c, need); err != nil {
 			return fmt.Errorf("account %d: %w", a, err)
 		}
 		return nil
 	})
-	return rc, held, err
+	if err != nil {
+		return resolved{}, err
+	}
+	return p, nil
+}
+
+// of is the share of one form.
+func (p *resolved) of(form *mail.Variant, plan *mail.Delivery) *segment.Recipient {
+	for i := range p.shares {
+		if p.shares[i].form == form {
+			return &p.shares[i].Recipient
+		}
+	}
+	rc := segment.Recipient{Account: plan.Account, EmailID: uint64(random()), Rcpt: plan.Rcpt, Prefix: plan.Prefix}
+	if form.Prefix != nil {
+		rc.Prefix = form.Prefix
+	}
+	p.shares = append(p.shares, share{form, rc})
+	return &p.shares[len(p.shares)-1].Recipient
+}
+
+// findBoxes looks up the mailboxes that are there.
+func (p *resolved) findBoxes(r kv.Reader, a AccountID) error {
+	for i := range p.shares {
+		copies := p.shares[i].Copies
+		for j := range copies {
+			f, err := fields(r, namedKey(a, keyName, copies[j].Name))
+			if err != nil {
+				return err
+			}
+			if f != nil {
+				copies[j].Mailbox = uint32(f.Uint())
+			}
+		}
+	}
+	return nil
 }
 
 // planCopy checks one copy of a plan. A name that cannot be one means INBOX: a

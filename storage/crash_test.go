@@ -3,6 +3,7 @@ package storage
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -101,7 +102,7 @@ func (m *crashModel) next(n int) crashOp {
 		}
 		return box.ID
 	}
-	switch m.rnd.IntN(17) {
+	switch m.rnd.IntN(19) {
 	case 0:
 		return crashOp{
 			func() { _, source.messages = source.split(some) },
@@ -163,6 +164,8 @@ func (m *crashModel) next(n int) crashOp {
 		}
 	case 10:
 		return m.noteOp(n, who, from)
+	case 11, 12:
+		return m.formsOp(n, to)
 	}
 	return m.deliverOp(n, to)
 }
@@ -246,6 +249,41 @@ func (m *crashModel) sendOp(n, who int, to string) crashOp {
 		}}
 }
 
+// formsOp is a delivery of a letter in three forms, one of which leaves as well:
+// all of it or nothing.
+func (m *crashModel) formsOp(n int, to string) crashOp {
+	came := m.crashText(2 * n)
+	forms := [3]string{came, "X-Form: 1\r\n" + came, "X-Form: 2\r\n" + came}
+	where := [2][]int{{1, 2, 0}, {2, 0}} // which form of it each account has in which mailbox
+	domain := fmt.Sprintf("s%d-%d.test", m.seed, n)
+	return crashOp{
+		func() {
+			for i := range where {
+				for j, form := range where[i] {
+					m.boxes[i][crashBoxes[j]].add(plainMessage{text: fmt.Sprintf("X: %d\r\n", i) + forms[form], demand: requiretls.Required()})
+				}
+			}
+			m.boxes[1][to].add(plainMessage{text: "X: ours\r\n" + domain, demand: requiretls.Required()})
+			m.leaving = append(m.leaving, crashLeaving{domain, came})
+		},
+		func(ctx context.Context, s *Store, a [2]*Account) error {
+			env := &mail.Envelope{ID: domain, From: elsewhere("sender"), Demand: requiretls.Required()}
+			variants := [3]*mail.Variant{1: {Body: newBody(forms[1]), Summary: crashSummary(forms[1])}, 2: {Body: newBody(forms[2]), Summary: crashSummary(forms[2])}}
+			var plans []mail.Delivery
+			for i := range where {
+				p := mail.Delivery{Account: uint64(a[i].id), Prefix: fmt.Appendf(nil, "X: %d\r\n", i)}
+				for j, form := range where[i] {
+					p.Copies = append(p.Copies, mail.Copy{Mailbox: crashBoxes[j], Variant: variants[form]})
+				}
+				plans = append(plans, p)
+			}
+			ours := &mail.Variant{Body: newBody(domain), Summary: crashSummary(domain), Prefix: []byte("X: ours\r\n")}
+			plans[1].Copies = append(plans[1].Copies, mail.Copy{Mailbox: to, Variant: ours})
+			plans[0].Outbound = []*mail.Outbound{env.Redirect(mail.Redirect{To: mail.Address{Local: "x", Domain: domain}})}
+			return errors.Join(s.Commit(ctx, env, newBody(came), crashSummary(came), plans)...)
+		}}
+}
+
 // settleOp ends the oldest row.
 func (m *crashModel) settleOp() crashOp {
 	domain := m.leaving[0].domain
@@ -319,7 +357,9 @@ func (c complaints) Write(line []byte) (int, error) {
 // crashChild is the process that is killed.
 func crashChild(dir string, seed uint64) {
 	ctx := context.Background()
-	s, err := Open(dir, crashOptions)
+	opt := crashOptions
+	opt.items = int(seed / 100 % 3) // of each three rounds, two leave marks within groups all the time
+	s, err := Open(dir, opt)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

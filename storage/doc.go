@@ -10,9 +10,12 @@
 //
 // A delivery is one record in an append-only segment (package segment) that
 // says everything its index rows need, acknowledged after one flush shared by
-// all who wait. The index (package kv) follows within a quarter of a second, and
-// at once where somebody looks, together with a mark of how far it came, and is
-// replayed from that mark on open. Every other change goes through the index's
+// all who wait. Where rules keep a letter in several forms each form is a record,
+// and all of them are one group: on the disk together or not at all. The index
+// (package kv) follows within a quarter of a second, and at once where somebody
+// looks, together with a mark of how far it came, and is replayed from that mark
+// on open. All that one recipient has of a group is applied in one transaction:
+// nobody ever finds half of a letter. Every other change goes through the index's
 // own commit.
 //
 // With [Options.Keys] everything is sealed before it is written (package seal).
@@ -28,5 +31,5 @@
 //
 // RFC 9051 (mailboxes, UIDs), 7162 (modseq, vanished), 8474 (object ids), 8514
 // (save date), 4315 (UIDPLUS), 6851 (MOVE). Start reading at [Open], then
-// commit.go and apply.go; schema.go knows the bytes.
+// commit.go, bundle.go and apply.go; schema.go knows the bytes.
 package storage

@@ -39,14 +39,12 @@ func (sh *shard) recover(it *item) {
 		return
 	}
 	it.hold = true
-	for _, r := range it.records {
-		if rc := &r.Recipients[it.recip]; len(rc.Copies) > 0 {
+	for _, p := range it.parts {
+		if rc := p.recipient(); len(rc.Copies) > 0 {
 			rc.Copies = []segment.Copy{{Name: recoveredName, Create: true}}
 		}
-	}
-	if it.records[0].Kind == segment.Appended {
-		for _, r := range it.records {
-			r.Kind = segment.Delivered // it was answered: it may not go nowhere
+		if p.Kind == segment.Appended {
+			p.Kind = segment.Delivered // it was answered: it may not go nowhere
 		}
 	}
 }

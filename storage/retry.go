@@ -3,8 +3,10 @@ package storage
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,42 +29,89 @@ const (
 // letterHash stands for an envelope, a body and one recipient.
 type letterHash [sha256.Size]byte
 
-// retries is what was acknowledged and not answered. Nearly always nothing:
-// then no body is hashed.
+// likeness stands for what is known of a letter and one recipient before its body
+// is read; zero: not known.
+type likeness uint64
+
+// unheard is a letter that was acknowledged and not answered.
+type unheard struct {
+	until time.Time
+	like  likeness
+}
+
+// retries is what was acknowledged and not answered. Bodies of letters that are
+// like none of these are not hashed: that would be nearly all of them.
 type retries struct {
-	mu    sync.Mutex // guards until
-	until map[letterHash]time.Time
+	mu      sync.Mutex // guards all below
+	letters map[letterHash]unheard
+	like    map[likeness]int // how many of letters
+	blind   time.Time        // until when there are letters of an unknown likeness
 }
 
 func (t *retries) empty() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.until) == 0
+	return len(t.letters) == 0
+}
+
+// mayHave says whether a letter may be one of them.
+func (t *retries) mayHave(like likeness, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return now.Before(t.blind) || t.like[like] > 0
 }
 
 func (t *retries) has(h letterHash, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return now.Before(t.until[h])
+	return now.Before(t.letters[h].until)
 }
 
-// add remembers hashes and answers those that are to be forgotten.
-func (t *retries) add(now time.Time, hashes []letterHash) (stale []letterHash) {
+// add remembers letters and answers those that are to be forgotten.
+func (t *retries) add(now time.Time, letters map[letterHash]unheard) (stale []letterHash) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.until == nil {
-		t.until = make(map[letterHash]time.Time)
-	}
-	for h, end := range t.until {
-		if !now.Before(end) || len(t.until)+len(hashes) > maxRetries {
-			delete(t.until, h)
+	for h, l := range t.letters {
+		if !now.Before(l.until) || len(t.letters)+len(letters) > maxRetries {
+			t.forget(h)
 			stale = append(stale, h)
 		}
 	}
-	for _, h := range hashes {
-		t.until[h] = now.Add(retryMemory)
+	for h, l := range letters {
+		t.remember(h, l)
 	}
 	return stale
+}
+
+// remember and forget are for those who hold mu.
+func (t *retries) remember(h letterHash, l unheard) {
+	if t.letters == nil {
+		t.letters, t.like = make(map[letterHash]unheard), make(map[likeness]int)
+	}
+	t.forget(h)
+	t.letters[h] = l
+	if t.like[l.like]++; l.like == 0 && t.blind.Before(l.until) {
+		t.blind = l.until
+	}
+}
+
+func (t *retries) forget(h letterHash) {
+	l, known := t.letters[h]
+	if !known {
+		return
+	}
+	delete(t.letters, h)
+	if t.like[l.like]--; t.like[l.like] == 0 {
+		delete(t.like, l.like)
+	}
+}
+
+// likenessOf is never zero.
+func likenessOf(env *mail.Envelope, body mail.Body, rcpt mail.Address) likeness {
+	b := make([]byte, 0, 128)
+	b = segment.AppendInt(append(b, env.Demand.Byte()), body.Size())
+	sum := sha256.Sum256(appendAddress(appendAddress(b, env.From), rcpt))
+	return likeness(binary.LittleEndian.Uint64(sum[:]) | 1)
 }
 
 func retryKey(h letterHash) []byte { return append(key(systemAccount, keyRetry), h[:]...) }
@@ -86,18 +135,19 @@ func (s *Store) Unanswered(ctx context.Context, env *mail.Envelope, body mail.Bo
 	if err != nil {
 		return err
 	}
-	var hashes []letterHash
-	for _, rcpt := range rcpts {
-		hashes = append(hashes, own(rcpt))
-	}
 	now := s.opt.Now()
-	stale := s.retries.add(now, hashes)
+	letters := make(map[letterHash]unheard)
+	for _, rcpt := range rcpts {
+		letters[own(rcpt)] = unheard{now.Add(retryMemory), likenessOf(env, body, rcpt)}
+	}
+	stale := s.retries.add(now, letters)
 	return s.system(ctx, func(tx kv.Tx) error {
 		for _, h := range stale[:min(len(stale), kv.MaxTxWrites/2)] {
 			tx.Delete(retryKey(h))
 		}
-		for _, h := range hashes {
-			tx.Put(retryKey(h), sealValue(segment.AppendTime(newValue(), now.Add(retryMemory))))
+		for h, l := range letters {
+			v := segment.AppendTime(newValue(), l.until)
+			tx.Put(retryKey(h), sealValue(segment.AppendUint(v, uint64(l.like))))
 		}
 		return nil
 	})
@@ -105,28 +155,35 @@ func (s *Store) Unanswered(ctx context.Context, env *mail.Envelope, body mail.Bo
 
 // repeated says which plans were acknowledged before without an answer.
 func (s *Store) repeated(env *mail.Envelope, body mail.Body, plans []mail.Delivery) (func(i int) bool, error) {
-	if s.retries.empty() {
+	now := s.opt.Now()
+	mayBe := func(p mail.Delivery) bool { return s.retries.mayHave(likenessOf(env, body, p.Rcpt), now) }
+	if s.retries.empty() || !slices.ContainsFunc(plans, mayBe) {
 		return func(int) bool { return false }, nil
 	}
 	own, err := hashLetter(env, body)
 	if err != nil {
 		return nil, err
 	}
-	now := s.opt.Now()
 	return func(i int) bool { return s.retries.has(own(plans[i].Rcpt), now) }, nil
 }
 
 // loadRetries reads what an earlier process remembered.
 func (s *Store) loadRetries(ctx context.Context) error {
 	lo := key(systemAccount, keyRetry)
-	s.retries.until = make(map[letterHash]time.Time)
 	return s.readSystem(ctx, func(r kv.Reader) error {
+		s.retries.mu.Lock()
+		defer s.retries.mu.Unlock()
 		for k, v := range r.Range(lo, kv.After(lo), kv.Options{Limit: maxRetries}) {
 			v, err := open(v)
 			if err != nil {
 				return fmt.Errorf("key %x: %w", k, err)
 			}
-			s.retries.until[letterHash(k[len(lo):])] = segment.ReadFields(v).Time()
+			f := segment.ReadFields(v)
+			l := unheard{until: f.Time()}
+			if f.Left() > 0 { // older values end here
+				l.like = likeness(f.Uint())
+			}
+			s.retries.remember(letterHash(k[len(lo):]), l)
 		}
 		return nil
 	})

@@ -44,20 +44,31 @@ type shard struct {
 	done chan struct{}
 }
 
-// item is one recipient of a record, or a group of appended letters: what must
-// be applied in one transaction.
+// item is what must be applied in one transaction: all that one group of the log
+// has for one recipient, or a group of appended letters.
 type item struct {
-	records []*segment.Record
-	recip   int // in records[0]; all of an appended group have one recipient each
-	after   segment.Mark
-	writes  int // at most
-	bytes   int // about
-	answer  func(applied)
+	parts  []part
+	after  segment.Mark
+	writes int // at most
+	bytes  int // about
+	answer func(applied)
 	// unmarked: the index was put back to before this message came, so a moved
 	// record may be the first it hears of it.
 	unmarked bool
 	hold     bool // the index was lost: what leaves may have left
 }
+
+// part is one recipient of one record.
+type part struct {
+	*segment.Record
+	recip int
+}
+
+func (p part) recipient() *segment.Recipient { return &p.Recipients[p.recip] }
+func (p part) serial() uint64                { return p.Serial + uint64(p.recip) }
+
+// account is whose item it is.
+func (it *item) account() AccountID { return AccountID(it.parts[0].recipient().Account) }
 
 // applied is what became of an item.
 type applied struct {
@@ -117,13 +128,20 @@ func getMark(r kv.Reader) (m segment.Mark, err error) {
 		return m, err
 	}
 	m.At.Segment, m.At.Offset, m.Serial = f.Uint(), f.Uint(), f.Uint()
+	if f.Left() > 0 { // a mark between two groups ends here, and so does every older one
+		m.EndOffset, m.EndSerial = f.Uint(), f.Uint()
+	}
 	return m, f.Err()
 }
 
 func putMark(tx kv.Tx, m segment.Mark) {
 	v := binary.AppendUvarint(newValue(), m.At.Segment)
 	v = binary.AppendUvarint(v, m.At.Offset)
-	tx.Put(markKey(), sealValue(binary.AppendUvarint(v, m.Serial)))
+	v = binary.AppendUvarint(v, m.Serial)
+	if m.EndSerial != 0 {
+		v = binary.AppendUvarint(binary.AppendUvarint(v, m.EndOffset), m.EndSerial)
+	}
+	tx.Put(markKey(), sealValue(v))
 }
 
 // oldestMark is where replay must start.
@@ -140,10 +158,10 @@ func (s *Store) oldestMark() segment.Mark {
 // newestMark is up to where the log was flushed at least: a shard follows what
 // is safe alone.
 func (s *Store) newestMark() segment.Mark {
-	newest := s.shards[0].mark
+	newest := s.shards[0].mark.Flushed()
 	for _, sh := range s.shards[1:] {
-		if sh.mark.Serial > newest.Serial {
-			newest = sh.mark
+		if m := sh.mark.Flushed(); m.Serial > newest.Serial {
+			newest = m
 		}
 	}
 	return newest
@@ -164,11 +182,11 @@ func (sh *shard) push(items ...item) {
 	for _, it := range items {
 		sh.queued++
 		sh.tip = it.after
-		for _, r := range it.records {
-			a := AccountID(r.Recipients[it.recip].Account)
+		for _, p := range it.parts {
+			a := AccountID(p.recipient().Account)
 			sh.pending[a] = sh.queued
 			hurry = hurry || sh.store.watch.watched(a)
-			if len(r.Recipients[it.recip].More) > 0 && !sh.soon {
+			if len(p.recipient().More) > 0 && !sh.soon {
 				sh.soon = true
 				time.AfterFunc(gatherSoon, func() { poke(sh.kick) })
 			}
@@ -291,8 +309,11 @@ func (sh *shard) waitForMore() bool {
 // applySome brings the front of the queue into the index with one transaction.
 func (sh *shard) applySome() {
 	sh.mu.Lock()
-	n, writes, bytes := 0, 0, 0
-	for n < len(sh.queue) && n < gatherItems {
+	n, writes, bytes, most := 0, 0, 0, gatherItems
+	if some := sh.store.opt.items; some > 0 {
+		most = some
+	}
+	for n < len(sh.queue) && n < most {
 		it := &sh.queue[n]
 		if n > 0 && (writes+it.writes > maxWrites || bytes+it.bytes > maxBytes) {
 			break
@@ -316,9 +337,9 @@ func (sh *shard) applySome() {
 				it.answer(results[i])
 			}
 			sh.noteMail(&it)
-			if it.records != nil {
-				if held, ok := it.records[0].Tag.(inFlight); ok {
-					sh.give(AccountID(it.records[0].Recipients[it.recip].Account), held[it.recip])
+			for _, p := range it.parts {
+				if held, ok := p.Tag.(inFlight); ok {
+					sh.give(AccountID(p.recipient().Account), held[p.recip])
 				}
 			}
 		}
@@ -355,11 +376,11 @@ func (sh *shard) pass(to segment.Mark) {
 // noteMail tells the indexer what was filed.
 func (sh *shard) noteMail(it *item) {
 	octets := uint64(0)
-	for _, r := range it.records {
-		octets += uint64(r.RawSize)
+	for _, p := range it.parts {
+		octets += uint64(p.RawSize)
 	}
-	if len(it.records) > 0 && it.records[0].Kind != segment.Moved {
-		sh.store.indexer.note(AccountID(it.records[0].Recipients[it.recip].Account), len(it.records), octets)
+	if len(it.parts) > 0 && it.parts[0].Kind != segment.Moved {
+		sh.store.indexer.note(it.account(), len(it.parts), octets)
 	}
 }
 
@@ -396,41 +417,51 @@ func (s *Store) replayed(group []*segment.Record) error {
 // errKind says that a record is of a kind this program does not know.
 var errKind = errors.New("record of an unknown kind")
 
-// queue hands a group to the appliers of its recipients' shards, without those
-// that skip says were applied before a crash.
+// queue hands a group to the appliers of its recipients' shards, without what
+// skip says was applied before a crash.
 func (s *Store) queue(group []*segment.Record, skip func(*shard, uint64) bool) error {
-	last := group[len(group)-1]
+	items, err := itemsOf(group)
+	if err != nil {
+		return err
+	}
+	start, last := group[0].At, group[len(group)-1]
 	after := segment.Mark{At: segment.Pos{Segment: last.At.Segment, Offset: last.At.Offset + uint64(last.Size)}, Serial: last.Serial + uint64(len(last.Recipients))}
-	switch group[0].Kind {
-	case segment.Appended:
-		sh := s.shardOf(AccountID(group[0].Recipients[0].Account))
-		if !skip(sh, group[0].Serial) {
-			it := appendItem(group, after)
-			sh.recover(&it)
-			sh.push(it)
+	for i := range items {
+		it := &items[i]
+		sh, first := s.shardOf(it.account()), it.parts[0]
+		if skip(sh, first.serial()) {
+			continue
 		}
-	case segment.Delivered, segment.Moved:
-		r := group[0]
-		for i := range r.Recipients {
-			sh := s.shardOf(AccountID(r.Recipients[i].Account))
-			if skip(sh, r.Serial+uint64(i)) {
-				continue
-			}
-			it := recipientItem(r, i, after)
-			it.unmarked = sh.restored != whole && r.Number(i) >= sh.opened.Serial
-			sh.recover(&it)
-			if i < len(r.Recipients)-1 {
-				it.after = segment.Mark{At: r.At, Serial: r.Serial + uint64(i) + 1}
-			}
-			sh.push(it)
+		it.unmarked = sh.restored != whole && first.Number(first.recip) >= sh.opened.Serial
+		sh.recover(it)
+		if it.after = after; i < len(items)-1 {
+			it.after = segment.Within(start, first.serial()+1, after)
 		}
-	default:
-		return fmt.Errorf("kind %d: %w", group[0].Kind, errKind)
+		sh.push(*it)
 	}
 	for _, sh := range s.shards {
 		sh.follow(after)
 	}
 	return nil
+}
+
+// itemsOf makes the items of a group, in the order of their first parts: what a
+// mark within the group counts. It is the same whenever it is asked.
+func itemsOf(group []*segment.Record) (items []item, err error) {
+	switch group[0].Kind {
+	case segment.Appended:
+		return []item{appendItem(group)}, nil
+	case segment.Several:
+		return severalItems(group), nil
+	case segment.Delivered, segment.Moved:
+		for _, r := range group {
+			for i := range r.Recipients {
+				items = append(items, recipientItem(part{r, i}))
+			}
+		}
+		return items, nil
+	}
+	return nil, fmt.Errorf("kind %d: %w", group[0].Kind, errKind)
 }
 
 // follow moves the mark of a shard that has had nothing to apply for long, so

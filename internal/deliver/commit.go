@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -10,77 +11,68 @@ import (
 	"letterlock/internal/mime"
 )
 
-// batch is plans that share one form of the message: one record in the store.
-type batch struct {
-	edit  edit
-	fates []*fate
-	plans []mail.Delivery
-}
-
-// commit makes all fates durable. Recipients whose rules changed the header in
-// the same way share a record, as do those who have it as it came. What leaves
-// and what is remembered goes with the message as it came, and last: should an
-// edited form of somebody's not be filed, the message comes again to him.
+// commit makes all fates durable at once: each with every form of the message
+// that its rules made, what leaves and what is remembered, or nothing of it.
 func (l *letter) commit(ctx context.Context, fates []*fate) {
-	var order []*batch
-	batches := map[edit]*batch{}
-	asItCame := &batch{}
-	for _, f := range fates {
-		rest := f.delivery(nil)
-		rest.Outbound, rest.Remember = f.out, f.remember
-		for _, p := range f.pieces {
-			if p.edit == (edit{}) {
-				rest.Copies = p.copies
-				continue
+	plans := make([]mail.Delivery, len(fates))
+	forms := make(map[edit]*mail.Variant)
+	for i, f := range fates {
+		var err error
+		if plans[i], err = l.delivery(f, forms); err != nil { // the message cannot be read: by nobody
+			for _, f := range fates {
+				f.err = err
 			}
-			b := batches[p.edit]
-			if b == nil {
-				b = &batch{edit: p.edit}
-				batches[p.edit], order = b, append(order, b)
-			}
-			b.add(f, f.delivery(p.copies))
-		}
-		asItCame.add(f, rest)
-	}
-	for _, b := range append(order, asItCame) {
-		l.commitBatch(ctx, b)
-	}
-}
-
-func (b *batch) add(f *fate, p mail.Delivery) {
-	b.fates, b.plans = append(b.fates, f), append(b.plans, p)
-}
-
-// delivery is copies alone.
-func (f *fate) delivery(copies []mail.Copy) mail.Delivery {
-	return mail.Delivery{Account: f.account, Rcpt: f.rcpt, Prefix: f.prefix, Copies: copies}
-}
-
-// commitBatch leaves out whoever lost an earlier form.
-func (l *letter) commitBatch(ctx context.Context, b *batch) {
-	body, sum := b.edit.body(l.body), l.sum
-	var err error
-	if body != l.body {
-		if sum, err = mime.Summarize(body); err != nil {
-			err = fmt.Errorf("summarize: %w", err)
-		}
-	}
-	var fates []*fate
-	var plans []mail.Delivery
-	for i, f := range b.fates {
-		if f.err == nil {
-			f.err = err
-		}
-		if f.err == nil {
-			fates, plans = append(fates, f), append(plans, b.plans[i])
+			return
 		}
 	}
 	if len(plans) == 0 {
 		return
 	}
-	for i, err := range l.opt.Store.Commit(ctx, l.env, body, sum, plans) {
+	for i, err := range l.opt.Store.Commit(ctx, l.env, l.body, l.sum, plans) {
 		fates[i].err = err
 	}
+}
+
+// delivery is a fate as the store takes it. Those whose rules changed the header
+// in the same way share a form.
+func (l *letter) delivery(f *fate, forms map[edit]*mail.Variant) (mail.Delivery, error) {
+	d := mail.Delivery{Account: f.account, Rcpt: f.rcpt, Prefix: f.prefix, Outbound: f.out, Remember: f.remember}
+	d.Copies = make([]mail.Copy, 0, len(f.filed)+len(f.own))
+	for _, c := range f.filed {
+		if c.edit != (edit{}) {
+			form, known := forms[c.edit]
+			if !known {
+				body := c.edit.body(l.body)
+				sum, err := mime.Summarize(body)
+				if err != nil {
+					return d, fmt.Errorf("summarize: %w", err)
+				}
+				form = &mail.Variant{Body: body, Summary: sum}
+				forms[c.edit] = form
+			}
+			c.Variant = form
+		}
+		d.Copies = append(d.Copies, c.Copy)
+	}
+	for _, c := range f.own {
+		form, err := l.ours(f.rcpt, c.text)
+		if err != nil {
+			return d, err
+		}
+		c.copy.Variant = form
+		d.Copies = append(d.Copies, c.copy)
+	}
+	return d, nil
+}
+
+// ours is a message that we wrote because of this one, as it is filed.
+func (l *letter) ours(rcpt mail.Address, text []byte) (*mail.Variant, error) {
+	body := bytes.NewReader(text)
+	sum, err := mime.Summarize(body)
+	if err != nil {
+		return nil, fmt.Errorf("summarize: %w", err)
+	}
+	return &mail.Variant{Body: body, Summary: sum, Prefix: trace(l.ourEnvelope(), l.opt.Hostname, rcpt)}, nil
 }
 
 // report says what became of the message, and why.
@@ -89,19 +81,19 @@ func (l *letter) report(ctx context.Context, fates []*fate) {
 		if f.err != nil {
 			continue
 		}
-		filed := false
-		for _, p := range f.pieces {
-			filed = true
-			d := f.delivery(p.copies)
-			l.opt.Log.Filed(ctx, l.env, &d, named(p.rules)...)
-		}
-		if !filed && f.gone() {
+		if len(f.filed) > 0 {
+			d := mail.Delivery{Account: f.account, Rcpt: f.rcpt}
+			var rules []string
+			for _, c := range f.filed {
+				d.Copies, rules = append(d.Copies, c.Copy), append(rules, c.rule)
+			}
+			l.opt.Log.Filed(ctx, l.env, &d, named(rules)...)
+		} else if f.gone() {
 			l.opt.Log.Dropped(ctx, l.env, f.rcpt, f.dropped)
 		}
 		for _, o := range f.out {
 			l.opt.Log.Leaves(ctx, l.env, f.account, f.rcpt, o)
 		}
-		l.fileOwn(ctx, f)
 		if len(f.notes) > 0 {
 			l.tell(ctx, f)
 		}
@@ -115,7 +107,7 @@ func (f *fate) gone() bool {
 	return f.refusal == nil && (len(f.out) == 0 || f.dropped != "" && !slices.ContainsFunc(f.out, sentOn))
 }
 
-// named is the rules of a piece; none where nobody has any.
+// named is the rules that filed; none where nobody has any.
 func named(rules []string) []string {
 	if len(rules) == 1 && rules[0] == "" {
 		return nil

@@ -112,7 +112,7 @@ func (l *letter) fields(f *fate, d draft) []string {
 // about is the subject of a message of ours: lead and the original's. That of a
 // required message stays where it is protected.
 func (l *letter) about(lead, otherwise string) string {
-	original, ok := l.header.Text("Subject")
+	original, ok := l.header().Text("Subject")
 	if l.env.Demand.IsRequired() || !ok {
 		return otherwise
 	}

@@ -1,9 +1,10 @@
 package deliver
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"strings"
+	"sync"
 
 	"letterlock/internal/mail"
 	"letterlock/internal/maillog"
@@ -24,8 +25,8 @@ type Store interface {
 	// or a *reply.Error where it is full.
 	Room(ctx context.Context, id uint64) error
 	// Commit makes the plans durable, each with a fate of its own. A *reply.Error
-	// among the fates is said to the sender as it is. What leaves because of a
-	// plan leaves with its copies, or neither does.
+	// among the fates is said to the sender as it is. A plan is done whole or not
+	// at all: its copies, in whatever form, and what leaves because of it.
 	Commit(ctx context.Context, env *mail.Envelope, body mail.Body, sum *mail.Summary, plans []mail.Delivery) []error
 }
 
@@ -173,17 +174,20 @@ func (s *Sorter) newLetter(env *mail.Envelope, body mail.Body) (*letter, error) 
 	if n, err := body.ReadAt(start, 0); n < len(start) {
 		return nil, fmt.Errorf("read header: %w", err)
 	}
-	header := mime.ParseHeader(start)
-	if n := received(header); n >= maxReceived {
+	if n := received(start[:min(int64(len(start)), sum.Root.Body)]); n >= maxReceived {
 		return nil, reply.MailLoop.Saying("mail loop: %d Received fields", n)
 	}
-	return &letter{Sorter: s, env: env, body: body, sum: sum, header: header, read: join(start, body, int64(len(start)))}, nil
+	return &letter{
+		Sorter: s, env: env, body: body, sum: sum, read: join(start, body, int64(len(start))),
+		header: sync.OnceValue(func() *mime.Header { return mime.ParseHeader(start) }),
+	}, nil
 }
 
 // received counts how many servers the message came by.
-func received(h *mime.Header) (n int) {
-	for f := range h.Fields() {
-		if strings.EqualFold(f.Name, "Received") {
+func received(header []byte) (n int) {
+	for line := range bytes.Lines(header) {
+		name, _, _ := bytes.Cut(line, []byte(":"))
+		if bytes.EqualFold(bytes.TrimRight(name, " \t"), []byte("Received")) {
 			n++
 		}
 	}

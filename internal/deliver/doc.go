@@ -13,7 +13,8 @@
 // The message is parsed once for all recipients. For each the admin's script
 // "before", the recipient's [Managed] and active ones and the admin's "after" run
 // as long as keep is in effect; what they decided becomes one [mail.Delivery],
-// or one for each form that an edited header gives the message. What is to leave
+// committed in one piece: copies with and without an edited header, what leaves,
+// what is remembered, copies of our own answers. What is to leave
 // is judged first by what is known of its way ([Preflight]). [Language] is the
 // one configuration of the sorting rules, for whoever compiles them.
 //

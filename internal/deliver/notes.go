@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"letterlock/internal/mail"
-	"letterlock/internal/mime"
 	"letterlock/sieve"
 )
 
@@ -90,24 +89,22 @@ func (l *letter) fileNotice(ctx context.Context, f *fate, news []note, remember 
 	if err != nil {
 		return err
 	}
-	return l.fileOurs(ctx, f.account, owner, l.notice(owner, news), mail.Copy{Mailbox: inbox}, remember)
-}
-
-// fileOurs files a message that we wrote because of this one. It may quote it,
-// so it has its demand (RFC 8689 §6).
-func (l *letter) fileOurs(ctx context.Context, account uint64, rcpt mail.Address, text string, to mail.Copy, remember []mail.Memory) error {
-	env := mail.Envelope{
-		ID: l.env.ID + "n", Demand: l.env.Demand, Received: l.env.Received,
-		Protocol: "LMTP", Helo: l.opt.Hostname, Peer: "local",
-	}
-	body := strings.NewReader(text)
-	sum, err := mime.Summarize(body)
+	n, err := l.ours(owner, []byte(l.notice(owner, news)))
 	if err != nil {
 		return err
 	}
-	return l.opt.Store.Commit(ctx, &env, body, sum, []mail.Delivery{{
-		Account: account, Rcpt: rcpt, Prefix: trace(&env, l.opt.Hostname, rcpt), Copies: []mail.Copy{to}, Remember: remember,
+	return l.opt.Store.Commit(ctx, l.ourEnvelope(), n.Body, n.Summary, []mail.Delivery{{
+		Account: f.account, Rcpt: owner, Prefix: n.Prefix, Copies: []mail.Copy{{Mailbox: inbox}}, Remember: remember,
 	}})[0]
+}
+
+// ourEnvelope is that of a message that we wrote because of this one. It may
+// quote it, so it has its demand (RFC 8689 §6).
+func (l *letter) ourEnvelope() *mail.Envelope {
+	return &mail.Envelope{
+		ID: l.env.ID + "n", Demand: l.env.Demand, Received: l.env.Received,
+		Protocol: "LMTP", Helo: l.opt.Hostname, Peer: "local",
+	}
 }
 
 // notice is the message that tells.

@@ -74,7 +74,7 @@ func (l *letter) tellSender(rcpt mail.Address, fates []*fate) {
 		if first == nil {
 			first = f
 		}
-		kept = kept || len(f.pieces) > 0 || f.dropped != ""
+		kept = kept || len(f.filed) > 0 || f.dropped != ""
 	}
 	told := false
 	for _, f := range fates {

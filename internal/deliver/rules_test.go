@@ -90,8 +90,13 @@ type office struct {
 
 func openOffice(t *testing.T, way deliver.Preflight, change ...func(*deliver.Options)) *office {
 	t.Helper()
+	return openOfficeIn(t, t.TempDir(), way, change...)
+}
+
+func openOfficeIn(t *testing.T, dir string, way deliver.Preflight, change ...func(*deliver.Options)) *office {
+	t.Helper()
 	now := func() time.Time { return time.Date(2026, 11, 21, 12, 0, 1, 0, time.UTC) }
-	store, err := storage.Open(filepath.Join(t.TempDir(), "store"), storage.Options{Now: now})
+	store, err := storage.Open(filepath.Join(dir, "store"), storage.Options{Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

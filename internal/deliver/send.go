@@ -97,7 +97,7 @@ const circlePeriod = 7 * 24 * time.Hour
 func (f *fate) judgeBlocked() {
 	switch {
 	case len(f.blocked) == 0 || f.refusal != nil:
-	case len(f.pieces) > 0 || len(f.unsent) > 0:
+	case len(f.filed) > 0 || len(f.unsent) > 0:
 		for _, b := range f.blocked {
 			f.note(noRedirect, b.rule, "The message was to be sent on to "+b.out.To.String()+
 				", and cannot be protected on its way there as its sender demands ("+b.reason.Line()+"). It was kept.")
@@ -113,7 +113,7 @@ func (f *fate) judgeBlocked() {
 
 // passedHere says whether one of our own Received is in the header already.
 func (l *letter) passedHere() bool {
-	for v := range l.header.Values("Received") {
+	for v := range l.header().Values("Received") {
 		if strings.Contains(v, "by "+l.opt.Hostname+" with ") {
 			return true
 		}
@@ -123,7 +123,7 @@ func (l *letter) passedHere() bool {
 
 // cameBack says whether the owner had sent the message on before.
 func (l *letter) cameBack(owner mail.Address) bool {
-	for v := range l.header.Values(redirectedFrom) {
+	for v := range l.header().Values(redirectedFrom) {
 		if strings.EqualFold(v, owner.String()) {
 			return true
 		}

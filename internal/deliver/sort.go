@@ -19,7 +19,7 @@ type letter struct {
 	env    *mail.Envelope
 	body   mail.Body
 	sum    *mail.Summary
-	header *mime.Header
+	header func() *mime.Header // parsed for the first who asks
 	read   mail.Body // body, its header in memory
 
 	global        sync.Once // asks for what follows
@@ -32,7 +32,7 @@ type fate struct {
 	account  uint64
 	rcpt     mail.Address
 	prefix   []byte
-	pieces   []piece // by how the header was edited: one nearly always
+	filed    []filed
 	remember []mail.Memory
 	out      []*mail.Outbound
 	own      []ownCopy // of answers that leave
@@ -44,11 +44,11 @@ type fate struct {
 	err      error // why it could not be committed
 }
 
-// piece is the copies of one form of the message.
-type piece struct {
-	edit   edit
-	copies []mail.Copy
-	rules  []string // what put each copy there
+// filed is a copy, in the form that a rule put it there.
+type filed struct {
+	mail.Copy
+	edit edit
+	rule string
 }
 
 // refusal is a message that its recipient refuses (RFC 5429), or that was only
@@ -137,27 +137,17 @@ func remoteIP(peer string) string {
 	return peer
 }
 
-// file adds a copy. There is one of each form in a mailbox (RFC 5228 §2.10.3);
-// whoever comes later says which flags it has (RFC 5232 §3).
+// file adds a copy. There is one of the message in a mailbox, in whatever form
+// (RFC 5228 §2.10.3); whoever comes later says which flags it has (RFC 5232 §3).
 func (f *fate) file(c mail.Copy, e edit, rule string) {
 	c.Flags = storable(c.Flags)
-	for i := range f.pieces {
-		p := &f.pieces[i]
-		for j := range p.copies {
-			if sameBox(p.copies[j].Mailbox, c.Mailbox) {
-				p.copies[j].Flags = c.Flags
-				p.copies[j].Create = p.copies[j].Create || c.Create
-				return
-			}
-		}
-	}
-	for i := range f.pieces {
-		if p := &f.pieces[i]; p.edit == e {
-			p.copies, p.rules = append(p.copies, c), append(p.rules, rule)
+	for i := range f.filed {
+		if there := &f.filed[i].Copy; sameBox(there.Mailbox, c.Mailbox) {
+			there.Flags, there.Create = c.Flags, there.Create || c.Create
 			return
 		}
 	}
-	f.pieces = append(f.pieces, piece{e, []mail.Copy{c}, []string{rule}})
+	f.filed = append(f.filed, filed{c, e, rule})
 }
 
 // maxKeyword is how many octets of a keyword the store takes.
@@ -177,7 +167,7 @@ func storable(flags []string) []string {
 
 // keep makes sure that the account has the message.
 func (f *fate) keep(rule string) {
-	if len(f.pieces) == 0 {
+	if len(f.filed) == 0 {
 		f.file(mail.Copy{Mailbox: inbox}, edit{}, rule)
 	}
 }

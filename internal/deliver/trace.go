@@ -2,8 +2,8 @@ package deliver
 
 import (
 	"crypto/tls"
-	"fmt"
 	"strings"
+	"sync"
 
 	"letterlock/internal/mail"
 )
@@ -16,20 +16,39 @@ const traceDate = "Mon, 2 Jan 2006 15:04:05 -0700"
 // loop checks. Received says "(requiretls)" of a tagged message, and carries
 // the tls clause of RFC 8314 §4.3.
 func trace(env *mail.Envelope, hostname string, rcpt mail.Address) []byte {
-	var b strings.Builder
-	fmt.Fprintf(&b, "Return-Path: %s\r\n", env.From.Path())
-	fmt.Fprintf(&b, "Delivered-To: %s\r\n", rcpt)
-	fmt.Fprintf(&b, "Received: from %s (%s)\r\n", hostToken(env.Helo), peer(env.Peer))
-	fmt.Fprintf(&b, "\tby %s with %s", hostname, env.Protocol)
+	whom, b := rcpt.Path(), make([]byte, 0, 512)
+	b = append(append(append(b, "Return-Path: "...), env.From.Path()...), "\r\n"...)
+	b = append(append(append(b, "Delivered-To: "...), rcpt.String()...), "\r\n"...)
+	b = append(append(b, "Received: from "...), hostToken(env.Helo)...)
+	b = append(append(append(b, " ("...), peer(env.Peer)...), ")\r\n"...)
+	b = append(append(append(append(b, "\tby "...), hostname...), " with "...), env.Protocol...)
 	if env.Demand.IsRequired() {
-		b.WriteString(" (requiretls)")
+		b = append(b, " (requiretls)"...)
 	}
-	fmt.Fprintf(&b, " id %s\r\n\tfor %s", env.ID, rcpt.Path())
+	b = append(append(append(append(b, " id "...), env.ID...), "\r\n\tfor "...), whom...)
 	if env.TLSVersion != 0 {
-		fmt.Fprintf(&b, "\r\n\t(%s) tls %s", tls.VersionName(env.TLSVersion), tls.CipherSuiteName(env.TLSCipher))
+		b = append(append(append(b, "\r\n\t("...), tls.VersionName(env.TLSVersion)...), ") tls "...)
+		b = append(b, cipherName(env.TLSCipher)...)
 	}
-	fmt.Fprintf(&b, ";\r\n\t%s\r\n", env.Received.Format(traceDate))
-	return []byte(b.String())
+	b = env.Received.AppendFormat(append(b, ";\r\n\t"...), traceDate)
+	return append(b, "\r\n"...)
+}
+
+// cipherNames is what package tls names the ciphers it knows. It makes its whole
+// list anew for each name that it is asked for.
+var cipherNames = sync.OnceValue(func() map[uint16]string {
+	names := make(map[uint16]string)
+	for _, c := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		names[c.ID] = c.Name
+	}
+	return names
+})
+
+func cipherName(id uint16) string {
+	if name, known := cipherNames()[id]; known {
+		return name
+	}
+	return tls.CipherSuiteName(id)
 }
 
 // hostToken keeps what a peer called itself from breaking our header.

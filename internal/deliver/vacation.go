@@ -96,12 +96,3 @@ func (l *letter) reply(f *fate, owner, to mail.Address, a *sieve.Vacation) []byt
 	}
 	return l.compose(f, d)
 }
-
-// fileOwn files copies of what was sent for a recipient, as wanted by :fcc.
-func (l *letter) fileOwn(ctx context.Context, f *fate) {
-	for _, c := range f.own {
-		if err := l.fileOurs(ctx, f.account, f.rcpt, string(c.text), c.copy, nil); err != nil {
-			l.opt.Log.Noted(ctx, l.env, f.account, f.rcpt, "copy of an answer not filed", "")
-		}
-	}
-}

@@ -54,4 +54,15 @@ type Copy struct {
 	Mailbox string   // UTF-8 name, "/" between levels; one that does not exist falls back to INBOX, unless Create
 	Create  bool     // make the mailbox where it is missing
 	Flags   []string // system flags and keywords to start with
+	Variant *Variant // what is filed instead of the message as it came; nil: that
+}
+
+// Variant is what rules file instead of the message as it came: that with another
+// header (RFC 5293), or a message of ours about it (RFC 8580). Copies of one, to
+// whomever, name the same Variant. What leaves is still the message as it came,
+// and by that a letter is known that comes again.
+type Variant struct {
+	Body    Body
+	Summary *Summary // of Body alone
+	Prefix  []byte   // first header fields instead of those of the Delivery; nil: those
 }

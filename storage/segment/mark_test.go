@@ -3,6 +3,7 @@ package segment
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -29,7 +30,7 @@ func TestReplayFromAMarkWithinARecordKeepsWhatFollows(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []uint64
-		damage, err := l.Replay(Mark{shared.At, shared.Serial + uint64(i)}, Mark{end, next}, func(group []*Record) error {
+		damage, err := l.Replay(Mark{At: shared.At, Serial: shared.Serial + uint64(i)}, Mark{At: end, Serial: next}, func(group []*Record) error {
 			for _, r := range group {
 				got = append(got, r.Serial)
 			}
@@ -54,7 +55,7 @@ func TestTailThatAnIndexKnowsIsNotWrittenOver(t *testing.T) {
 	dir := t.TempDir()
 	l, _, _ := openLog(t, dir, Options{SegmentSize: 1 << 20})
 	first, hit := add(t, l, "first"), add(t, l, bodyOf(5000, 2))
-	flushed := Mark{l.end, l.serial}
+	flushed := Mark{At: l.end, Serial: l.serial}
 	name := activeFile(t, l)
 	closeLog(t, l)
 	patch(t, name, int64(hit.At.Offset)+100, func(b []byte) { b[0] ^= 4 })
@@ -88,7 +89,7 @@ func TestLostSegmentIsNotMadeAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost := add(t, l, "lost")
-	flushed := Mark{l.end, l.serial}
+	flushed := Mark{At: l.end, Serial: l.serial}
 	name := activeFile(t, l)
 	closeLog(t, l)
 	if err := os.Remove(name); err != nil {
@@ -138,5 +139,109 @@ func TestBigBodyThatTakesTheNameOfATornOneIsReadAsItself(t *testing.T) {
 	}
 	if text := readBack(t, l, next); text != bodyOf(BigBody+1, 2) {
 		t.Errorf("it came back as %d other octets", len(text))
+	}
+}
+
+// several is a letter in three forms of 2, 3 and 1 recipients: one group.
+func several() (letters []Letter, records []*Record) {
+	for i, n := range []int{2, 3, 1} {
+		r := record(uint64(i), "p")
+		for len(r.Recipients) < n {
+			r.Recipients = append(r.Recipients, record(uint64(10*len(r.Recipients)), "q").Recipients[0])
+		}
+		r.Kind = Several
+		letters, records = append(letters, Letter{r, body(bodyOf(9000, byte(i)))}), append(records, r)
+	}
+	return letters, records
+}
+
+// The forms of a letter are one group: cut short anywhere, nothing of it is there.
+func TestGroupIsThereWholeOrNotAtAll(t *testing.T) {
+	dir := t.TempDir()
+	l, _, _ := openLog(t, dir, Options{SegmentSize: 1 << 20})
+	before := add(t, l, "before")
+	letters, records := several()
+	if err := l.Append(context.Background(), letters...); err != nil {
+		t.Fatal(err)
+	}
+	end, name := l.end, activeFile(t, l)
+	closeLog(t, l)
+	octets, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cuts []uint64
+	for _, r := range records {
+		cuts = append(cuts, r.At.Offset, r.At.Offset+1, r.At.Offset+headerSize, r.At.Offset+uint64(r.Size)/2, r.At.Offset+uint64(r.Size)-align)
+	}
+	for _, cut := range append(cuts, end.Offset) {
+		image := t.TempDir()
+		torn := append([]byte(nil), octets...)
+		clear(torn[cut:])
+		if err := os.WriteFile(filepath.Join(image, filepath.Base(name)), torn, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l, got, damage := openLog(t, image, Options{SegmentSize: 1 << 20})
+		want := 1
+		if cut == end.Offset {
+			want = 4
+		}
+		if len(got) != want || got[0].At != before.At || len(damage) > 0 {
+			t.Errorf("cut at %d of %d: %d records, damage %v, want %d", cut, end.Offset, len(got), damage, want)
+		}
+		next := add(t, l, "next")
+		if want == 1 && (next.At != records[0].At || next.Serial != records[0].Serial) {
+			t.Errorf("cut at %d: the next record has serial %d and lies at %v, want those of the torn group", cut, next.Serial, next.At)
+		}
+		closeLog(t, l)
+	}
+}
+
+// A mark may lie anywhere in a group of several records. Replay hands all of it
+// over and goes on behind it; where the group was damaged since, that is told, and
+// neither its octets nor its serials are used again.
+func TestReplayFromEveryMarkWithinAGroup(t *testing.T) {
+	dir := t.TempDir()
+	l, _, _ := openLog(t, dir, Options{SegmentSize: 1 << 20})
+	add(t, l, "before")
+	letters, records := several()
+	if err := l.Append(context.Background(), letters...); err != nil {
+		t.Fatal(err)
+	}
+	end, name := Mark{At: l.end, Serial: l.serial}, activeFile(t, l)
+	closeLog(t, l)
+	octets, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := records[0].At
+	for serial := records[0].Serial + 1; serial < end.Serial; serial++ {
+		for rotten := -1; rotten < len(records); rotten++ {
+			image := t.TempDir()
+			now := append([]byte(nil), octets...)
+			if rotten >= 0 {
+				now[records[rotten].At.Offset+uint64(8*(serial%20))] ^= 1 // the header, or what is behind it
+			}
+			if err := os.WriteFile(filepath.Join(image, filepath.Base(name)), now, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			l, err := Open(image, image, Options{SegmentSize: 1 << 20})
+			if err != nil {
+				t.Fatal(err)
+			}
+			mark, got := Within(start, serial, end), 0
+			damage, err := l.Replay(mark, mark.Flushed(), func(group []*Record) error {
+				got += len(group)
+				return nil
+			})
+			at, next := l.End()
+			switch {
+			case rotten < 0 && (err != nil || len(damage) > 0 || got != 3 || at != end.At || next != end.Serial):
+				t.Errorf("from serial %d: %d records, damage %v, %v, the end at %v and %d; want 3 and %+v", serial, got, damage, err, at, next, end)
+			case rotten >= 0 && (err != nil || len(damage) != 1 || got != 0 || at.Before(end.At) || next < end.Serial):
+				t.Errorf("from serial %d, record %d rotten: %d records, damage %v, %v, the end at %v and %d; want none, and behind %+v", serial, rotten, got, damage, err, at, next, end)
+			}
+			closeLog(t, l)
+		}
 	}
 }

@@ -39,6 +39,7 @@ const (
 	Delivered Kind = 1 + iota // LMTP, or whoever else delivers
 	Appended                  // IMAP APPEND: all records of its group or none
 	Moved                     // an older record's living recipients, at a new place
+	Several                   // as Delivered, of a letter that is kept in several forms: its group has a record of each, all or none
 )
 
 // Codec says how blocks are stored.

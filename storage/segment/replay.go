@@ -13,15 +13,38 @@ import (
 )
 
 // Mark is how far whoever keeps an index has applied the log. It may lie within
-// a record: then At is where that starts, and Serial that of the first of its
-// recipients who is not applied yet.
+// a group: then At is where that starts, and Serial that of the first recipient
+// who is not applied yet.
 type Mark struct {
-	At     Pos    // where the next record starts; zero: the start of the log
+	At     Pos    // where the next group starts; zero: the start of the log
 	Serial uint64 // of the next recipient
+
+	// Of the group that the mark lies within; zero where it lies between two, and
+	// in a mark of old, which lies within one record at most.
+	EndOffset uint64 // where it ends, in the same segment
+	EndSerial uint64 // of the recipient behind it
 }
 
-// splits says whether the mark lies within the record at pos.
+// Within is a mark in the group that starts at start and ends at end, before the
+// recipient of serial.
+func Within(start Pos, serial uint64, end Mark) Mark {
+	return Mark{At: start, Serial: serial, EndOffset: end.At.Offset, EndSerial: end.Serial}
+}
+
+// Flushed is up to where the log was flushed, for there to be such a mark: a
+// group is applied when the whole of it is on the disk.
+func (m Mark) Flushed() Mark {
+	if m.EndSerial == 0 {
+		return m
+	}
+	return Mark{At: Pos{m.At.Segment, m.EndOffset}, Serial: m.EndSerial}
+}
+
+// splits says whether the mark lies within the group that the record at at is of.
 func (m Mark) splits(at Pos, h *header) bool {
+	if m.EndSerial != 0 {
+		return at.Segment == m.At.Segment && m.At.Offset <= at.Offset && at.Offset < m.EndOffset
+	}
 	return at == m.At && h.serial < m.Serial && m.Serial < h.serial+uint64(h.recipients)
 }
 
@@ -38,9 +61,11 @@ func (d Damage) String() string {
 // Replay hands every whole group from the mark on to fn, finds the end of the
 // log, and starts the appender there. Octets behind the last flush that make no
 // whole group are a torn write and are passed over; damage before that is told,
-// logged, and never taken for the end. What lies before flushed, a mark as well,
-// was flushed, whatever it looks like now: rows point there, so nothing is
-// written over it, and no serial is given a second time. fn's error ends it.
+// logged, and never taken for the end. A group that the mark lies within is
+// handed over whole: the caller knows which of its recipients he has. What lies
+// before flushed, a mark as well, was flushed, whatever it looks like now: rows
+// point there, so nothing is written over it, and no serial is given a second
+// time. fn's error ends it.
 func (l *Log) Replay(from, flushed Mark, fn func([]*Record) error) ([]Damage, error) {
 	s := scanner{log: l, from: from, at: from.At, serial: max(from.Serial, 1), fn: fn}
 	for _, seg := range l.Segments() {
@@ -292,8 +317,9 @@ func (s *scanner) resync(f File, limit uint64, sealed bool) (Pos, bool, error) {
 				continue
 			}
 			_, h, err := s.front(f, here, limit)
-			if err == nil && h.serial >= s.serial && (sealed || h.durable > s.at.Offset) {
-				return Pos{s.at.Segment, here}, true, nil
+			next := Pos{s.at.Segment, here}
+			if err == nil && (h.serial >= s.serial || s.from.splits(next, &h)) && (sealed || h.durable > s.at.Offset) {
+				return next, true, nil
 			}
 		}
 	}

@@ -157,8 +157,22 @@ type flushFirst struct {
 }
 
 func (c *flushFirst) Read(p []byte) (int, error) {
-	if err := c.out.Flush(); err != nil { // not wrapped: it is no deadline of the read
-		return 0, fmt.Errorf("the peer takes no replies: %v", err)
+	if err := c.flush(); err != nil {
+		return 0, err
 	}
 	return c.Conn.Read(p)
+}
+
+func (c *flushFirst) Await() error {
+	if err := c.flush(); err != nil {
+		return err
+	}
+	return c.Conn.Await()
+}
+
+func (c *flushFirst) flush() error {
+	if err := c.out.Flush(); err != nil { // not wrapped: it is no deadline of the read
+		return fmt.Errorf("the peer takes no replies: %v", err)
+	}
+	return nil
 }

@@ -35,6 +35,8 @@ type Conn struct {
 	tls      *tls.Config // nil: no TLS to be had
 	draining context.Context
 
+	in     *inlet // nil before the first octet
+	whole  bool   // TLS has handed out all that came
 	secure atomic.Pointer[tls.Conn]
 	state  *tls.ConnectionState // written before secure
 	shown  *x509.Certificate    // our own, of that handshake; written before secure
@@ -96,31 +98,26 @@ func (c *Conn) StartTLS(ctx context.Context) error {
 		return err
 	}
 	c.rest = nil
-	secure := tls.Server(&noting{c.Conn, c}, c.tls)
+	c.inlet().discard()
+	secure := tls.Server(&records{inlet: c.inlet(), of: c}, c.tls)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		c.Conn.Close()
 		return fmt.Errorf("start TLS: %w", err)
 	}
 	state := secure.ConnectionState()
-	c.state = &state
+	c.state, c.whole = &state, true
 	c.secure.Store(secure)
 	return c.endHandshake()
 }
 
-// noting is a connection in its handshake, which remembers the certificate that
-// was shown: it may have been replaced since.
-type noting struct {
-	net.Conn
-	of *Conn
-}
-
-// noteCertificate makes a configuration tell each connection its certificate.
+// noteCertificate makes a configuration tell each connection its certificate: it
+// may have been replaced when somebody asks.
 func noteCertificate(conf *tls.Config) {
 	get := conf.GetCertificate
 	conf.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		cert, err := get(hello)
-		if n, ok := hello.Conn.(*noting); ok && err == nil && cert != nil {
-			n.of.shown = cert.Leaf
+		if r, ok := hello.Conn.(*records); ok && err == nil && cert != nil {
+			r.of.shown = cert.Leaf
 		}
 		return cert, err
 	}
@@ -188,9 +185,28 @@ func (c *Conn) read(p []byte) (int, error) {
 		return n, nil
 	}
 	if s := c.secure.Load(); s != nil {
-		return s.Read(p)
+		n, err := s.Read(p)
+		c.whole = n < len(p)
+		return n, err
 	}
-	return c.Conn.Read(p)
+	return c.inlet().Read(p)
+}
+
+// Await waits, under the deadline of reads, until there may be something to
+// read, and holds no memory meanwhile. An error is what [Conn.Read] would have
+// said. It may end too early: the next Read waits then.
+func (c *Conn) Await() error {
+	if c.Compressed() || len(c.rest) > 0 || c.secure.Load() != nil && !c.whole {
+		return nil
+	}
+	return c.inlet().await()
+}
+
+func (c *Conn) inlet() *inlet {
+	if c.in == nil {
+		c.in = newInlet(c.Conn)
+	}
+	return c.in
 }
 
 func (c *Conn) write(p []byte) (int, error) {

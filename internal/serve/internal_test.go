@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -46,6 +47,40 @@ func TestChangedCertificateFilesAreSeenByAHandshake(t *testing.T) {
 	if n := strings.Count(log.String(), "the old one stays"); n != 1 {
 		t.Errorf("a broken file was complained of %d times, want once:\n%s", n, log.String())
 	}
+}
+
+// A crowd that has come in leaves no garbage behind; connections that come and go
+// cost nobody a collection.
+func TestMemoryIsGivenBackWhenACrowdHasCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		freed := 0
+		l := lull{free: func() { freed++ }}
+		defer l.end()
+		collections := 0
+		come := func(from, to, want, wantCollections int, what string) {
+			t.Helper()
+			for open := from; open <= to; open++ {
+				if l.disturb(open) {
+					collections++
+				}
+				time.Sleep(lullTime / 2) // the bubble's clock
+			}
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if freed != want || collections != wantCollections {
+				t.Errorf("%s: memory was given back %d times, want %d; %d collections, want %d",
+					what, freed, want, collections, wantCollections)
+			}
+		}
+		come(1, crowdSize-1, 0, 0, "nearly a crowd")
+		come(crowdSize, crowdSize, 1, 0, "a crowd")
+		for range 3 * crowdSteps {
+			come(crowdSize, crowdSize, 1, 0, "one goes, one comes")
+		}
+		come(crowdSize+1, crowdSize+2*crowdSteps, 2, 2, "a bigger crowd, steadily")
+		come(1, crowdSize, 2, 2, "another day")
+		come(crowdSize+1, crowdSize+2, 3, 2, "and its crowd")
+	})
 }
 
 func TestOneAddressHasALimitOfItsOwn(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -49,6 +50,7 @@ type Server struct {
 	panics     atomic.Uint64
 	squeeze    squeeze
 	noise      noise
+	lull       lull
 
 	draining context.Context
 	drain    context.CancelFunc
@@ -206,6 +208,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.drain()
 	s.Close()
 	accepting.Wait()
+	s.lull.end()
 	return errors.Join(err, s.finish(cancel))
 }
 
@@ -302,7 +305,11 @@ func (s *Server) admit(ctx context.Context, l listener, raw net.Conn) {
 	}
 	s.mu.Lock()
 	s.open[c] = struct{}{}
+	open := len(s.open)
 	s.mu.Unlock()
+	if s.lull.disturb(open) {
+		s.serving.Go(runtime.GC)
+	}
 	s.serving.Go(func() { s.serve(ctx, c) })
 }
 
@@ -329,26 +336,37 @@ func (s *Server) sayTooMany(e Endpoint, raw net.Conn) {
 	}
 }
 
-// serve has one connection to its end, whatever the room does.
+// serve has one connection to its end, whatever the room does. Sessions wait
+// inside it for hours: it keeps little on the stack.
 func (s *Server) serve(ctx context.Context, c *Conn) {
 	defer s.leave(c)
-	defer func() {
-		if p := recover(); p != nil {
-			s.panics.Add(1)
-			s.opt.Log.Error("connection ended by a bug", "conn", c.id, "peer", c.Peer(), "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
+	defer s.survive(c)
+	if s.begin(ctx, c) {
+		s.opt.Handle(ctx, c)
+	}
+}
+
+func (s *Server) survive(c *Conn) {
+	if p := recover(); p != nil {
+		s.panics.Add(1)
+		s.opt.Log.Error("connection ended by a bug", "conn", c.id, "peer", c.Peer(), "panic", p, "stack", string(debug.Stack()))
+	}
+}
+
+// begin is what comes before the first word, and says whether there will be one.
+func (s *Server) begin(ctx context.Context, c *Conn) bool {
 	if c.endpoint.Proxy && !s.greetProxy(c) {
-		return
+		return false
 	}
-	if c.endpoint.ImplicitTLS {
-		if err := c.StartTLS(ctx); err != nil {
-			s.failed.Add(1)
-			s.noise.say(s.opt.Log, "handshake failed", "conn", c.id, "peer", c.Peer(), "endpoint", c.endpoint.String(), "error", err)
-			return
-		}
+	if !c.endpoint.ImplicitTLS {
+		return true
 	}
-	s.opt.Handle(ctx, c)
+	if err := c.StartTLS(ctx); err != nil {
+		s.failed.Add(1)
+		s.noise.say(s.opt.Log, "handshake failed", "conn", c.id, "peer", c.Peer(), "endpoint", c.endpoint.String(), "error", err)
+		return false
+	}
+	return true
 }
 
 func (s *Server) leave(c *Conn) {

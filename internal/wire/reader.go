@@ -39,6 +39,7 @@ const (
 // One goroutine reads; only [Reader.Interrupt] may be called by others.
 type Reader struct {
 	conn net.Conn
+	late waiter // conn, where it can wait; nil: it cannot
 	idle time.Duration
 
 	buf   []byte
@@ -49,10 +50,17 @@ type Reader struct {
 	interrupted atomic.Bool
 }
 
+// waiter is a connection for which one can wait without a buffer. Await returns
+// when there may be something to read, or what Read would have said.
+type waiter interface{ Await() error }
+
 // NewReader reads from c, waiting idle for each read; 0 is five minutes. The
-// connection may turn into a TLS one underneath.
+// connection may turn into a TLS one underneath. Where it has a method Await()
+// error, which returns when there may be something to read, or with what Read
+// would have said, a reader that waits for a command holds no buffer.
 func NewReader(c net.Conn, idle time.Duration) *Reader {
 	r := &Reader{conn: c}
+	r.late, _ = c.(waiter)
 	r.SetIdle(idle)
 	return r
 }
@@ -184,13 +192,33 @@ func (r *Reader) Await() error {
 		return r.err
 	}
 	r.shrink()
-	r.reserve(smallBuffer)
-	n, err := r.receiveUnless(r.buf, r.interrupted.Load)
-	r.w = n
+	err := r.awaitOctets()
+	if err == nil {
+		r.reserve(smallBuffer)
+		r.w, err = r.receiveUnless(r.buf, r.interrupted.Load)
+	}
 	if err == ErrInterrupted {
 		r.interrupted.Store(false)
 	}
 	return err
+}
+
+// awaitOctets waits without a buffer, where the connection can.
+func (r *Reader) awaitOctets() error {
+	if r.late == nil {
+		return nil
+	}
+	r.rest()
+	_, err := r.receiveUnless(nil, r.interrupted.Load)
+	return err
+}
+
+// rest gives the buffer back.
+func (r *Reader) rest() {
+	if len(r.buf) == smallBuffer {
+		smallBuffers.Put((*[smallBuffer]byte)(r.buf))
+	}
+	r.buf, r.r, r.w = nil, 0, 0
 }
 
 // Interrupt wakes the goroutine in [Reader.Await], or the next one to come
@@ -200,8 +228,11 @@ func (r *Reader) Interrupt() {
 	r.conn.SetReadDeadline(time.Unix(1, 0))
 }
 
-// bulkBuffers are for bodies being read: idle connections hold none.
-var bulkBuffers = sync.Pool{New: func() any { return new([bulkBuffer]byte) }}
+// Idle connections hold no buffers; bulkBuffers are for bodies being read.
+var (
+	smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
+	bulkBuffers  = sync.Pool{New: func() any { return new([bulkBuffer]byte) }}
+)
 
 // shrink gives back what a long line or a body has grown the buffer to.
 func (r *Reader) shrink() {
@@ -239,6 +270,10 @@ func (r *Reader) reserve(want int) {
 		r.r = 0
 		return
 	}
+	if len(r.buf) == 0 {
+		r.buf, r.w = smallBuffers.Get().(*[smallBuffer]byte)[:], 0
+		return
+	}
 	size := max(smallBuffer, min(2*len(r.buf), want))
 	if size <= r.w {
 		size = r.w + smallBuffer
@@ -254,7 +289,8 @@ func (r *Reader) receive(p []byte) (int, error) {
 	return r.receiveUnless(p, func() bool { return false })
 }
 
-// receiveUnless is the one place that reads the connection. An interruption
+// receiveUnless is the one place that reads the connection, or, where p is nil,
+// waits for it. An interruption
 // shows as a deadline in the past; the flag is looked at after our own deadline
 // is set, so one of the two always sees the other.
 func (r *Reader) receiveUnless(p []byte, interrupted func() bool) (int, error) {
@@ -269,8 +305,8 @@ func (r *Reader) receiveUnless(p []byte, interrupted func() bool) (int, error) {
 		if interrupted() {
 			return 0, ErrInterrupted
 		}
-		n, err := r.conn.Read(p)
-		if n > 0 { // an error that came with octets comes again
+		n, err := r.readOrAwait(p)
+		if n > 0 || p == nil && err == nil { // an error that came with octets comes again
 			return n, nil
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(end) {
@@ -280,6 +316,13 @@ func (r *Reader) receiveUnless(p []byte, interrupted func() bool) (int, error) {
 			return 0, r.fail(err)
 		}
 	}
+}
+
+func (r *Reader) readOrAwait(p []byte) (int, error) {
+	if p == nil {
+		return 0, r.late.Await()
+	}
+	return r.conn.Read(p)
 }
 
 func (r *Reader) fail(err error) error {

@@ -43,7 +43,8 @@ type batch struct {
 // 6855 §4; RFC 7889). Octets are kept as they come. Whatever is wrong, the
 // literals are swallowed before the answer.
 func (s *session) append(ctx context.Context, a *syntax.Append) (answer, error) {
-	if _, err := s.account.Mailbox(ctx, a.Mailbox); err != nil {
+	box, err := s.account.Mailbox(ctx, a.Mailbox)
+	if err != nil {
 		return answer{}, refuseAppend(a, orTryCreate(err))
 	}
 	b := &batch{s: s, a: a}
@@ -55,6 +56,7 @@ func (s *session) append(ctx context.Context, a *syntax.Append) (answer, error) 
 	if err != nil {
 		return answer{}, orTryCreate(keywordRefusal(err))
 	}
+	s.own.puts(box.ID, uids, withoutSeen(b.letters))
 	return answer{string(syntax.AppendAppendUID(nil, validity, uids)), s.verb + " completed"}, nil
 }
 

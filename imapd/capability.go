@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -82,7 +83,7 @@ var Capabilities = []Capability{
 	{"METADATA", "5464", fmt.Sprintf("values of %d KiB, 1,000 entries and 1 MiB a mailbox", storage.MaxAnnotation>>10), afterLogin},
 	{"METADATA-SERVER", "5464", "/shared is the administrator's", afterLogin},
 	{"I18NLEVEL=1", "5255 §4.3", "i;unicode-casemap", afterLogin},
-	{"INPROGRESS", "9585", "searches, every 2 seconds", afterLogin},
+	{"INPROGRESS", "9585", "searches and changes of many messages, every 2 seconds", afterLogin},
 	{"APPENDLIMIT", "7889", "octets of one message", afterLogin},
 }
 
@@ -107,8 +108,9 @@ func (s *session) capabilities() string {
 
 // enable turns on what changes our answers (RFC 9051 §6.3.1): what we do not
 // know, or what needs no enabling, is passed over.
-func (s *session) enable(a *syntax.Enable) (answer, error) {
+func (s *session) enable(ctx context.Context, a *syntax.Enable) (answer, error) {
 	enabled := "* ENABLED"
+	var metadata syntax.Events
 	for _, name := range a.Caps {
 		switch name {
 		case "IMAP4REV2":
@@ -125,11 +127,17 @@ func (s *session) enable(a *syntax.Enable) (answer, error) {
 			s.beAware()
 			s.qresync = true
 			enabled += " QRESYNC"
+		case "METADATA":
+			metadata |= syntax.EventMailboxMetadataChange | syntax.EventServerMetadataChange
+			enabled += " METADATA"
+		case "METADATA-SERVER":
+			metadata |= syntax.EventServerMetadataChange
+			enabled += " METADATA-SERVER"
 		}
 	}
 	s.d.SetMode(s.mode)
 	s.putString(enabled + "\r\n")
-	return answer{}, nil
+	return answer{}, s.enableMetadata(ctx, metadata)
 }
 
 // identify answers ID (RFC 2971): who we are, to everybody the same.

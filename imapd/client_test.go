@@ -20,7 +20,7 @@ func TestGoIMAPClient(t *testing.T) {
 	h := openHouse(t)
 	h.deliver(letter{mailbox: "INBOX", text: taggedLetter, demand: requiretls.Required()})
 	arrived := make(chan uint32, 10)
-	c, err := imapclient.DialStartTLS(h.plain, &imapclient.Options{
+	c, err := imapclient.DialStartTLS(h.addrs["plain"], &imapclient.Options{
 		TLSConfig: &tls.Config{RootCAs: h.pool, ServerName: "localhost"},
 		UnilateralDataHandler: &imapclient.UnilateralDataHandler{Mailbox: func(m *imapclient.UnilateralDataMailbox) {
 			if m.NumMessages != nil {

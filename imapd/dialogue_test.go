@@ -26,7 +26,8 @@ import (
 //	@option cleartext=local             how the server is set up; first
 //	@file NAME … @end                   a message, CRLF between its lines; @fill N adds so many octets
 //	@store MAILBOX FILE [required] [\Seen …]    a message that is there
-//	@connect NAME tls|plain             another connection, its greeting read
+//	@connect NAME tls|plain             another connection, its greeting read; hiding and hiding-tls are
+//	                                    to the address that hides REQUIRETLS mail
 //	@dial NAME tls|plain                the same, its greeting unread
 //	@login NAME                         as ann
 //	@starttls NAME                      the client's side of the handshake

@@ -81,7 +81,7 @@ func (s *session) execute(ctx context.Context, args syntax.Args) (answer, error)
 	case *syntax.Authenticate:
 		return s.authenticate(ctx, a)
 	case *syntax.Enable:
-		return s.enable(a)
+		return s.enable(ctx, a)
 	}
 	if needs(args) == selected {
 		return s.onMessages(ctx, args)
@@ -101,8 +101,10 @@ func (s *session) onMailboxes(ctx context.Context, args syntax.Args) (answer, er
 	case *syntax.Rename:
 		return s.rename(ctx, a)
 	case *syntax.Subscribe:
+		s.own.subscribed = a.Mailbox
 		return answer{}, s.account.Subscribe(ctx, a.Mailbox)
 	case *syntax.Unsubscribe:
+		s.own.unsubscribed = a.Mailbox
 		return answer{}, s.account.Unsubscribe(ctx, a.Mailbox)
 	case *syntax.List:
 		return s.list(ctx, a)

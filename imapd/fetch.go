@@ -52,12 +52,12 @@ func (f *fetching) prepare(item *syntax.FetchItem) fetchItem {
 type need uint8
 
 const (
-	needRow     need = 1 << iota // dates and sizes
-	needEnvelope                 // of the summary
-	needTree                     // and what else the summary has
-	needOctets                   // the message itself
-	needPreview                  // the message itself, where its summary has no preview
-	needRelease                  // it shows content (the release rule)
+	needRow      need = 1 << iota // dates and sizes
+	needEnvelope                  // of the summary
+	needTree                      // and what else the summary has
+	needOctets                    // the message itself
+	needPreview                   // the message itself, where its summary has no preview
+	needRelease                   // it shows content (the release rule)
 	setsSeen
 )
 

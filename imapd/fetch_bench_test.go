@@ -71,7 +71,7 @@ type hasty struct {
 
 func (h *house) hasty() *hasty {
 	h.t.Helper()
-	conn, err := net.Dial("tcp", h.plain)
+	conn, err := net.Dial("tcp", h.addrs["plain"])
 	if err != nil {
 		h.t.Fatal(err)
 	}

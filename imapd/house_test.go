@@ -34,17 +34,20 @@ const secret = "secret"
 var credentials = sync.OnceValues(func() ([]byte, error) { return auth.NewCredentials(secret) })
 
 // house is a real store behind a real server on loopback, in clear with
-// STARTTLS and with TLS from the start.
+// STARTTLS and with TLS from the start, and the same at an address that hides.
 type house struct {
-	t          testing.TB
-	store      *storage.Store
-	imap       *imapd.Server
-	plain, tls string
-	pool       *x509.CertPool
-	dir        string
-	stop       func()
-	log        *bytes.Buffer
+	t     testing.TB
+	store *storage.Store
+	imap  *imapd.Server
+	addrs map[string]string // by how they are dialed
+	pool  *x509.CertPool
+	dir   string
+	stop  func()
+	log   *bytes.Buffer
 }
+
+// hidingAddress is where the house hides REQUIRETLS mail.
+const hidingAddress = "localhost:0"
 
 type storeUsers struct{ *storage.Store }
 
@@ -81,7 +84,8 @@ func openHouse(t testing.TB, change ...func(*imapd.Options)) *house {
 	}
 	opt := imapd.Options{
 		Store: store, Passwords: auth.NewChecker(storeUsers{store}, 2), Hostname: "mail.example.org",
-		Log: slog.New(slog.NewTextHandler(&locked{w: h.log}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Hide: func(e serve.Endpoint) bool { return e.Address == hidingAddress },
+		Log:  slog.New(slog.NewTextHandler(&locked{w: h.log}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	for _, f := range change {
 		f(&opt)
@@ -120,13 +124,18 @@ func (h *house) listen(dir string) {
 	h.pool.AppendCertsFromPEM(ca)
 	srv, err := serve.Listen(serve.Options{
 		Name: "imap", TLS: certs, TooMany: imapd.TooManyConnections, Grace: 5 * time.Second, Handle: h.imap.Handle,
-		Endpoints: []serve.Endpoint{{Network: "tcp", Address: "127.0.0.1:0"}, {Network: "tcp", Address: "127.0.0.1:0", ImplicitTLS: true}},
+		Endpoints: []serve.Endpoint{
+			{Network: "tcp", Address: "127.0.0.1:0"}, {Network: "tcp", Address: "127.0.0.1:0", ImplicitTLS: true},
+			{Network: "tcp", Address: hidingAddress}, {Network: "tcp", Address: hidingAddress, ImplicitTLS: true},
+		},
 	})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	addrs := srv.Addrs()
-	h.plain, h.tls = addrs[0].String(), addrs[1].String()
+	h.addrs = make(map[string]string)
+	for i, how := range []string{"plain", "tls", "hiding", "hiding-tls"} {
+		h.addrs[how] = srv.Addrs()[i].String()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Run(ctx) }()
@@ -175,6 +184,11 @@ var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.FixedZone("", 3600))
 // deliver files a letter for ann, past IMAP.
 func (h *house) deliver(l letter) storage.UID {
 	h.t.Helper()
+	return h.deliverTo("ann", l)
+}
+
+func (h *house) deliverTo(who string, l letter) storage.UID {
+	h.t.Helper()
 	body := bytes.NewReader([]byte(l.text))
 	summary, err := mime.Summarize(body)
 	if err != nil {
@@ -186,7 +200,7 @@ func (h *house) deliver(l letter) storage.UID {
 	if l.date.IsZero() {
 		l.date = noon
 	}
-	_, uids, err := h.account("ann").Append(context.Background(), l.mailbox,
+	_, uids, err := h.account(who).Append(context.Background(), l.mailbox,
 		[]storage.Letter{{Body: body, Summary: summary, Flags: l.flags, InternalDate: l.date, Demand: l.demand}})
 	if err != nil {
 		h.t.Fatalf("deliver to %s: %v", l.mailbox, err)
@@ -206,17 +220,13 @@ type client struct {
 
 func (h *house) dial(name, how string) *client {
 	h.t.Helper()
-	addr := h.plain
-	if how == "tls" {
-		addr = h.tls
-	}
-	conn, err := net.Dial("tcp", addr)
+	conn, err := net.Dial("tcp", h.addrs[how])
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	c := &client{t: h.t, h: h, name: name}
 	c.use(conn)
-	if how == "tls" {
+	if strings.HasSuffix(how, "tls") {
 		c.startTLS()
 	}
 	h.t.Cleanup(func() { c.conn.Close() })

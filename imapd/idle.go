@@ -51,16 +51,24 @@ func (s *session) idling(ctx context.Context) error {
 // wakeOnChange interrupts the session's wait whenever its mailbox moves, until
 // stop is called.
 func (s *session) wakeOnChange() (stop func()) {
-	if s.box == nil || s.notified != nil { // NOTIFY has a watch of its own
+	switch n := s.notified; {
+	case n != nil && n.ended == nil:
+		return s.wakeOnNews()
+	case n != nil || s.box == nil: // NOTIFY has a watch of its own
 		return func() {}
 	}
-	moved, idle, ended := s.box.moved, make(chan struct{}), make(chan struct{})
+	return s.wakeOn(s.box.moved)
+}
+
+// wakeOn interrupts the session's wait at each signal, until stop is called.
+func (s *session) wakeOn(moved <-chan struct{}) (stop func()) {
+	idle, ended, r := make(chan struct{}), make(chan struct{}), s.r
 	go func() {
 		defer close(ended)
 		for {
 			select {
 			case <-moved:
-				s.r.Interrupt()
+				r.Interrupt()
 			case <-idle:
 				return
 			}

@@ -159,7 +159,7 @@ func (s *session) become(ctx context.Context, login string, id storage.AccountID
 	if err != nil {
 		return err
 	}
-	account := s.srv.opt.Store.Account(id)
+	account := &account{Account: s.srv.opt.Store.Account(id), id: id}
 	if _, err := account.Mailboxes(ctx); err != nil { // the first call makes the default folders
 		return err
 	}
@@ -168,7 +168,10 @@ func (s *session) become(ctx context.Context, login string, id storage.AccountID
 	}
 	s.stopClocks()
 	s.login, s.id, s.person, s.account = login, id, person, account
-	s.gate = gate{reader, person.Policy(s.srv.opt.Release)}
+	s.gate = gate{reader: reader, policy: person.Policy(s.srv.opt.Release)}
+	if hide := s.srv.opt.Hide; hide != nil && hide(s.conn.Endpoint()) {
+		account.views, s.gate = &s.srv.views, gate{hides: true}
+	}
 	s.log = s.log.With("login", login)
 	s.r.SetIdle(s.srv.opt.Autologout)
 	s.d.SetLimits(syntax.Known(s.srv.opt.MaxMessage))

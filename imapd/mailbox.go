@@ -141,7 +141,7 @@ func (s *session) announce(ctx context.Context, now *storage.View, told func(i i
 // fetchNew tells of new messages, from index first on, what NOTIFY asks for (RFC
 // 5465 §5.2); not of what the client itself has put there.
 func (s *session) fetchNew(ctx context.Context, first int) error {
-	if s.notified == nil || s.creating {
+	if s.notified == nil {
 		return nil
 	}
 	items := s.notified.ofSelected().Items
@@ -149,8 +149,10 @@ func (s *session) fetchNew(ctx context.Context, first int) error {
 		return nil
 	}
 	var set []int
-	for i := first; i < s.box.view.Len(); i++ {
-		set = append(set, i)
+	for i, e := range s.box.view.All(first, s.box.view.Len()) {
+		if !s.own.has(s.box.id, e.UID) {
+			set = append(set, i)
+		}
 	}
 	return s.fetchUnasked(ctx, set, items)
 }

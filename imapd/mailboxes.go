@@ -33,6 +33,7 @@ func (s *session) create(ctx context.Context, a *syntax.Create) (answer, error) 
 	if err != nil {
 		return answer{}, err
 	}
+	s.own.makes(box.Name)
 	return answer{mailboxCode(box), "CREATE completed"}, nil
 }
 
@@ -58,16 +59,17 @@ func (s *session) delete(ctx context.Context, a *syntax.Delete) (answer, error) 
 	var gone storage.Mailbox
 	err := s.account.DeleteUnless(ctx, a.Mailbox, func(box storage.Mailbox) error {
 		if gone = box; s.gate.holds(box) {
-			return errHolds
+			return s.gate.spared()
 		}
 		return nil
 	})
-	if errors.Is(err, errHolds) {
+	if errors.Is(err, s.gate.spared()) {
 		s.srv.opt.MailLog.Withheld(s.conn.Peer(), s.login, gone.Name, s.verb, int(gone.Required))
 	}
 	if err != nil {
 		return answer{}, err
 	}
+	s.own.removed = gone.Name
 	if s.box != nil && s.box.id == gone.ID {
 		s.leaveMailbox("The selected mailbox is deleted")
 	}
@@ -80,6 +82,8 @@ func (s *session) rename(ctx context.Context, a *syntax.Rename) (answer, error) 
 	if err := s.account.Rename(ctx, a.From, to); err != nil {
 		return answer{}, err
 	}
+	s.own.from, s.own.to = a.From, to
+	s.own.makes(to)
 	if s.box != nil && s.box.name == a.From && a.From != inbox {
 		s.box.name = to
 	}
@@ -118,17 +122,24 @@ func (s *session) statusResponse(ctx context.Context, box storage.Mailbox, items
 		UIDValidity: box.UIDValidity,
 		Unseen:      box.Unseen,
 		Deleted:     box.Deleted,
-		Size:        int64(box.Size),
 		AppendLimit: s.srv.opt.MaxMessage,
 
 		HighestModSeq: uint64(box.Highest),
 		MailboxID:     box.ObjectID.String(),
 	}
-	var err error
-	if items&syntax.StatusDeletedStorage != 0 {
-		if data.DeletedSize, err = s.deletedStorage(ctx, box); err != nil {
+	if items&syntax.StatusSize != 0 {
+		octets, err := s.account.size(ctx, box)
+		if err != nil {
 			return err
 		}
+		data.Size = int64(octets)
+	}
+	if items&syntax.StatusDeletedStorage != 0 {
+		octets, err := s.deletedStorage(ctx, box)
+		if err != nil {
+			return err
+		}
+		data.DeletedSize = int64(octets)
 	}
 	if items&syntax.StatusRecent != 0 {
 		n, err := s.recentIn(ctx, box)

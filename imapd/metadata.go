@@ -84,7 +84,7 @@ func (s *session) annotations(ctx context.Context, id storage.MailboxID, names [
 	for _, of := range []struct {
 		account *storage.Account
 		names   []string
-	}{{s.account, own}, {s.srv.opt.Store.Account(everybody), shared}} {
+	}{{s.account.Account, own}, {s.srv.opt.Store.Account(everybody), shared}} {
 		if len(of.names) == 0 {
 			continue
 		}
@@ -119,7 +119,13 @@ func (s *session) setMetadata(ctx context.Context, a *syntax.SetMetadata) (answe
 		}
 		entries = append(entries, n)
 	}
-	return answer{}, metadataRefusal(s.account.Annotate(ctx, id, entries))
+	if err := s.account.Annotate(ctx, id, entries); err != nil {
+		return answer{}, metadataRefusal(err)
+	}
+	if s.notified != nil {
+		s.own.annotates(id, entries)
+	}
+	return answer{}, nil
 }
 
 // checkFilter: what stands for a FILTER is the keys of a SEARCH (RFC 5466 §3.2).

@@ -13,14 +13,16 @@ import (
 	"time"
 
 	"letterlock/imapd"
+	"letterlock/internal/requiretls"
 
 	"pgregory.net/rapid"
 )
 
-// TestSessionsAgainstAModel gives random commands in three sessions of one
+// TestSessionsAgainstAModel gives random commands in four sessions of one
 // mailbox, about two thousand, and compares what each is told with a plain
 // model of the mailbox. The first knows of no mod-sequences; the second has
-// QRESYNC, the third NOTIFY with it. LETTERLOCK_SOAK=30m goes on for so long.
+// QRESYNC, the third NOTIFY with it, and so has the fourth, from which tagged
+// letters are hidden (RFC 8689 §4.4). LETTERLOCK_SOAK=30m goes on for so long.
 func TestSessionsAgainstAModel(t *testing.T) {
 	t.Parallel()
 	soak, err := time.ParseDuration(cmp.Or(os.Getenv("LETTERLOCK_SOAK"), "0s"))
@@ -56,7 +58,7 @@ var operation = rapid.Custom(func(t *rapid.T) op {
 	return op{
 		Session: rapid.IntRange(0, seats-1).Draw(t, "session"),
 		Kind: rapid.SampledFrom([]string{
-			"append", "append", "append", "+FLAGS", "-FLAGS", "FLAGS", "+FLAGS.SILENT", "UID +FLAGS", "delete", "delete", "EXPUNGE", "UID EXPUNGE",
+			"append", "append", "append", "tagged", "+FLAGS", "-FLAGS", "FLAGS", "+FLAGS.SILENT", "UID +FLAGS", "delete", "delete", "EXPUNGE", "UID EXPUNGE",
 			"COPY", "MOVE", "UID MOVE", "FETCH", "UID FETCH", "BODY", "SEARCH", "NOOP", "SELECT", "IDLE", "RESYNC", "UNCHANGEDSINCE",
 		}).Draw(t, "kind"),
 		From: rapid.IntRange(0, 9).Draw(t, "from"),
@@ -66,12 +68,13 @@ var operation = rapid.Custom(func(t *rapid.T) op {
 })
 
 const (
-	seats    = 3
+	seats    = 4
 	plain    = 0 // has EXPUNGE and no MODSEQ
 	notified = 2 // and NOTIFY beside QRESYNC
+	hiding   = 3 // and is at the address that hides
 )
 
-// model is the mailbox as it has to be, and two clients' pictures of it.
+// model is the mailbox as it has to be, and its clients' pictures of it.
 type model struct {
 	h        *house
 	round    int
@@ -84,8 +87,11 @@ type model struct {
 
 type message struct {
 	uid   int
-	flags map[string]bool
+	flags map[string]bool // tagged's among them
 }
+
+// tagged is the flag of a letter with REQUIRETLS.
+const tagged = "$RequireTLS"
 
 // seat is one client: what it was told, by sequence number.
 type seat struct {
@@ -93,6 +99,16 @@ type seat struct {
 	known   []known
 	fetched int // the message of the last FETCH response
 	qresync bool
+	hides   bool
+}
+
+// sees says whether a message is there for this client.
+func (s *seat) sees(x *message) bool { return !s.hides || !x.flags[tagged] }
+
+// seen is the mailbox as a client has to see it.
+func (m *model) seen(s *seat) (all []*message) {
+	m.each(s.sees, func(x *message) { all = append(all, x) })
+	return all
 }
 
 type known struct {
@@ -110,13 +126,14 @@ func (m *model) begin(rt *rapid.T) {
 			m.seats[i] = nil
 		}
 		if m.seats[i] == nil {
-			m.seats[i] = &seat{c: m.h.loggedIn(fmt.Sprintf("s%d", i), "tls")}
+			how := map[bool]string{false: "tls", true: "hiding-tls"}[i == hiding]
+			m.seats[i] = &seat{c: m.h.loggedIn(fmt.Sprintf("s%d", i), how), hides: i == hiding}
 			m.seats[i].c.ok("ENABLE IMAP4rev2")
 			if i != plain {
 				m.seats[i].qresync = true
 				m.seats[i].c.ok("ENABLE QRESYNC")
 			}
-			if i == notified {
+			if i >= notified {
 				m.seats[i].c.ok("NOTIFY SET (SELECTED-DELAYED (MessageNew (UID FLAGS) MessageExpunge FlagChange))")
 			}
 		}
@@ -144,11 +161,12 @@ func (m *model) finish(rt *rapid.T) {
 func (m *model) compare(rt *rapid.T, i int) {
 	s := m.seats[i]
 	m.say(rt, s, "NOOP", mayExpunge)
-	if len(s.known) != len(m.messages) {
-		rt.Fatalf("session %d was told of %d messages, there are %d", i, len(s.known), len(m.messages))
+	seen := m.seen(s)
+	if len(s.known) != len(seen) {
+		rt.Fatalf("session %d was told of %d messages, there are %d", i, len(s.known), len(seen))
 	}
 	for k, have := range s.known {
-		want := m.messages[k]
+		want := seen[k]
 		if have.uid != 0 && have.uid != want.uid {
 			rt.Fatalf("session %d: message %d has UID %d, want %d", i, k+1, have.uid, want.uid)
 		}
@@ -159,7 +177,7 @@ func (m *model) compare(rt *rapid.T, i int) {
 	if len(s.known) > 0 {
 		m.say(rt, s, "FETCH 1:* (UID FLAGS"+s.modSeqItem()+")", mayNotExpunge)
 		for k, have := range s.known {
-			if want := m.messages[k]; have.uid != want.uid || !maps.Equal(have.flags, want.flags) {
+			if want := seen[k]; have.uid != want.uid || !maps.Equal(have.flags, want.flags) {
 				rt.Fatalf("session %d fetched %+v for message %d, want %+v", i, have, k+1, *want)
 			}
 		}
@@ -325,7 +343,7 @@ func (m *model) resync(rt *rapid.T, at int, o op) {
 	s.c.ok("UNSELECT")
 	s.known = nil
 	other := (at + 1 + o.From%2) % seats
-	for _, kind := range []string{"append", "+FLAGS", "delete", "EXPUNGE", "-FLAGS"} {
+	for _, kind := range []string{"append", "tagged", "+FLAGS", "delete", "EXPUNGE", "-FLAGS"} {
 		m.carryOut(rt, op{other, kind, o.From, o.To, o.Flag})
 	}
 	for _, line := range m.say(rt, s, fmt.Sprintf("SELECT %s (QRESYNC (%d %d))", m.box, validity, highest), mayNotExpunge) {
@@ -341,7 +359,7 @@ func (m *model) resync(rt *rapid.T, at int, o op) {
 		}
 	}
 	truth := map[int]map[string]bool{}
-	for _, x := range m.messages {
+	for _, x := range m.seen(s) {
 		truth[x.uid] = x.flags
 	}
 	if !maps.EqualFunc(cache, truth, func(a, b map[string]bool) bool { return maps.Equal(a, b) }) {
@@ -377,6 +395,10 @@ func (m *model) carryOut(rt *rapid.T, o op) {
 		m.say(rt, s, fmt.Sprintf("APPEND %s (%s) {12+}\r\nA: b\r\n\r\nhi\r\n", m.box, o.Flag), mayExpunge)
 		m.add(map[string]bool{o.Flag: true})
 		return
+	case "tagged":
+		m.h.deliver(letter{mailbox: m.box, text: "A: b\r\n\r\nhi\r\n", demand: requiretls.Required(), flags: []string{o.Flag}})
+		m.add(map[string]bool{o.Flag: true, tagged: true})
+		return
 	case "NOOP":
 		m.compare(rt, o.Session)
 		return
@@ -393,7 +415,7 @@ func (m *model) carryOut(rt *rapid.T, o op) {
 		return
 	case "EXPUNGE":
 		m.say(rt, s, o.Kind, mayExpunge)
-		m.remove(func(x *message) bool { return x.flags[`\Deleted`] })
+		m.remove(func(x *message) bool { return s.sees(x) && x.flags[`\Deleted`] })
 		return
 	}
 	if len(s.known) == 0 {
@@ -433,7 +455,7 @@ func (m *model) onRange(rt *rapid.T, s *seat, o op, from, to int) {
 		m.say(rt, s, fmt.Sprintf(`STORE %s +FLAGS (\Deleted)`, seqs), mayNotExpunge)
 	case "UID EXPUNGE":
 		m.say(rt, s, "UID EXPUNGE "+uids, mayExpunge)
-		m.remove(func(x *message) bool { return low <= x.uid && x.uid <= high && x.flags[`\Deleted`] })
+		m.remove(func(x *message) bool { return s.sees(x) && low <= x.uid && x.uid <= high && x.flags[`\Deleted`] })
 	case "COPY", "MOVE", "UID MOVE":
 		m.transfer(rt, s, o.Kind, seqs, uids, among)
 	case "UNCHANGEDSINCE":
@@ -486,7 +508,9 @@ func (x *message) store(op, flag string) {
 	case "-FLAGS":
 		delete(x.flags, flag)
 	case "FLAGS":
-		x.flags = map[string]bool{flag: true}
+		x.flags = maps.Clone(x.flags)
+		maps.DeleteFunc(x.flags, func(f string, _ bool) bool { return f != tagged })
+		x.flags[flag] = true
 	}
 }
 
@@ -507,8 +531,8 @@ func (m *model) each(is func(*message) bool, do func(*message)) {
 
 func (m *model) reselect(rt *rapid.T, s *seat) {
 	m.say(rt, s, "SELECT "+m.box, mayNotExpunge)
-	if len(s.known) != len(m.messages) {
-		rt.Fatalf("SELECT told of %d messages, there are %d", len(s.known), len(m.messages))
+	if n := len(m.seen(s)); len(s.known) != n {
+		rt.Fatalf("SELECT told of %d messages, there are %d", len(s.known), n)
 	}
 }
 
@@ -524,7 +548,7 @@ func (m *model) idle(rt *rapid.T, s *seat) {
 	}
 	m.say(rt, other, fmt.Sprintf("APPEND %s {12+}\r\nA: b\r\n\r\nhi\r\n", m.box), mayExpunge)
 	m.add(map[string]bool{})
-	for len(s.known) < len(m.messages) {
+	for n := len(m.seen(s)); len(s.known) < n; {
 		s.hear(rt, "IDLE", s.c.line(), mayExpunge)
 	}
 	s.c.send("DONE\r\n")

@@ -2,7 +2,6 @@ package imapd
 
 import (
 	"context"
-	"hash/maphash"
 	"maps"
 	"slices"
 	"strings"
@@ -25,11 +24,9 @@ type notified struct {
 	turn    storage.Turn
 	known   map[storage.MailboxID]storage.Mailbox
 	names   []string                                // subscribed
-	entries map[storage.MailboxID]map[string]uint64 // metadata, by name, where it is watched; 0: the server's
-	ended   func()                                  // ends the watch
+	entries map[storage.MailboxID]map[string]uint64 // digests of metadata, by name, where it is watched; 0: the server's
+	ended   func()                                  // ends the watch; nil: it is told with commands and in IDLE alone
 }
-
-var entrySeed = maphash.MakeSeed()
 
 // notify is NOTIFY (RFC 5465 §3.1).
 func (s *session) notify(ctx context.Context, a *syntax.Notify) (answer, error) {
@@ -58,31 +55,46 @@ func (s *session) notify(ctx context.Context, a *syntax.Notify) (answer, error) 
 }
 
 func (s *session) endNotify() {
-	if s.notified != nil {
-		s.notified.ended()
-		s.notified = nil
+	if n := s.notified; n != nil && n.ended != nil {
+		n.ended()
 	}
+	s.notified = nil
+}
+
+// enableMetadata begins to tell which entries others have set, as servers may for
+// who enabled METADATA (RFC 5464 §4.1): beside what the client is told without it,
+// and as that with commands and in IDLE. NOTIFY, before or later, is more exact.
+func (s *session) enableMetadata(ctx context.Context, events syntax.Events) error {
+	if events == 0 || s.notified != nil && s.notified.ended != nil {
+		return nil
+	}
+	for _, g := range s.groups() {
+		events |= g.Events & (syntax.EventMailboxMetadataChange | syntax.EventServerMetadataChange)
+	}
+	n := &notified{groups: []syntax.EventGroup{
+		{MailboxFilter: syntax.MailboxFilter{Kind: syntax.FilterSelected}, Events: syntax.MessageEvents},
+		{MailboxFilter: syntax.MailboxFilter{Kind: syntax.FilterPersonal}, Events: events},
+	}}
+	if err := s.learn(ctx, n); err != nil {
+		return err
+	}
+	s.notified = n
+	return nil
+}
+
+func (s *session) groups() []syntax.EventGroup {
+	if s.notified == nil {
+		return nil
+	}
+	return s.notified.groups
 }
 
 // wakeOnNews interrupts the session's wait whenever its account moves.
 func (s *session) wakeOnNews() (ended func()) {
 	moved, unwatch := s.account.WatchAll()
-	done, over := make(chan struct{}), make(chan struct{})
-	r := s.r
-	go func() {
-		defer close(over)
-		for {
-			select {
-			case <-moved:
-				r.Interrupt()
-			case <-done:
-				return
-			}
-		}
-	}()
+	stop := s.wakeOn(moved)
 	return func() {
-		close(done)
-		<-over
+		stop()
 		unwatch()
 	}
 }
@@ -130,7 +142,7 @@ func (s *session) entriesOf(ctx context.Context, id storage.MailboxID) (map[stri
 	}
 	sums := make(map[string]uint64, len(list))
 	for _, e := range list {
-		sums[e.Name] = maphash.Bytes(entrySeed, e.Value)
+		sums[e.Name] = digest(e.Value)
 	}
 	return sums, nil
 }
@@ -187,10 +199,10 @@ func (s *session) statusOfAll(ctx context.Context, n *notified) error {
 
 // unasked tells what happened while no command was in progress.
 func (s *session) unasked(ctx context.Context) error {
-	if s.notified == nil {
+	if s.notified == nil || s.notified.ended == nil {
 		return nil
 	}
-	s.creating = false
+	s.own = own{}
 	if s.tells(syntax.EventMessageNew) {
 		exp := sendExpunges
 		if s.notified.ofSelected().Kind == syntax.FilterSelectedDelayed {
@@ -242,6 +254,11 @@ func (s *session) news(ctx context.Context) error {
 // §5.1, §5.2, §5.3).
 func (s *session) statusNews(ctx context.Context, n *notified, box storage.Mailbox) error {
 	was, known := n.known[box.ID]
+	if !known && slices.Contains(s.own.made, box.Name) {
+		was, known = box, true
+		was.UIDNext, was.Messages, was.Unseen = 1, 0, 0
+	}
+	was = s.own.counted(was)
 	events := s.eventsOf(n, box) & syntax.MessageEvents
 	if events == 0 || s.box != nil && s.box.id == box.ID {
 		return nil
@@ -287,6 +304,9 @@ func (s *session) listNews(ctx context.Context, n *notified) error {
 		if parent, moved := renamed[parentOf(was)]; moved && parent == parentOf(now) {
 			continue // what lies below a mailbox goes with it without a word
 		}
+		if was == s.own.from && now == s.own.to {
+			continue
+		}
 		s.listed(at[now], now, was)
 	}
 	slices.Sort(affected)
@@ -326,6 +346,8 @@ func (s *session) listChanges(n *notified, nodes []*node) (affected []string, re
 		there[x.box.ID] = true
 		was, known := n.known[x.box.ID]
 		switch {
+		case !known && slices.Contains(s.own.made, x.name):
+			continue
 		case !known:
 			affect(*x.box)
 			continue
@@ -336,10 +358,13 @@ func (s *session) listChanges(n *notified, nodes []*node) (affected []string, re
 		n.known[x.box.ID] = was
 	}
 	for id, box := range n.known {
-		if !there[id] {
-			affect(box)
-			delete(n.known, id)
+		if there[id] {
+			continue
 		}
+		if box.Name != s.own.removed {
+			affect(box)
+		}
+		delete(n.known, id)
 	}
 	return affected, renamed
 }
@@ -371,7 +396,9 @@ func (s *session) subscriptionNews(ctx context.Context, n *notified) error {
 	if err != nil {
 		return err
 	}
-	changed := append(missingFrom(names, n.names), missingFrom(n.names, names)...)
+	gone := slices.DeleteFunc(missingFrom(names, n.names), func(name string) bool { return name == s.own.unsubscribed })
+	come := slices.DeleteFunc(missingFrom(n.names, names), func(name string) bool { return name == s.own.subscribed })
+	changed := append(gone, come...)
 	slices.Sort(changed)
 	for _, name := range changed {
 		box := storage.Mailbox{Name: name, Subscribed: true}
@@ -411,12 +438,12 @@ func (s *session) metadataNews(ctx context.Context, n *notified, id storage.Mail
 	}
 	var names []string
 	for name, sum := range now {
-		if was, there := n.entries[id][name]; !there || was != sum {
+		if n.entries[id][name] != sum && !s.own.annotatedSo(id, name, sum) {
 			names = append(names, name)
 		}
 	}
 	for name := range n.entries[id] {
-		if _, there := now[name]; !there {
+		if now[name] == 0 && !s.own.annotatedSo(id, name, 0) {
 			names = append(names, name)
 		}
 	}

@@ -24,6 +24,13 @@ type Options struct {
 	Notice    Notice            // what SELECT says of withheld messages; default their number
 	Insecure  Insecure          // what such a session gets of a mailbox that holds some; default all but their content
 
+	// Hide says at which listeners REQUIRETLS mail is hidden: every session there,
+	// over TLS or not, reads mailboxes as if they had none, each under a
+	// UIDVALIDITY and a MAILBOXID of its own, so that clients do not take the view
+	// for the mailbox (RFC 9051 §2.3.1.1). Insecure says nothing there. nil:
+	// nowhere.
+	Hide func(serve.Endpoint) bool
+
 	// QuotaAdmin says who may set quota, and see everybody's, by IMAP (SETQUOTA,
 	// RFC 9208 §4.1.3); nil: nobody, which is right where the admin's own tools do it.
 	QuotaAdmin func(mail.Address) bool
@@ -33,6 +40,7 @@ type Options struct {
 	Autologout time.Duration // silence that ends a session; 0: 30 minutes, the least RFC 9051 §5.4 allows
 	LoginTime  time.Duration // how long a connection may stay without login; 0: 3 minutes
 	Patience   time.Duration // how long a client may take to read 64 KiB; 0: 5 minutes
+	Progress   time.Duration // how often a long command tells how far it is (INPROGRESS, RFC 9585); 0: 2 seconds
 
 	Log     *slog.Logger // debug prose and our own bugs; nil: none
 	MailLog MailLog      // who logged in, what was withheld; nil: nobody is told
@@ -87,6 +95,7 @@ const (
 	defaultMaxPerUser = 50
 	defaultAutologout = 30 * time.Minute
 	defaultLoginTime  = 3 * time.Minute
+	defaultProgress   = 2 * time.Second
 )
 
 func (o Options) withDefaults() Options {
@@ -95,6 +104,7 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.MaxPerUser, defaultMaxPerUser)
 	orDefault(&o.Autologout, defaultAutologout)
 	orDefault(&o.LoginTime, defaultLoginTime)
+	orDefault(&o.Progress, defaultProgress)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

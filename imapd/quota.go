@@ -42,7 +42,7 @@ func (s *session) getQuota(ctx context.Context, a *syntax.GetQuota) (answer, err
 func (s *session) getQuotaRoot(ctx context.Context, a *syntax.GetQuotaRoot) (answer, error) {
 	root := s.quotaRoot()
 	s.put(syntax.AppendQuotaRoot(s.scratch[:0], a.Mailbox, []string{root}, s.mode))
-	return answer{}, s.quota(ctx, root, s.account)
+	return answer{}, s.quota(ctx, root, s.account.Account)
 }
 
 // setQuota is SETQUOTA (RFC 9208 §4.1.3). A resource that is not named has no
@@ -78,7 +78,7 @@ func (s *session) setQuota(ctx context.Context, a *syntax.SetQuota) (answer, err
 // anybody's.
 func (s *session) ofRoot(ctx context.Context, root string) (*storage.Account, error) {
 	if root == s.quotaRoot() {
-		return s.account, nil
+		return s.account.Account, nil
 	}
 	addr, err := mail.ParseAddress(root)
 	if err != nil || !s.setsQuota() {
@@ -119,7 +119,7 @@ func (s *session) quota(ctx context.Context, root string, account *storage.Accou
 
 // deletedStorage is the octets of what is marked \Deleted in a mailbox: the
 // status item DELETED-STORAGE (RFC 9208 §4.1.4).
-func (s *session) deletedStorage(ctx context.Context, box storage.Mailbox) (octets int64, err error) {
+func (s *session) deletedStorage(ctx context.Context, box storage.Mailbox) (octets uint64, err error) {
 	if box.Deleted == 0 {
 		return 0, nil
 	}
@@ -127,20 +127,5 @@ func (s *session) deletedStorage(ctx context.Context, box storage.Mailbox) (octe
 	if err != nil {
 		return 0, err
 	}
-	var uids []storage.UID
-	for _, e := range view.All(0, view.Len()) {
-		if e.Flags&storage.Deleted != 0 {
-			uids = append(uids, e.UID)
-		}
-	}
-	for some := range slices.Chunk(uids, fetchBatch) {
-		rows, err := s.account.Rows(ctx, box.ID, some)
-		if err != nil {
-			return 0, err
-		}
-		for i := range rows {
-			octets += rows[i].Size
-		}
-	}
-	return octets, nil
+	return s.account.octets(ctx, box.ID, view, func(f storage.Flags) bool { return f&storage.Deleted != 0 })
 }

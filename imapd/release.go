@@ -18,17 +18,20 @@ const requireTLS = "$RequireTLS"
 type gate struct {
 	reader requiretls.Reader
 	policy requiretls.Policy
+	hides  bool // what is withheld is not there at all; the reader is in clear then
 }
 
 // release is the permit for the content of a message with these flags, or
 // [requiretls.ErrWithheld].
-func (g gate) release(f storage.Flags) (requiretls.Release, error) {
-	return f.Demand().Release(g.reader, g.policy)
-}
+func (g gate) release(f storage.Flags) (requiretls.Release, error) { return g.judge(f.Demand()) }
 
 // judge is the gate as the vault asks it.
 func (g gate) judge(d requiretls.Demand) (requiretls.Release, error) {
-	return d.Release(g.reader, g.policy)
+	r, err := d.Release(g.reader, g.policy)
+	if err != nil && g.hides {
+		err = storage.ErrNotFound
+	}
+	return r, err
 }
 
 // withholds says whether this session may neither read nor change the message.
@@ -62,6 +65,19 @@ func (g gate) withheld(v *storage.View, set []int) []int {
 // would destroy what this session may not change.
 func (g gate) holds(box storage.Mailbox) bool {
 	return box.Required > 0 && g.withholdsAny()
+}
+
+var (
+	errHolds  = no("PRIVACYREQUIRED", "The mailbox holds messages that need an encrypted connection")
+	errHidden = no("PRIVACYREQUIRED", "The mailbox holds messages that are not shown at this address of the server")
+)
+
+// spared is what whoever would destroy a mailbox hears that holds such messages.
+func (g gate) spared() error {
+	if g.hides {
+		return errHidden
+	}
+	return errHolds
 }
 
 // Insecure is how a mailbox with withheld messages meets a session that may not

@@ -3,15 +3,11 @@ package imapd
 import (
 	"context"
 	"errors"
-	"time"
 
 	"letterlock/imapd/query"
 	"letterlock/imapd/syntax"
 	"letterlock/storage"
 )
-
-// progressEvery is how often INPROGRESS is told at most.
-const progressEvery = 2 * time.Second
 
 // asked is the selected mailbox as this session sees it, to be searched.
 func (s *session) asked(ctx context.Context) *query.Mailbox {
@@ -26,33 +22,13 @@ func (s *session) asked(ctx context.Context) *query.Mailbox {
 // askedOf is any mailbox of the account, to be searched.
 func (s *session) askedOf(ctx context.Context, id storage.MailboxID, view *storage.View) *query.Mailbox {
 	return &query.Mailbox{
-		Account: s.account, ID: id, View: view, Gate: s.gate.judge,
+		Account: s.account.Account, ID: id, View: view, Gate: s.gate.judge,
 		Filter:   func(name string) (syntax.And, error) { return s.namedFilter(ctx, name) },
 		Progress: s.progress(),
 		Trouble: func(uid storage.UID, err error) {
 			s.log.Error("message cannot be searched", "mailbox", id, "uid", uid, "err", err)
 		},
 		Cache: &s.srv.sorted,
-	}
-}
-
-// progress tells the client of a long command how far it is, now and then.
-func (s *session) progress() func(done, total int) {
-	next := time.Now().Add(progressEvery)
-	return func(done, total int) {
-		if now := time.Now(); now.After(next) {
-			next = now.Add(progressEvery)
-			s.inProgress(done, total)
-		}
-	}
-}
-
-func (s *session) inProgress(done, total int) {
-	b := append(s.scratch[:0], "* OK ["...)
-	b = syntax.AppendInProgress(b, s.tag, uint32(done), uint32(total))
-	s.put(append(b, "] Working\r\n"...))
-	if s.w.Flush() != nil {
-		s.broken = true
 	}
 }
 

@@ -47,8 +47,6 @@ func (s *session) selectMailbox(ctx context.Context, a *syntax.Select) (answer, 
 	return answer{"READ-WRITE", "SELECT completed"}, nil
 }
 
-var errHolds = no("PRIVACYREQUIRED", "The mailbox holds messages that need an encrypted connection")
-
 // errNoQResync: RFC 7162 §3.2.3.
 var errNoQResync = bad("ENABLE QRESYNC first")
 
@@ -133,7 +131,7 @@ func (s *session) close(ctx context.Context) (answer, error) {
 	if len(deleted) == 0 {
 		return answer{}, nil
 	}
-	return answer{}, s.account.Expunge(ctx, box.id, deleted)
+	return answer{}, s.remove(ctx, deleted)
 }
 
 // expunge is EXPUNGE and UID EXPUNGE (RFC 9051 §6.4.3, §6.4.9). What the gate
@@ -151,7 +149,7 @@ func (s *session) expunge(ctx context.Context, a *syntax.Expunge) (answer, error
 	}
 	deleted, held := s.deletable(s.box.view, within)
 	if len(deleted) > 0 {
-		if err := s.account.Expunge(ctx, s.box.id, deleted); err != nil {
+		if err := s.remove(ctx, deleted); err != nil {
 			return answer{}, err
 		}
 	}
@@ -167,6 +165,11 @@ func (s *session) expunge(ctx context.Context, a *syntax.Expunge) (answer, error
 		return answer{}, err
 	}
 	return s.withHighest(done), nil
+}
+
+// remove expunges messages of the selected mailbox.
+func (s *session) remove(ctx context.Context, uids []storage.UID) error {
+	return s.progressing(ctx, func(ctx context.Context) error { return s.account.Expunge(ctx, s.box.id, uids) })
 }
 
 // withHighest puts HIGHESTMODSEQ into the tagged answer of a command that

@@ -15,6 +15,7 @@ type Server struct {
 	opt    Options
 	memory chan struct{} // a token for each small APPEND held in memory
 	sorted query.Cache
+	views  openViews
 
 	mu    sync.Mutex // guards users
 	users map[storage.AccountID]int

@@ -36,10 +36,10 @@ type session struct {
 	login    string // who this is; empty before login
 	id       storage.AccountID
 	person   storage.Person
-	account  *storage.Account
+	account  *account
 	gate     gate
 	mode     syntax.Mode
-	creating bool      // the command in progress makes messages
+	own      own       // what the command in progress did
 	again    bool      // somebody was logged in before (RFC 8437)
 	rev2     bool      // ENABLE IMAP4rev2
 	aware    bool      // of mod-sequences (RFC 7162 §3.1)
@@ -223,7 +223,7 @@ func (s *session) step(ctx context.Context) error {
 	if err != nil {
 		return s.badCommand(err)
 	}
-	s.tag, s.verb, s.creating = cmd.Tag, cmd.Name, creates(cmd.Args)
+	s.tag, s.verb, s.own = cmd.Tag, cmd.Name, own{}
 	got, err := s.execute(ctx, cmd.Args)
 	if errors.Is(err, errAnswered) {
 		return nil
@@ -252,15 +252,6 @@ func (s *session) step(ctx context.Context) error {
 	}
 	s.tagged("OK", got.code, got.text)
 	return nil
-}
-
-// creates says whether a command puts messages into a mailbox.
-func creates(args syntax.Args) bool {
-	switch args.(type) {
-	case *syntax.Append, *syntax.Copy, *syntax.Move, *syntax.Replace:
-		return true
-	}
-	return false
 }
 
 // aftermath tells what else happened to the selected mailbox, before the

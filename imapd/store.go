@@ -152,7 +152,10 @@ func (s *session) storeUnlessChanged(ctx context.Context, a *syntax.Store, set [
 			return exist, err
 		}
 	}
-	late, err = s.account.StoreFlags(ctx, s.box.id, uids, storeOps[a.Op], flags, since)
+	err = s.progressing(ctx, func(ctx context.Context) (err error) {
+		late, err = s.account.StoreFlags(ctx, s.box.id, uids, storeOps[a.Op], flags, since)
+		return err
+	})
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, errGone
 	}
@@ -228,98 +231,4 @@ func flagBits(name string, keywords []string) (bits storage.Flags, known bool) {
 		}
 	}
 	return 0, false
-}
-
-var errTheyNeedPrivacy = no("PRIVACYREQUIRED", "Some of these messages need an encrypted connection")
-
-// transferable is the UIDs a COPY or MOVE takes. With a withheld message among
-// them it takes none: the command is atomic (RFC 9051 §6.4.7).
-func (s *session) transferable(ctx context.Context, set syntax.Set, uid bool, to string) ([]storage.UID, error) {
-	indices, err := s.indices(set, uid)
-	if err != nil {
-		return nil, err
-	}
-	if held := s.gate.withheld(s.box.view, indices); len(held) > 0 {
-		s.logWithheld(len(held))
-		return nil, errTheyNeedPrivacy
-	}
-	if _, err := s.account.Mailbox(ctx, to); err != nil {
-		return nil, orTryCreate(err)
-	}
-	return s.uidsOf(indices), nil
-}
-
-// copy is COPY and UID COPY (RFC 9051 §6.4.7).
-func (s *session) copy(ctx context.Context, a *syntax.Copy) (answer, error) {
-	uids, err := s.transferable(ctx, a.Set, a.UID, a.Mailbox)
-	if err != nil || len(uids) == 0 {
-		return answer{}, err
-	}
-	copied, err := s.account.Copy(ctx, s.box.id, uids, a.Mailbox)
-	if err != nil {
-		return answer{}, orTryCreate(transferRefusal(err))
-	}
-	missed := missed(uids, copied)
-	if len(copied.From) == 0 {
-		return missed, nil
-	}
-	if missed.code != "" { // the tagged answer has room for one code
-		s.putString("* OK [" + missed.code + "] " + missed.text + "\r\n")
-	}
-	return answer{copyUID(copied), "COPY completed"}, nil
-}
-
-var errTransferLimit = no("LIMIT", "That is more than can be copied at once; take at most 250000 messages")
-
-func transferRefusal(err error) error {
-	if errors.Is(err, storage.ErrLimit) {
-		return errTransferLimit
-	}
-	return err
-}
-
-// missed tells of messages that could not be copied because somebody else has
-// expunged them (RFC 9051 §7.1, EXPUNGEISSUED; RFC 5530 §3).
-func missed(asked []storage.UID, c storage.Copied) answer {
-	gone := len(asked) - len(c.From)
-	if gone == 0 {
-		return answer{}
-	}
-	return answer{"EXPUNGEISSUED", counted(gone, "message is", "messages are") + " gone"}
-}
-
-// copyUID is the response code; none where nothing was copied.
-func copyUID(c storage.Copied) string {
-	if len(c.From) == 0 {
-		return ""
-	}
-	return string(syntax.AppendCopyUID(nil, c.UIDValidity, c.From, c.To))
-}
-
-// move is MOVE and UID MOVE (RFC 9051 §6.4.8): COPYUID comes before the
-// EXPUNGE of what has moved.
-func (s *session) move(ctx context.Context, a *syntax.Move) (answer, error) {
-	if s.box.readOnly {
-		return answer{}, errReadOnly
-	}
-	uids, err := s.transferable(ctx, a.Set, a.UID, a.Mailbox)
-	if err != nil || len(uids) == 0 {
-		return answer{}, err
-	}
-	moved, err := s.account.Move(ctx, s.box.id, uids, a.Mailbox)
-	if err != nil {
-		return answer{}, orTryCreate(transferRefusal(err))
-	}
-	code := copyUID(moved)
-	if code == "" {
-		return missed(uids, moved), nil
-	}
-	s.putString("* OK [" + code + "] Moved\r\n")
-	if !s.qresync {
-		return missed(uids, moved), nil
-	}
-	if err := s.sync(ctx, sendExpunges); err != nil {
-		return answer{}, err
-	}
-	return s.withHighest(missed(uids, moved)), nil
 }

@@ -116,6 +116,11 @@ func (r *report) checkReaders(cfg *config.Config) {
 	default:
 		r.add("release", fine, "REQUIRETLS mail is shown over TLS alone")
 	}
+	for _, l := range cfg.IMAP.Listeners {
+		if l.View == config.ViewClear {
+			r.add("release", fine, "REQUIRETLS mail is hidden from whoever connects to %s, over TLS or not", l.Address)
+		}
+	}
 }
 
 func (r *report) print(c *call) error {

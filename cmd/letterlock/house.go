@@ -218,6 +218,7 @@ func (h *house) openReading() (err error) {
 		Cleartext:  imapd.Cleartext(h.cfg.IMAP.CleartextAuth),
 		Release:    releasePolicy[h.cfg.IMAP.Release],
 		Insecure:   insecureWord[h.cfg.IMAP.OnInsecure],
+		Hide:       hides(h.cfg.IMAP.Listeners),
 		Notice:     noticeWord[h.cfg.IMAP.Notice],
 		MaxMessage: h.cfg.LMTP.MaxSize,
 		Log:        h.log,
@@ -227,6 +228,18 @@ func (h *house) openReading() (err error) {
 		Name: "imap", ALPN: []string{"imap"}, Grace: imapGrace, TooMany: imapd.TooManyConnections, Handle: room.Handle, Proxies: proxies(h.cfg),
 	})
 	return err
+}
+
+// hides says at which endpoints mail is hidden. Where it is asked for at all, the
+// other listeners withhold ([config.InsecureHide]).
+func hides(configured []config.Listener) func(serve.Endpoint) bool {
+	hiding := map[string]bool{}
+	for _, l := range configured {
+		if l.View == config.ViewClear {
+			hiding[l.Address] = true
+		}
+	}
+	return func(e serve.Endpoint) bool { return hiding[e.String()] }
 }
 
 // openFront opens LMTP, the front door, with the sorting room behind it.

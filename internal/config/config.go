@@ -31,7 +31,7 @@ type Config struct {
 		Listeners     []Listener
 		CleartextAuth CleartextAuth
 		Release       string // ReleaseTLS, ReleaseBound or ReleaseLocal
-		OnInsecure    string // InsecureWithhold or InsecureRefuse
+		OnInsecure    string // InsecureWithhold, InsecureRefuse or InsecureHide
 		Notice        string // NoticeCount, NoticeGeneric or NoticeOff
 	}
 	Proxy struct {
@@ -63,6 +63,7 @@ type Listener struct {
 	Allow                 []netip.Prefix // who may connect, behind a proxy which proxies may; empty: everybody
 	ClientCA              string         // PEM file; "": no client certificate is asked for
 	Proxy                 bool           // IMAP, ManageSieve: every connection begins with a PROXY header
+	View                  string         // IMAP: ViewClear, with InsecureHide alone, or ""
 	TrustRequireTLSHeader bool           // LMTP: "Require-TLS-ESMTP: yes" counts as the tag (RFC 8689)
 }
 
@@ -80,6 +81,9 @@ const (
 
 	InsecureWithhold = "withhold"
 	InsecureRefuse   = "refuse"
+	InsecureHide     = "hide" // at the listeners with ViewClear, of which there is one; InsecureWithhold at all others
+
+	ViewClear = "clear"
 
 	NoticeCount   = "count"
 	NoticeGeneric = "generic"

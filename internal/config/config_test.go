@@ -76,11 +76,14 @@ client_ca = "/etc/ssl/mta.pem"
 listen         = ["127.0.0.1:1143", "tls:127.0.0.1:1993"]
 cleartext_auth = ["10.0.0.0/8"]
 release        = "local"
-on_insecure    = "refuse"
+on_insecure    = "hide"
 notice         = "generic"
 [[imap.listener]]
 address = "tls:[2001:db8::1]:993"
 proxy = true
+[[imap.listener]]
+address = "10.0.0.1:143"
+view = "clear"
 [proxy]
 trusted    = ["192.0.2.0/24", "2001:db8::7"]
 assume_tls = ["192.0.2.128/25"]
@@ -144,11 +147,12 @@ func TestEverythingThatCanBeSaid(t *testing.T) {
 			Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::7/128")}},
 	}
 	want.LMTP.MaxSize = 48 << 20
-	want.IMAP.Listeners = append(want.IMAP.Listeners, config.Listener{Address: "tls:[2001:db8::1]:993", Proxy: true})
+	want.IMAP.Listeners = append(want.IMAP.Listeners, config.Listener{Address: "tls:[2001:db8::1]:993", Proxy: true},
+		config.Listener{Address: "10.0.0.1:143", View: "clear"})
 	want.Proxy.Trusted = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::7/128")}
 	want.Proxy.AssumeTLS = []netip.Prefix{netip.MustParsePrefix("192.0.2.128/25")}
 	want.IMAP.CleartextAuth.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
-	want.IMAP.Release, want.IMAP.Notice, want.IMAP.OnInsecure = "local", "generic", "refuse"
+	want.IMAP.Release, want.IMAP.Notice, want.IMAP.OnInsecure = "local", "generic", "hide"
 	want.Address.Domain, want.Address.Delimiter, want.Address.Case = "example.org", "+-", "keep"
 	want.Quota.Bytes, want.Quota.Messages, want.Quota.Answer = 5_000_000_000, 100_000, "reject"
 	want.ManageSieve.Listeners = append(want.ManageSieve.Listeners, config.Listener{Address: "tls:127.0.0.1:5190"},
@@ -266,10 +270,11 @@ func TestWhatIsWrongIsSaidWithLineKeyAndWayOut(t *testing.T) {
 		"sender":                {"[relay]\nsender = \"me\"\n", `"me" is not a choice`, `"srs"`},
 		"destination no list":   {"[relay.destination]\ndomain = \"d\"\n", "line 1: relay.destination: a section where a list of sections belongs", "[[relay.destination]]"},
 
-		// what this version cannot keep is refused, not ignored
-		"insecure": {"[imap]\non_insecure = \"deny\"\n", `"deny" is not a choice`, `write "withhold", or "refuse"`},
-		"hide":     {"[imap]\non_insecure = \"hide\"\n", "not available in this version", `"withhold"`},
-		"view":     {"[[imap.listener]]\naddress = \"h:1\"\nview = \"clear\"\n", "line 3: imap.listener.view: a view in clear is not available in this version", "leave it out"},
+		"insecure":          {"[imap]\non_insecure = \"deny\"\n", `"deny" is not a choice`, `write "withhold", or "refuse", or "hide"`},
+		"hidden nowhere":    {"[imap]\non_insecure = \"hide\"\n[[imap.listener]]\naddress = \"h:1\"\n", `line 2: imap.on_insecure: "hide", and no listener has view = "clear"`, `view = "clear"`},
+		"clear, not hidden": {"[[imap.listener]]\naddress = \"h:1\"\n[[imap.listener]]\naddress = \"h:2\"\nview = \"clear\"\n", `line 5: imap.listener.view: view = "clear" goes with on_insecure = "hide" alone`, `write on_insecure = "hide"`},
+		"view":              {"[imap]\non_insecure = \"hide\"\n[[imap.listener]]\naddress = \"h:1\"\nview = \"tls\"\n", `line 5: imap.listener.view: "tls" is not a choice`, `"clear"`},
+		"view of LMTP":      {"[[lmtp.listener]]\naddress = \"h:1\"\nview = \"clear\"\n", "line 3: lmtp.listener.view: unknown key, the nearest is imap.listener.view", "rename it"},
 	} {
 		_, err := config.Parse(c.text)
 		var problems config.Problems

@@ -3,8 +3,7 @@
 // the way out.
 //
 // It promises that nothing in the file is ignored: a key it does not know is an
-// error that names the nearest one it knows, and a setting whose room is not
-// there in this version is refused. With no file at all everything has a
+// error that names the nearest one it knows. With no file at all everything has a
 // default, on loopback, with the data in ./data. It does not know the rooms:
 // each gets its own small options from whoever builds them.
 //

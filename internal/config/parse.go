@@ -51,6 +51,7 @@ type reading struct {
 	listener    *Listener       // of the [[…listener]] being read
 	destination *Destination    // of the [[relay.destination]]
 	dkim        *DKIM           // of the [[relay.dkim]]
+	clearViews  []int           // which of the [[imap.listener]] have ViewClear
 	given       map[string]bool // the keys the file has
 	problems    Problems
 }
@@ -103,6 +104,7 @@ func (r *reading) finish() {
 	r.relay()
 	r.twice()
 	r.proxies()
+	r.hiding()
 }
 
 // door is one protocol's listeners.
@@ -136,6 +138,21 @@ func (r *reading) proxies() {
 		if !slices.ContainsFunc(trusted, func(t netip.Prefix) bool { return t.Bits() <= n.Bits() && t.Contains(n.Addr()) }) {
 			r.blame(wrong("add it to proxy.trusted, or take it out here", "%s is not trusted", n), "proxy.assume_tls", 0)
 		}
+	}
+}
+
+// hiding: what is hidden is hidden at listeners of its own. A client that met both
+// views at one address would take the one for the other.
+func (r *reading) hiding() {
+	hides := r.cfg.IMAP.OnInsecure == InsecureHide
+	switch {
+	case r.blamed("imap.on_insecure"), r.blamed("imap.listener.view"):
+	case hides && len(r.clearViews) == 0:
+		r.blame(wrong(`give those who get it a listener of their own: [[imap.listener]], then address = "HOST:PORT" and view = "clear"; or write "withhold"`,
+			`"hide", and no listener has view = "clear"`), "imap.on_insecure", 0)
+	case !hides && len(r.clearViews) > 0:
+		r.blame(wrong(`write on_insecure = "hide" in section [imap], or leave view out`, `view = "clear" goes with on_insecure = "hide" alone`),
+			"imap.listener.view", r.clearViews[0])
 	}
 }
 

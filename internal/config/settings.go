@@ -9,8 +9,7 @@ import (
 // with it. path is the key with a dot behind it, for tables.
 type setting func(r *reading, path string, value any) *Error
 
-// settings is every key there is, with its place in [Config]. Keys whose rooms
-// cannot do yet what they ask for are here too: they say so.
+// settings is every key there is, with its place in [Config].
 func settings() map[string]setting {
 	all := relaySettings()
 	maps.Copy(all, map[string]setting{
@@ -40,10 +39,10 @@ func settings() map[string]setting {
 		"imap.listener.allow":     allow,
 		"imap.listener.client_ca": text(func(r *reading) *string { return &r.listener.ClientCA }, anything),
 		"imap.listener.proxy":     truth(func(r *reading) *bool { return &r.listener.Proxy }),
-		"imap.listener.view":      notYet("", "a view in clear", "leave it out"),
+		"imap.listener.view":      text(func(r *reading) *string { return &r.listener.View }, oneOf("", ViewClear)),
 		"imap.cleartext_auth":     cleartextAuth,
 		"imap.release":            text(func(r *reading) *string { return &r.cfg.IMAP.Release }, oneOf(ReleaseTLS, ReleaseBound, ReleaseLocal)),
-		"imap.on_insecure":        text(func(r *reading) *string { return &r.cfg.IMAP.OnInsecure }, onInsecure),
+		"imap.on_insecure":        text(func(r *reading) *string { return &r.cfg.IMAP.OnInsecure }, oneOf(InsecureWithhold, InsecureRefuse, InsecureHide)),
 		"imap.notice":             text(func(r *reading) *string { return &r.cfg.IMAP.Notice }, oneOf(NoticeCount, NoticeGeneric, NoticeOff)),
 
 		"proxy":            table,

@@ -95,6 +95,9 @@ func sections(begin func(*reading), end func(r *reading, key string, nth int, gi
 }
 
 func (r *reading) checkListener(key string, nth int, given map[string]any) {
+	if r.listener.View == ViewClear {
+		r.clearViews = append(r.clearViews, nth)
+	}
 	switch l := r.listener; {
 	case given["address"] == nil:
 		r.blame(wrong(`write address = "HOST:PORT"`, "a listener without address"), key, nth)
@@ -143,26 +146,6 @@ func cleartextAuth(r *reading, _ string, value any) *Error {
 		r.cfg.IMAP.CleartextAuth = CleartextAuth{Networks: list}
 	}
 	return e
-}
-
-// Settings whose rooms are not there. To take them and do nothing would break
-// a promise the admin relies on.
-
-// notYet takes the default alone.
-func notYet(fallback any, what, way string) setting {
-	return func(_ *reading, _ string, value any) *Error {
-		if value == fallback {
-			return nil
-		}
-		return wrong(way, "%s is not available in this version", what)
-	}
-}
-
-func onInsecure(s string) *Error {
-	if s == "hide" {
-		return wrong(`leave it at "withhold"`, "%s is not available in this version", quote(s))
-	}
-	return oneOf(InsecureWithhold, InsecureRefuse)(s)
 }
 
 // What a text may be.

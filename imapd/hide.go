@@ -1,0 +1,316 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"weak"
+
+	"letterlock/internal/requiretls"
+	"letterlock/storage"
+)
+
+// account is somebody's mail as a session sees it. At a listener that hides
+// ([Options.Hide]) that is a view of its own, in which mail that needs TLS (RFC
+// 8689 §4.4) never was: the counters, the messages, the UIDVALIDITY and the
+// MAILBOXID are the view's in everything this type answers, so no command asks
+// whether it is in such a view.
+//
+// What is hidden depends on the message alone: neither on the session nor on the
+// policy of server or account. So nothing can come into the view that was there
+// before with a UID below UIDNEXT, which a client would never ask for. To the
+// client a hidden message is at most one that came and was expunged at once,
+// which RFC 9051 §2.3.1.1 provides for: UIDs have gaps, and HIGHESTMODSEQ grows
+// with it. The quota is the account's and counts everything.
+type account struct {
+	*storage.Account
+	id    storage.AccountID
+	views *openViews // nil: everything is shown
+}
+
+// hidden says whether messages with these flags are not in the view: whatever a
+// session in clear may not read under the most lenient policy.
+func hidden(f storage.Flags) bool {
+	_, err := f.Demand().Release(requiretls.Reader{}, requiretls.PolicyLocal)
+	return err != nil
+}
+
+// openValidity is how much greater the UIDVALIDITY of the view is than the
+// mailbox's own. A client that meets both under one name must never take the one
+// for the other, and each must grow where the other does (RFC 9051 §2.3.1.1).
+// The vault gives the time in seconds, or one more than it gave last. So the sum
+// grows with it, is not 0, stays in 32 bits until 2072, and is what the vault
+// gives 34 years later: it would have to make a mailbox of the same name in that
+// very second.
+const openValidity = 1 << 30
+
+// open is how the view calls a mailbox.
+func open(box storage.Mailbox) storage.Mailbox {
+	box.UIDValidity += openValidity
+	box.ObjectID = ^box.ObjectID // RFC 8474 §4: another mailbox; the vault's ids are odd
+	return box
+}
+
+// shown is the record of a mailbox as it is shown.
+func (a *account) shown(ctx context.Context, box storage.Mailbox) (storage.Mailbox, error) {
+	switch {
+	case a.views == nil:
+		return box, nil
+	case box.Required == 0:
+		return open(box), nil
+	}
+	view, err := a.View(ctx, box.ID)
+	if err != nil {
+		return storage.Mailbox{}, err
+	}
+	return view.Mailbox(), nil
+}
+
+// allShown is [account.shown] of several; what was deleted meanwhile is missing.
+func (a *account) allShown(ctx context.Context, boxes []storage.Mailbox) ([]storage.Mailbox, error) {
+	all := boxes[:0]
+	for _, box := range boxes {
+		box, err := a.shown(ctx, box)
+		if errors.Is(err, storage.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, box)
+	}
+	return all, nil
+}
+
+// validity is the UIDVALIDITY as it is shown.
+func (a *account) validity(v uint32) uint32 {
+	if a.views == nil {
+		return v
+	}
+	return open(storage.Mailbox{UIDValidity: v}).UIDValidity
+}
+
+func (a *account) View(ctx context.Context, id storage.MailboxID) (*storage.View, error) {
+	view, err := a.Account.View(ctx, id)
+	if err != nil || a.views == nil {
+		return view, err
+	}
+	return a.views.of(boxKey{a.id, id}, view), nil
+}
+
+func (a *account) Mailbox(ctx context.Context, name string) (storage.Mailbox, error) {
+	box, err := a.Account.Mailbox(ctx, name)
+	if err != nil {
+		return box, err
+	}
+	return a.shown(ctx, box)
+}
+
+func (a *account) Mailboxes(ctx context.Context) ([]storage.Mailbox, error) {
+	boxes, err := a.Account.Mailboxes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return a.allShown(ctx, boxes)
+}
+
+func (a *account) Moved(ctx context.Context, since storage.Turn) (storage.Moved, error) {
+	m, err := a.Account.Moved(ctx, since)
+	if err == nil {
+		m.Mailboxes, err = a.allShown(ctx, m.Mailboxes)
+	}
+	return m, err
+}
+
+func (a *account) Create(ctx context.Context, name, use string) (storage.Mailbox, error) {
+	box, err := a.Account.Create(ctx, name, use)
+	if err != nil {
+		return box, err
+	}
+	return a.shown(ctx, box)
+}
+
+// Rename: of INBOX the messages move (RFC 9051 §6.3.6). Hidden ones may not, so
+// it is refused where there are some, and what moves is the view.
+func (a *account) Rename(ctx context.Context, from, to string) error {
+	if a.views == nil || from != inbox {
+		return a.Account.Rename(ctx, from, to)
+	}
+	box, err := a.Account.Mailbox(ctx, inbox)
+	if err != nil {
+		return err
+	}
+	if box.Required > 0 {
+		return errHidden
+	}
+	if _, err := a.Account.Create(ctx, to, ""); err != nil {
+		return err
+	}
+	for {
+		view, err := a.View(ctx, box.ID)
+		if err != nil || view.Len() == 0 {
+			return err
+		}
+		if _, err := a.Account.Move(ctx, box.ID, uidsWith(view, func(storage.Flags) bool { return true }), to); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *account) Append(ctx context.Context, mailbox string, letters []storage.Letter) (uint32, []storage.UID, error) {
+	v, uids, err := a.Account.Append(ctx, mailbox, letters)
+	return a.validity(v), uids, err
+}
+
+func (a *account) Replace(ctx context.Context, id storage.MailboxID, uid storage.UID, to string, l storage.Letter) (uint32, storage.UID, error) {
+	v, added, err := a.Account.Replace(ctx, id, uid, to, l)
+	return a.validity(v), added, err
+}
+
+func (a *account) Copy(ctx context.Context, id storage.MailboxID, uids []storage.UID, to string) (storage.Copied, error) {
+	c, err := a.Account.Copy(ctx, id, uids, to)
+	c.UIDValidity = a.validity(c.UIDValidity)
+	return c, err
+}
+
+func (a *account) Move(ctx context.Context, id storage.MailboxID, uids []storage.UID, to string) (storage.Copied, error) {
+	c, err := a.Account.Move(ctx, id, uids, to)
+	c.UIDValidity = a.validity(c.UIDValidity)
+	return c, err
+}
+
+// ClaimRecent leaves the mark where it is as long as a hidden message lies behind
+// it: nobody was told of that one.
+func (a *account) ClaimRecent(ctx context.Context, id storage.MailboxID, claim bool) (storage.UID, error) {
+	if a.views == nil || !claim {
+		return a.Account.ClaimRecent(ctx, id, claim)
+	}
+	first, err := a.Account.ClaimRecent(ctx, id, false)
+	if err != nil {
+		return 0, err
+	}
+	all, err := a.Account.View(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	from, _ := all.Find(first)
+	for _, e := range all.All(from, all.Len()) {
+		if hidden(e.Flags) {
+			return first, nil
+		}
+	}
+	return a.Account.ClaimRecent(ctx, id, true)
+}
+
+// size is the octets of all messages of a mailbox that are shown. One that is
+// expunged meanwhile may count: no more is promised (RFC 8438 §2).
+func (a *account) size(ctx context.Context, box storage.Mailbox) (uint64, error) {
+	if a.views == nil {
+		return box.Size, nil
+	}
+	all, err := a.Account.View(ctx, box.ID)
+	if err != nil {
+		return 0, err
+	}
+	unshown, err := a.octets(ctx, box.ID, all, hidden)
+	return all.Mailbox().Size - min(unshown, all.Mailbox().Size), err
+}
+
+// octets is the size of those messages of a view whose flags count.
+func (a *account) octets(ctx context.Context, id storage.MailboxID, view *storage.View, counts func(storage.Flags) bool) (n uint64, err error) {
+	for some := range slices.Chunk(uidsWith(view, counts), fetchBatch) {
+		rows, err := a.Rows(ctx, id, some)
+		if err != nil {
+			return 0, err
+		}
+		for i := range rows {
+			n += uint64(rows[i].Size)
+		}
+	}
+	return n, nil
+}
+
+// uidsWith is the UIDs of those messages of a view whose flags count.
+func uidsWith(view *storage.View, counts func(storage.Flags) bool) (uids []storage.UID) {
+	for _, e := range view.All(0, view.Len()) {
+		if counts(e.Flags) {
+			uids = append(uids, e.UID)
+		}
+	}
+	return uids
+}
+
+// openViews is the views without what is hidden, of all accounts, each as long
+// as a session looks at it: the sessions of one mailbox share it, and it shares
+// with the whole one whatever loses nothing.
+type openViews struct {
+	mu    sync.Mutex // guards all below
+	views map[boxKey]openView
+	sweep int // how many entries make a look for dead ones worth while
+}
+
+type boxKey struct {
+	account storage.AccountID
+	mailbox storage.MailboxID
+}
+
+// openView is what was made of a whole view.
+type openView struct{ whole, open weak.Pointer[storage.View] }
+
+// of is the view of what is not hidden; the same as long as the whole is.
+func (o *openViews) of(key boxKey, whole *storage.View) *storage.View {
+	if v := o.made(key, whole); v != nil {
+		return v
+	}
+	v := whole.Without(hidden, func(left storage.Mailbox) storage.Mailbox {
+		left.UIDNext = openNext(whole)
+		return open(left)
+	})
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.views == nil {
+		o.views = make(map[boxKey]openView)
+	}
+	o.views[key] = openView{weak.Make(whole), weak.Make(v)}
+	o.tidy()
+	return v
+}
+
+// made is the view that was made of the whole one, if it is still there.
+func (o *openViews) made(key boxKey, whole *storage.View) *storage.View {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if made := o.views[key]; made.whole.Value() == whole {
+		return made.open.Value()
+	}
+	return nil
+}
+
+// openNext is the UIDNEXT of the view: behind the greatest UID that is not a
+// hidden message's. It grows as that does, when something comes that is shown, or
+// a hidden message goes.
+func openNext(whole *storage.View) storage.UID {
+	next := whole.Mailbox().UIDNext
+	for i := whole.Len() - 1; i >= 0; i-- {
+		e := whole.At(i)
+		if e.UID != next-1 || !hidden(e.Flags) {
+			break
+		}
+		next = e.UID
+	}
+	return next
+}
+
+// tidy forgets views that nobody looks at any more; mu is held.
+func (o *openViews) tidy() {
+	if len(o.views) <= o.sweep {
+		return
+	}
+	for key, made := range o.views {
+		if made.open.Value() == nil {
+			delete(o.views, key)
+		}
+	}
+	o.sweep = 2*len(o.views) + 64
+}

@@ -1,0 +1,87 @@
+package imapd
+
+import (
+	"hash/maphash"
+	"slices"
+	"strings"
+
+	"letterlock/storage"
+)
+
+// own is what the command in progress has done itself. Its client is not
+// notified of that (RFC 5465 §5). It is as exact as the answer to the command, so
+// what others did meanwhile is told.
+type own struct {
+	made         []string // mailboxes, and levels above them
+	removed      string   // a mailbox
+	from, to     string   // a mailbox that got another name
+	subscribed   string
+	unsubscribed string
+
+	target storage.MailboxID // got messages:
+	uids   []storage.UID     // these, ascending,
+	unseen uint32            // so many of them without \Seen
+
+	annotated storage.MailboxID // got entries; 0: the account
+	entries   map[string]uint64 // these, by name in small letters, with their digests; 0: taken away
+}
+
+// makes notes a mailbox that was made; levels above it may have been, too.
+func (o *own) makes(name string) {
+	o.made = slices.AppendSeq(append(o.made, name), above(name))
+}
+
+// puts notes messages that were put into a mailbox.
+func (o *own) puts(into storage.MailboxID, uids []storage.UID, unseen int) {
+	o.target, o.uids, o.unseen = into, uids, uint32(unseen)
+}
+
+// has says whether a new message of a mailbox is one that the command put there.
+func (o *own) has(in storage.MailboxID, uid storage.UID) bool {
+	_, found := slices.BinarySearch(o.uids, uid)
+	return found && o.target == in
+}
+
+// counted is how a mailbox that stood as was stands with the messages that the
+// command put there.
+func (o *own) counted(was storage.Mailbox) storage.Mailbox {
+	if was.ID == o.target && len(o.uids) > 0 && o.uids[0] >= was.UIDNext {
+		was.UIDNext = o.uids[len(o.uids)-1] + 1
+		was.Messages += uint32(len(o.uids))
+		was.Unseen += o.unseen
+	}
+	return was
+}
+
+// annotates notes entries that were set.
+func (o *own) annotates(id storage.MailboxID, entries []storage.Annotation) {
+	o.annotated, o.entries = id, make(map[string]uint64, len(entries))
+	for _, e := range entries {
+		sum := uint64(0)
+		if e.Value != nil {
+			sum = digest(e.Value)
+		}
+		o.entries[strings.ToLower(e.Name)] = sum
+	}
+}
+
+// annotatedSo says whether the command left an entry as it is; 0: it is not there.
+func (o *own) annotatedSo(id storage.MailboxID, name string, sum uint64) bool {
+	set, found := o.entries[name]
+	return found && o.annotated == id && set == sum
+}
+
+var entrySeed = maphash.MakeSeed()
+
+// digest is of the value of an entry, never 0.
+func digest(value []byte) uint64 { return max(maphash.Bytes(entrySeed, value), 1) }
+
+// withoutSeen counts the letters of an APPEND that are unseen then.
+func withoutSeen(letters []storage.Letter) (n int) {
+	for _, l := range letters {
+		if !slices.ContainsFunc(l.Flags, func(f string) bool { return strings.EqualFold(f, `\Seen`) }) {
+			n++
+		}
+	}
+	return n
+}

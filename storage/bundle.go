@@ -13,7 +13,7 @@ import (
 // is little; where the rules of many have each made another form of it, it goes
 // in several groups.
 const (
-	bundleOctets = 16 << 20 // of forms that lie in the segment
+	bundleOctets = 4 << 20 // of forms that lie in the segment
 	bundleForms  = 256
 )
 
@@ -109,13 +109,19 @@ func (b *bundle) add(s *share, held Usage) {
 	if i < 0 {
 		r := &segment.Record{Kind: segment.Delivered, Envelope: b.env, Summary: encodeSummary(s.form.Summary)}
 		i, b.forms = len(b.forms), append(b.forms, s.form)
-		b.letters, b.held = append(b.letters, segment.Letter{Record: r, Body: s.form.Body}), append(b.held, nil)
+		b.letters = append(b.letters, segment.Letter{Record: r, Body: s.form.Body})
 		b.octets += inSegment(s.form)
 	}
 	r := b.letters[i].Record
 	s.Date = r.Envelope.Received
 	r.Recipients = append(r.Recipients, s.Recipient)
-	b.held[i] = append(b.held[i], held)
+	if held == (Usage{}) {
+		return
+	}
+	if r.Tag == nil {
+		r.Tag = make(inFlight)
+	}
+	r.Tag.(inFlight)[len(r.Recipients)-1] = held
 }
 
 // write makes the group durable: all of it or nothing.
@@ -123,8 +129,8 @@ func (b *bundle) write() {
 	if len(b.letters) == 0 {
 		return
 	}
-	for i, l := range b.letters {
-		if l.Record.Tag = b.held[i]; len(b.letters) > 1 {
+	if len(b.letters) > 1 {
+		for _, l := range b.letters {
 			l.Record.Kind = segment.Several
 		}
 	}
@@ -135,7 +141,7 @@ func (b *bundle) write() {
 			b.release(p)
 		}
 	}
-	b.letters, b.forms, b.held, b.plans, b.octets = nil, nil, nil, nil, 0
+	b.letters, b.forms, b.plans, b.octets = nil, nil, nil, 0
 }
 
 func (b *bundle) release(p planned) {

@@ -159,17 +159,17 @@ func (s *Store) resolve(ctx context.Context, plan *mail.Delivery, came *mail.Var
 		return p, fmt.Errorf("%d forms of one message: %w", len(p.shares), ErrLimit)
 	}
 	err = s.index.View(ctx, sh.number, func(r kv.Reader) error {
-		c, err := getAccount(r, a)
+		c, found, err := getCounts(r, a)
 		if err != nil {
 			return err
 		}
-		if c == nil || c.removed {
+		if !found || c.removed {
 			return fmt.Errorf("account %d: %w", a, ErrNotFound)
 		}
 		if err := p.findBoxes(r, a); err != nil {
 			return err
 		}
-		if p.held, err = sh.reserve(a, c, need); err != nil {
+		if p.held, err = sh.reserve(a, &c, need); err != nil {
 			return fmt.Errorf("account %d: %w", a, err)
 		}
 		return nil
@@ -200,12 +200,12 @@ func (p *resolved) findBoxes(r kv.Reader, a AccountID) error {
 	for i := range p.shares {
 		copies := p.shares[i].Copies
 		for j := range copies {
-			f, err := fields(r, namedKey(a, keyName, copies[j].Name))
+			v, err := get(r, namedKey(a, keyName, copies[j].Name))
 			if err != nil {
 				return err
 			}
-			if f != nil {
-				copies[j].Mailbox = uint32(f.Uint())
+			if v != nil {
+				copies[j].Mailbox = uint32(segment.ReadFields(v).Uint())
 			}
 		}
 	}

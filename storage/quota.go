@@ -56,17 +56,18 @@ func (a *Account) CheckQuota(ctx context.Context, need Usage) error {
 func (a *Account) reserve(ctx context.Context, need Usage) (held Usage, err error) {
 	sh := a.store.shardOf(a.id)
 	err = a.store.index.View(ctx, sh.number, func(r kv.Reader) error {
-		c, err := getAccount(r, a.id)
-		if c != nil && err == nil {
-			held, err = sh.reserve(a.id, c, need)
+		c, found, err := getCounts(r, a.id)
+		if found && err == nil {
+			held, err = sh.reserve(a.id, &c, need)
 		}
 		return err
 	})
 	return held, err
 }
 
-// inFlight is what the recipients of a record took of their quotas.
-type inFlight []Usage
+// inFlight is what the recipients of a record took of their quotas, by their
+// place in it. Of those who have none there is nothing.
+type inFlight map[int]Usage
 
 // reserve takes need of the quota of an account that has one, beside what others
 // took that are not in the index yet: [ErrOverQuota].

@@ -55,16 +55,34 @@ func flagByte(set bool) byte {
 	return 0
 }
 
+// readCounts reads the start of the record: all that is asked for each letter.
+func (c *account) readCounts(f *segment.Fields) {
+	c.removed = f.Byte() != 0
+	c.nextMailbox, c.validity = MailboxID(f.Uint()), uint32(f.Uint())
+	c.bytes, c.messages = f.Uint(), f.Uint()
+	c.limits = Usage{Bytes: f.Uint(), Messages: f.Uint()}
+}
+
+// getCounts reads no more of the record than [account.readCounts]; found says
+// whether there is one.
+func getCounts(r kv.Reader, a AccountID) (c account, found bool, err error) {
+	v, err := get(r, accountKey(a))
+	if v == nil || err != nil {
+		return c, false, err
+	}
+	f := segment.ReadFields(v)
+	c.readCounts(f)
+	return c, true, f.Err()
+}
+
 // getAccount reads the record; nil is an absent one.
 func getAccount(r kv.Reader, a AccountID) (*account, error) {
 	f, err := fields(r, accountKey(a))
 	if f == nil || err != nil {
 		return nil, err
 	}
-	c := &account{removed: f.Byte() != 0}
-	c.nextMailbox, c.validity = MailboxID(f.Uint()), uint32(f.Uint())
-	c.bytes, c.messages = f.Uint(), f.Uint()
-	c.limits = Usage{Bytes: f.Uint(), Messages: f.Uint()}
+	c := &account{}
+	c.readCounts(f)
 	c.created, c.address = f.Time(), readAddress(f)
 	if f.Left() > 0 { // older values end here
 		for _, n := range []*Turn{&c.turn, &c.lists, &c.subscriptions, &c.annotated} {

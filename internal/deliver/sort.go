@@ -20,7 +20,7 @@ type letter struct {
 	body   mail.Body
 	sum    *mail.Summary
 	header func() *mime.Header // parsed for the first who asks
-	read   mail.Body // body, its header in memory
+	read   mail.Body           // body, its header in memory
 
 	global        sync.Once // asks for what follows
 	before, after *compiled

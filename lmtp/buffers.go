@@ -9,9 +9,10 @@ import (
 // Bodies in memory lie in buffers of a few sizes, powers of two, which are used
 // again: what a letter weighs is not what a letter costs.
 const (
-	smallestBody = 4 << 10
-	bodySizes    = 9 // to memoryBody
-	declaredBody = 128 << 10
+	smallestBody   = 4 << 10
+	bodySizes      = 9         // to memoryBody
+	declaredBody   = 128 << 10 // the most that is believed
+	undeclaredBody = 16 << 10  // expected where nothing is declared
 )
 
 var bodyBuffers [bodySizes]sync.Pool

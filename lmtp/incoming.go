@@ -29,6 +29,9 @@ type incoming struct {
 // newIncoming expects a body of the size that was declared, if any was. A
 // declaration costs memory, so a big one is believed when its octets come.
 func (c *session) newIncoming(declared uint64) *incoming {
+	if declared == 0 {
+		declared = undeclaredBody - 1
+	}
 	hold := &holding{budget: &c.bodies, spool: c.opt.Spool, first: int(min(declared, declaredBody-1)) + 1}
 	return &incoming{
 		limit:  c.opt.MaxSize,

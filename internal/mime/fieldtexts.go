@@ -1,6 +1,7 @@
 package mime
 
 import (
+	"bytes"
 	"io"
 	"iter"
 	"strings"
@@ -33,7 +34,7 @@ func FieldTexts(part *mail.Part, r io.ReaderAt) iter.Seq2[FieldText, error] {
 			if whole := wholeFields(block); cut && whole > 0 {
 				block, cut = block[:whole], false
 			}
-			if !eachFieldText(string(block), yield) {
+			if !eachFieldText(block, yield) {
 				return
 			}
 			if at += int64(len(block)); cut {
@@ -61,13 +62,12 @@ func (p *reading) nextField(r io.ReaderAt, at, end int64) int64 {
 	return end
 }
 
-func eachFieldText(block string, yield func(FieldText, error) bool) bool {
-	for at := 0; at < len(block); {
-		end := fieldEnd(block, at)
+func eachFieldText(block []byte, yield func(FieldText, error) bool) bool {
+	for at, end := 0, 0; at < len(block); at = end {
+		end = fieldEnd(block, at)
 		if f, ok := fieldText(block[at:end]); ok && !yield(f, nil) {
 			return false
 		}
-		at = end
 	}
 	return true
 }
@@ -75,13 +75,13 @@ func eachFieldText(block string, yield func(FieldText, error) bool) bool {
 // fieldText decodes a field as a whole, as a passage has it, and cuts the name
 // off afterwards. A name in which decoding would find something to do is nobody's
 // to ask for (RFC 5322 §2.2 has ASCII there); its field is passed over.
-func fieldText(line string) (f FieldText, ok bool) {
-	name, _, ok := cutField(line)
-	if !ok || strings.Contains(name, "=?") || strings.IndexFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 {
+func fieldText(line []byte) (f FieldText, ok bool) {
+	name, colon := fieldName(line)
+	if colon < 0 || bytes.Contains(name, []byte("=?")) || bytes.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		return f, false
 	}
-	text := DecodeHeader(strings.TrimRight(line, "\r\n"))
-	return FieldText{name, strings.TrimLeft(text[strings.IndexByte(text, ':')+1:], " \t")}, true
+	text := DecodeHeader(string(bytes.TrimRight(line, "\r\n")))
+	return FieldText{string(name), strings.TrimLeft(text[strings.IndexByte(text, ':')+1:], " \t")}, true
 }
 
 // AddressText is the addresses of a field as a person reads them: "Ann Lee

@@ -170,52 +170,78 @@ func unfold(s string) string {
 func Fields(block []byte) iter.Seq[Field] {
 	return func(yield func(Field) bool) {
 		text := string(block)
-		for at := 0; at < len(text); {
-			end := fieldEnd(text, at)
-			if isBlank(text[at:end]) {
+		for at, end := 0, 0; at < len(block); at = end {
+			end = fieldEnd(block, at)
+			if isBlank(block[at:end]) {
 				return
 			}
-			if name, value, ok := cutField(text[at:end]); ok {
-				if !yield(Field{Name: name, Value: value, Offset: int64(at), End: int64(end)}) {
+			if name, colon := fieldName(block[at:end]); colon > 0 {
+				f := Field{Name: text[at : at+len(name)], Value: text[at+colon+1 : end], Offset: int64(at), End: int64(end)}
+				f.Value = strings.TrimSuffix(strings.TrimSuffix(f.Value, "\n"), "\r")
+				if !yield(f) {
 					return
 				}
 			}
-			at = end
+		}
+	}
+}
+
+// named walks the values of the fields of that name, raw, up to the empty line.
+func named(block []byte, name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for at, end := 0, 0; at < len(block); at = end {
+			end = fieldEnd(block, at)
+			if isBlank(block[at:end]) {
+				return
+			}
+			got, colon := fieldName(block[at:end])
+			if len(got) == len(name) && colon > 0 && is(string(got), name) && !yield(string(block[at+colon+1:end])) {
+				return
+			}
 		}
 	}
 }
 
 // fieldEnd finds where the field (or whatever it is) that starts at ends, its
-// continuation lines included.
-func fieldEnd(block string, at int) int {
-	for start := at; at < len(block); {
-		if c := block[at]; at > start && c != ' ' && c != '\t' {
-			return at
-		}
-		i := strings.IndexByte(block[at:], '\n')
+// continuation lines included. An empty line ends by itself: what follows is the
+// body.
+func fieldEnd(block []byte, start int) int {
+	for at := start; at < len(block); {
+		i := bytes.IndexByte(block[at:], '\n')
 		if i < 0 {
 			return len(block)
 		}
-		at += i + 1
-		if isBlank(block[start:at]) { // what follows it is the body
+		if at += i + 1; at == len(block) || block[at] != ' ' && block[at] != '\t' || isBlank(block[start:at]) {
 			return at
 		}
 	}
-	return at
+	return len(block)
 }
 
-func isBlank(line string) bool { return line == "\n" || line == "\r\n" }
+func isBlank(line []byte) bool {
+	return len(line) > 0 && line[0] == '\n' || len(line) == 2 && line[0] == '\r' && line[1] == '\n'
+}
 
-// cutField splits a field at its colon. White space before the colon is allowed
-// as RFC 5322 §4.5 has it, anywhere else in a name it is not.
-func cutField(line string) (name, value string, ok bool) {
-	colon := strings.IndexAny(line, ":\n")
-	if colon < 0 || line[colon] == '\n' { // a colon in a continuation line ends no name
-		return "", "", false
+// fieldName is what stands before a field's colon. White space may stand between
+// them, as RFC 5322 §4.5 has it, anywhere else in a name it may not: what is no
+// field has no colon, -1.
+func fieldName(line []byte) (name []byte, colon int) {
+	end := 0 // of the name
+	for i, c := range line {
+		switch {
+		case c == ':' && end > 0:
+			return line[:end], i
+		case c == ':' || c == '\n': // a colon in a continuation line ends no name
+			return nil, -1
+		case isSpace(c):
+			if i == 0 {
+				return nil, -1
+			}
+		case end < i: // behind white space
+			return nil, -1
+		default:
+			end = i + 1
+		}
 	}
-	name, value = strings.TrimRight(line[:colon], space), line[colon+1:]
-	if name == "" || strings.ContainsAny(name, space) {
-		return "", "", false
-	}
-	return name, strings.TrimSuffix(strings.TrimSuffix(value, "\n"), "\r"), true
+	return nil, -1
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"iter"
-	"strings"
 	"sync"
 	"unicode/utf8"
 
@@ -59,6 +58,9 @@ type reading struct {
 	raw     []byte
 	text    []byte
 	memory  bytes.Reader
+	front   []byte  // the start of a text, for a preview
+	own     extract // words of its own
+	others  extract // and those it quotes
 }
 
 var readings = sync.Pool{New: func() any { return &reading{} }}
@@ -128,12 +130,10 @@ func (p *reading) header(part *mail.Part) Passage {
 	if err != nil {
 		return Passage{part, failed{err}}
 	}
-	text := string(block)
 	p.text = p.text[:0]
-	for at := 0; at < len(text); {
-		end := fieldEnd(text, at)
-		p.text = append(appendDecoded(p.text, strings.TrimRight(text[at:end], "\r\n")), '\n')
-		at = end
+	for at, end := 0, 0; at < len(block); at = end {
+		end = fieldEnd(block, at)
+		p.text = append(appendDecoded(p.text, bytes.TrimRight(block[at:end], "\r\n")), '\n')
 	}
 	p.memory.Reset(p.text)
 	return Passage{part, &p.memory}
@@ -141,12 +141,12 @@ func (p *reading) header(part *mail.Part) Passage {
 
 // appendDecoded is DecodeHeader that makes no string of a field that is only
 // folded.
-func appendDecoded(dst []byte, line string) []byte {
+func appendDecoded(dst, line []byte) []byte {
 	start := len(dst)
 	for i := range len(line) {
 		switch c := line[i]; {
 		case c >= utf8.RuneSelf || c == '=' && i+1 < len(line) && line[i+1] == '?':
-			return append(dst[:start], DecodeHeader(line)...)
+			return append(dst[:start], DecodeHeader(string(line))...)
 		case c == '\n' || c == '\r' && i+1 < len(line) && line[i+1] == '\n':
 		case c == '\r':
 			dst = append(dst, ' ')

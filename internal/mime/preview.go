@@ -1,10 +1,11 @@
 package mime
 
 import (
+	"bytes"
 	"errors"
 	"io"
-	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
@@ -15,6 +16,7 @@ import (
 // How much is looked at for a preview, and how long it gets.
 const (
 	maxPreview     = 200      // characters (RFC 8970 §3.3)
+	previewText    = 1 << 10  // octets of plain text that are nearly always enough
 	maxPreviewText = 8 << 10  // octets of plain text read for one, at most
 	maxPreviewHTML = 64 << 10 // octets of HTML: style sheets stand in front
 	maxPreviewTry  = 4        // parts looked into, where those before it have no words
@@ -77,14 +79,33 @@ func (p *reading) preview(part *mail.Part) (string, error) {
 	passage := p.leaf(part)
 	source := &readErrors{r: passage.Reader}
 	if is(part.Subtype, "html") {
-		text := htmlPreview(io.LimitReader(source, maxPreviewHTML))
+		text := p.htmlPreview(io.LimitReader(source, maxPreviewHTML))
 		return text, source.err
 	}
-	text, err := io.ReadAll(io.LimitReader(source, maxPreviewText))
-	if err != nil {
-		return "", err
+	if p.front == nil {
+		p.front = make([]byte, maxPreviewText)
 	}
-	return plainPreview(string(text)), nil
+	n := readFront(source, p.front[:previewText])
+	text := p.plainPreview(p.front[:n])
+	if n == previewText && !p.own.full() {
+		n += readFront(source, p.front[n:])
+		text = p.plainPreview(p.front[:n])
+	}
+	if source.err != nil {
+		return "", source.err
+	}
+	return string(text), nil
+}
+
+// readFront fills b as far as r goes.
+func readFront(r io.Reader, b []byte) (n int) {
+	for n < len(b) {
+		more, err := r.Read(b[n:])
+		if n += more; err != nil {
+			break
+		}
+	}
+	return n
 }
 
 // readErrors keeps a reader's error from those who take it for the end.
@@ -102,43 +123,46 @@ func (e *readErrors) Read(b []byte) (int, error) {
 }
 
 // plainPreview is the lines in front of the signature (RFC 3676 §4.3), those
-// that quote left out as long as others stay.
-func plainPreview(text string) string {
-	if strings.HasPrefix(strings.TrimLeft(text, "\r\n \t"), "-----BEGIN PGP MESSAGE-----") {
-		return ""
+// that quote left out as long as others stay. Where the lines that do not quote
+// fill it, whatever follows text makes no difference.
+func (p *reading) plainPreview(text []byte) []byte {
+	if bytes.HasPrefix(bytes.TrimLeft(text, "\r\n \t"), []byte("-----BEGIN PGP MESSAGE-----")) {
+		return nil
 	}
-	own, quoted := extract{}, extract{}
-	for line := range strings.Lines(text) {
-		if strings.TrimRight(line, "\r\n") == "-- " {
+	p.own.reset()
+	p.others.reset()
+	for line := range bytes.Lines(text) {
+		if string(bytes.TrimRight(line, "\r\n")) == "-- " {
 			break
 		}
-		to := &own
-		if strings.HasPrefix(line, ">") {
-			to, line = &quoted, strings.TrimLeft(line, "> ")
+		to := &p.own
+		if line[0] == '>' {
+			to, line = &p.others, bytes.TrimLeft(line, "> ")
 		}
-		if to.add(line); own.full() {
+		if to.add(line); p.own.full() {
 			break
 		}
 	}
-	if own.n > 0 {
-		return own.b.String()
+	if p.own.n > 0 {
+		return p.own.b
 	}
-	return quoted.b.String()
+	return p.others.b
 }
 
 // htmlPreview is what is to be seen of HTML.
-func htmlPreview(r io.Reader) string {
-	out := extract{}
+func (p *reading) htmlPreview(r io.Reader) string {
+	out := &p.own
+	out.reset()
 	z := html.NewTokenizer(r)
 	z.SetMaxBuf(maxPreviewHTML)
 	hidden := atom.Atom(0) // the element whose text is not shown
 	for !out.full() {
 		switch z.Next() {
 		case html.ErrorToken:
-			return out.b.String()
+			return string(out.b)
 		case html.TextToken:
 			if hidden == 0 {
-				out.add(string(z.Text()))
+				out.add(z.Text())
 			}
 		case html.StartTagToken:
 			if name := tagName(z); hidden == 0 && unseen[name] {
@@ -156,7 +180,7 @@ func htmlPreview(r io.Reader) string {
 			out.gap()
 		}
 	}
-	return out.b.String()
+	return string(out.b)
 }
 
 func tagName(z *html.Tokenizer) atom.Atom {
@@ -173,37 +197,59 @@ var (
 
 // extract gathers the characters of a preview.
 type extract struct {
-	b       strings.Builder
+	b       []byte
 	n       int  // characters so far
 	between bool // white space came last
 }
+
+func (e *extract) reset() { e.b, e.n, e.between = e.b[:0], 0, false }
 
 func (e *extract) full() bool { return e.n >= maxPreview }
 
 // gap ends a word.
 func (e *extract) gap() { e.between = true }
 
-// add takes what can be seen of text. Characters that steer or fill, as
-// newsletters put them in front to keep a preview empty, are no text.
-func (e *extract) add(text string) {
-	for _, r := range text {
+// add takes what can be seen of text.
+func (e *extract) add(text []byte) {
+	for len(text) > 0 && !e.full() {
+		c, size := text[0], 1
 		switch {
-		case unicode.IsSpace(r) || unicode.IsControl(r):
+		case c <= ' ' || c == 0x7f:
 			e.gap()
-		case r == '\u034f' || r == '\u200d' && e.between || r != '\u200d' && unicode.Is(unicode.Cf, r):
-		case e.between && e.n > 0 && e.n+2 > maxPreview:
-			e.n = maxPreview // no room for a space and a character
-			return
-		case e.full():
-			return
+		case c < utf8.RuneSelf:
+			e.character(text[:1])
 		default:
-			if e.between && e.n > 0 {
-				e.b.WriteByte(' ')
-				e.n++
-			}
-			e.between = false
-			e.b.WriteRune(r)
-			e.n++
+			var r rune
+			r, size = utf8.DecodeRune(text)
+			e.rune(r)
 		}
+		text = text[size:]
 	}
+}
+
+// rune takes one that is no ASCII. Characters that steer or fill, as newsletters
+// put them in front to keep a preview empty, are no text.
+func (e *extract) rune(r rune) {
+	switch {
+	case unicode.IsSpace(r) || unicode.IsControl(r):
+		e.gap()
+	case r == '\u034f' || r == '\u200d' && e.between || r != '\u200d' && unicode.Is(unicode.Cf, r):
+	default:
+		var b [utf8.UTFMax]byte
+		e.character(b[:utf8.EncodeRune(b[:], r)])
+	}
+}
+
+func (e *extract) character(c []byte) {
+	if e.between && e.n > 0 {
+		if e.n+2 > maxPreview { // no room for a space and a character
+			e.n = maxPreview
+			return
+		}
+		e.b = append(e.b, ' ')
+		e.n++
+	}
+	e.between = false
+	e.b = append(e.b, c...)
+	e.n++
 }

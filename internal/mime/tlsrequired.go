@@ -7,11 +7,9 @@ package mime
 // refused).
 func TLSRequiredNo(header []byte) (no, bad bool) {
 	count := 0
-	for f := range Fields(header) {
-		if is(f.Name, "TLS-Required") {
-			count++
-			no = is(bareValue(f.Value), "no")
-		}
+	for value := range named(header, "TLS-Required") {
+		count++
+		no = is(bareValue(value), "no")
 	}
 	return no && count == 1, count > 1 || count == 1 && !no
 }
@@ -20,8 +18,8 @@ func TLSRequiredNo(header []byte) (no, bad bool) {
 // carries Postfix's "Require-TLS-ESMTP: yes". Anybody can write it: it is asked
 // only where the sender of the header is trusted, and can only raise a demand.
 func TrustedRequireTLS(header []byte) bool {
-	for f := range Fields(header) {
-		if is(f.Name, "Require-TLS-ESMTP") && is(bareValue(f.Value), "yes") {
+	for value := range named(header, "Require-TLS-ESMTP") {
+		if is(bareValue(value), "yes") {
 			return true
 		}
 	}

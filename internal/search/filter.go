@@ -54,10 +54,11 @@ func (x Filter) MayContain(f *Finder) bool {
 // FilterBuilder makes filters of messages, one after the other, in 16 KiB of
 // memory however long they are. Its zero value is ready for the first.
 type FilterBuilder struct {
-	bits [1 << largest / 64]uint64
-	bare []byte // of the text at hand, where it has accents
-	any  bool   // anything may be in it
-	err  error
+	bits  [1 << largest / 64]uint64
+	grams int    // no more of the bits are set
+	bare  []byte // of the text at hand, where it has accents
+	any   bool   // anything may be in it
+	err   error
 }
 
 // Passages reads the text of a message: all of what [Finder.Passages] is to be
@@ -101,6 +102,7 @@ func (b *FilterBuilder) addBare(text []byte, old int) {
 }
 
 func (b *FilterBuilder) add(text []byte) {
+	b.grams += len(text)
 	for h := range grams(text) {
 		h %= 1 << largest
 		b.bits[h>>6] |= 1 << (h & 63)
@@ -110,7 +112,7 @@ func (b *FilterBuilder) add(text []byte) {
 // Append ends a message: it appends its filter, encoded, to dst, and is ready for
 // the next one. The error is the first there was in reading.
 func (b *FilterBuilder) Append(dst []byte) ([]byte, error) {
-	defer func() { *b = FilterBuilder{bare: b.bare[:0]} }()
+	defer b.reset()
 	if b.err != nil {
 		return dst, fmt.Errorf("filter: %w", b.err)
 	}
@@ -125,13 +127,18 @@ func (b *FilterBuilder) Append(dst []byte) ([]byte, error) {
 	return seal(dst, start), nil
 }
 
+func (b *FilterBuilder) reset() {
+	clear(b.bits[:])
+	b.grams, b.bare, b.any, b.err = 0, b.bare[:0], false, nil
+}
+
 // shrink lays the halves of the bitmap over each other as long as it stays
 // telling, and says what order is left; 0 where there was too much from the start.
 func (b *FilterBuilder) shrink() int {
-	if b.any || set(b.bits[:]) > useless*(1<<largest) {
+	if b.any || float64(b.grams) > useless*(1<<largest) && set(b.bits[:]) > useless*(1<<largest) {
 		return 0
 	}
-	order := largest
+	order := b.shrinkUncounted()
 	for order > smallest {
 		half := 1 << order / 2 / 64
 		lower, upper := b.bits[:half], b.bits[half:2*half]
@@ -144,6 +151,19 @@ func (b *FilterBuilder) shrink() int {
 		}
 		for i, word := range upper {
 			lower[i] |= word
+		}
+		order--
+	}
+	return order
+}
+
+// shrinkUncounted goes as far as so few grams let it go without counting.
+func (b *FilterBuilder) shrinkUncounted() int {
+	order := largest
+	for order > smallest && float64(b.grams) <= fullness*float64(int(1)<<order/2) {
+		half := 1 << order / 2 / 64
+		for i, word := range b.bits[half : 2*half] {
+			b.bits[i] |= word
 		}
 		order--
 	}

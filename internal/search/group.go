@@ -121,16 +121,46 @@ func appendTable(dst []byte, order int, filters []Filter) []byte {
 	}
 	at := len(dst)
 	dst = append(dst, make([]byte, tableSize(order, len(class)))...)
-	table := dst[at:]
-	for i, x := range class {
-		for octet, set := range x.bits {
-			for ; set != 0; set &= set - 1 {
-				bit := (octet*8+bits.TrailingZeros8(set))*len(class) + i
-				table[bit>>3] |= 1 << (bit & 7)
+	if len(class) > 0 {
+		turn(dst[at:], class, 1<<order/8)
+	}
+	return dst
+}
+
+// turn lays bitmaps of so many octets on their side, eight bits of eight of them
+// at a time.
+func turn(table []byte, class []Filter, octets int) {
+	for octet := range octets {
+		for i := 0; i < len(class); i += 8 {
+			square := uint64(0)
+			for k, x := range class[i:min(i+8, len(class))] {
+				square |= uint64(x.bits[octet]) << (8 * k)
+			}
+			if square == 0 {
+				continue
+			}
+			square = transposed(square)
+			for bit := octet*8*len(class) + i; square != 0; bit += len(class) {
+				row := uint16(square&0xff) << (bit & 7)
+				table[bit>>3] |= byte(row)
+				if row > 0xff {
+					table[bit>>3+1] |= byte(row >> 8)
+				}
+				square >>= 8
 			}
 		}
 	}
-	return dst
+}
+
+// transposed makes rows columns in a square of eight octets of eight bits
+// (Hacker's Delight §7-3).
+func transposed(x uint64) uint64 {
+	t := (x ^ x>>7) & 0x00aa00aa00aa00aa
+	x ^= t ^ t<<7
+	t = (x ^ x>>14) & 0x0000cccc0000cccc
+	x ^= t ^ t<<14
+	t = (x ^ x>>28) & 0x00000000f0f0f0f0
+	return x ^ t ^ t<<28
 }
 
 // tableSize is in octets: even the smallest bitmap has a multiple of 8 bits.

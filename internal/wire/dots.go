@@ -53,10 +53,10 @@ func (d *Dots) Read(p []byte) (n int, err error) {
 	return 0, d.err
 }
 
-// more waits for octets. A body that fills the buffer gets a big one.
+// more waits for octets, in a big buffer: most bodies then come in one read.
 func (d *Dots) more() error {
 	r := d.r
-	if r.w == len(r.buf) && len(r.buf) < bulkBuffer {
+	if len(r.buf) < bulkBuffer {
 		if len(r.buf) == smallBuffer {
 			r.small = r.buf
 		}

@@ -10,7 +10,8 @@
 // It promises: what a sender tagged REQUIRETLS leaves only in a session that
 // the policy finds protected (RFC 8689 §4.4), in every command, and nothing a
 // lesser session does changes such a message. One file, release.go, asks the
-// judge. It does not know how mail is delivered, sorted or sent.
+// judge. At a listener that hides, hide.go shows the vault as if such mail were
+// not there. It does not know how mail is delivered, sorted or sent.
 //
 // The engine is our own. The one Go library for this executes the octets of a
 // literal it has refused as commands, writes each line to the connection on its

@@ -83,10 +83,24 @@ func (s *session) execute(ctx context.Context, args syntax.Args) (answer, error)
 	case *syntax.Enable:
 		return s.enable(ctx, a)
 	}
+	carryOut := s.onMailboxes
 	if needs(args) == selected {
-		return s.onMessages(ctx, args)
+		carryOut = s.onMessages
 	}
-	return s.onMailboxes(ctx, args)
+	if readsMuch(args) {
+		return s.attended(ctx, func(ctx context.Context) (answer, error) { return carryOut(ctx, args) })
+	}
+	return carryOut(ctx, args)
+}
+
+// readsMuch says whether a command may read for so long that it matters whether
+// somebody still waits for it.
+func readsMuch(args syntax.Args) bool {
+	switch args.(type) {
+	case *syntax.Fetch, *syntax.Search, *syntax.Sort, *syntax.Thread, *syntax.MultiSearch:
+		return true
+	}
+	return false
 }
 
 // onMailboxes has the commands on mailboxes as a whole (RFC 9051 §6.3).
@@ -120,7 +134,7 @@ func (s *session) onMailboxes(ctx context.Context, args syntax.Args) (answer, er
 	case *syntax.Idle:
 		return s.idle(ctx)
 	case *syntax.MultiSearch:
-		return s.attended(ctx, func(ctx context.Context) (answer, error) { return s.multiSearch(ctx, a) })
+		return s.multiSearch(ctx, a)
 	case *syntax.Notify:
 		return s.notify(ctx, a)
 	case *syntax.Compress:
@@ -152,15 +166,15 @@ func (s *session) onMessages(ctx context.Context, args syntax.Args) (answer, err
 	case *syntax.Expunge:
 		return s.expunge(ctx, a)
 	case *syntax.Search:
-		return s.attended(ctx, func(ctx context.Context) (answer, error) { return s.search(ctx, a) })
+		return s.search(ctx, a)
 	case *syntax.Sort:
-		return s.attended(ctx, func(ctx context.Context) (answer, error) { return s.sort(ctx, a) })
+		return s.sort(ctx, a)
 	case *syntax.Thread:
-		return s.attended(ctx, func(ctx context.Context) (answer, error) { return s.thread(ctx, a) })
+		return s.thread(ctx, a)
 	case *syntax.CancelUpdate:
 		return s.cancelUpdate(a)
 	case *syntax.Fetch:
-		return s.attended(ctx, func(ctx context.Context) (answer, error) { return s.fetch(ctx, a) })
+		return s.fetch(ctx, a)
 	case *syntax.Store:
 		return s.store(ctx, a)
 	case *syntax.Copy:

@@ -37,12 +37,13 @@ func hidden(f storage.Flags) bool {
 }
 
 // openValidity is how much greater the UIDVALIDITY of the view is than the
-// mailbox's own. A client that meets both under one name must never take the one
-// for the other, and each must grow where the other does (RFC 9051 §2.3.1.1).
-// The vault gives the time in seconds, or one more than it gave last. So the sum
-// grows with it, is not 0, stays in 32 bits until 2072, and is what the vault
-// gives 34 years later: it would have to make a mailbox of the same name in that
-// very second.
+// mailbox's own. A client that meets both under one name, of this mailbox or of
+// one that had the name before, must never take the one for the other, and the
+// view's has to grow where the mailbox's does (RFC 9051 §2.3.1.1). The vault gives
+// the time in seconds, or one more than it gave the account last. The sum grows
+// with that and is the same whenever it is asked for; it is never 0 and fits into
+// 32 bits until 2072. What the vault gives comes up to it 34 years later, and is
+// equal only if the name is given again in that very second.
 const openValidity = 1 << 30
 
 // open is how the view calls a mailbox.
@@ -205,27 +206,27 @@ func (a *account) ClaimRecent(ctx context.Context, id storage.MailboxID, claim b
 
 // size is the octets of all messages of a mailbox that are shown. One that is
 // expunged meanwhile may count: no more is promised (RFC 8438 §2).
-func (a *account) size(ctx context.Context, box storage.Mailbox) (uint64, error) {
+func (a *account) size(ctx context.Context, box storage.Mailbox) (int64, error) {
 	if a.views == nil {
-		return box.Size, nil
+		return int64(box.Size), nil
 	}
 	all, err := a.Account.View(ctx, box.ID)
 	if err != nil {
 		return 0, err
 	}
 	unshown, err := a.octets(ctx, box.ID, all, hidden)
-	return all.Mailbox().Size - min(unshown, all.Mailbox().Size), err
+	return max(0, int64(all.Mailbox().Size)-unshown), err
 }
 
 // octets is the size of those messages of a view whose flags count.
-func (a *account) octets(ctx context.Context, id storage.MailboxID, view *storage.View, counts func(storage.Flags) bool) (n uint64, err error) {
+func (a *account) octets(ctx context.Context, id storage.MailboxID, view *storage.View, counts func(storage.Flags) bool) (n int64, err error) {
 	for some := range slices.Chunk(uidsWith(view, counts), fetchBatch) {
 		rows, err := a.Rows(ctx, id, some)
 		if err != nil {
 			return 0, err
 		}
 		for i := range rows {
-			n += uint64(rows[i].Size)
+			n += rows[i].Size
 		}
 	}
 	return n, nil
@@ -264,7 +265,7 @@ func (o *openViews) of(key boxKey, whole *storage.View) *storage.View {
 		return v
 	}
 	v := whole.Without(hidden, func(left storage.Mailbox) storage.Mailbox {
-		left.UIDNext = openNext(whole)
+		left.UIDNext, left.Keywords = openNext(whole), openKeywords(whole)
 		return open(left)
 	})
 	o.mu.Lock()
@@ -300,6 +301,24 @@ func openNext(whole *storage.View) storage.UID {
 		next = e.UID
 	}
 	return next
+}
+
+// openKeywords is the keywords in their places, those without a name that no
+// message of the view has: only hidden ones may have them.
+func openKeywords(whole *storage.View) []string {
+	used := storage.Flags(0)
+	for _, e := range whole.All(0, whole.Len()) {
+		if !hidden(e.Flags) {
+			used |= e.Flags
+		}
+	}
+	names := slices.Clone(whole.Mailbox().Keywords)
+	for i := range names {
+		if used&storage.Keyword(i) == 0 {
+			names[i] = ""
+		}
+	}
+	return names
 }
 
 // tidy forgets views that nobody looks at any more; mu is held.

@@ -24,7 +24,7 @@ func TestHidingIsAsIfThereWereNoTaggedLetters(t *testing.T) {
 			h.deliverTo(who, letter{mailbox: "INBOX", text: "Subject: other\r\nIn-Reply-To: <quagga@id.example>\r\n\r\nother\r\n", flags: []string{`\Seen`, "work"}, demand: requiretls.Waived()})
 		}
 		for _, box := range []string{"INBOX", "INBOX", "Archive"} {
-			h.deliverTo("ann", letter{mailbox: box, text: taggedLetter, demand: requiretls.Required(), flags: []string{`\Deleted`}})
+			h.deliverTo("ann", letter{mailbox: box, text: taggedLetter, demand: requiretls.Required(), flags: []string{`\Deleted`, "work", "numbat"}})
 		}
 		ann, bob := h.dial("x", how), h.dial("x", how)
 		ann.line()

@@ -21,17 +21,17 @@ type node struct {
 	children   bool // a mailbox lies below
 }
 
-// hierarchy is every name of the account, by name, INBOX first.
-func (s *session) hierarchy(ctx context.Context) ([]*node, error) {
+// hierarchy is every name of the account, INBOX first.
+func (s *session) hierarchy(ctx context.Context) (nodes []*node, byName map[string]*node, err error) {
 	boxes, err := s.account.Mailboxes(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	subscriptions, err := s.account.Subscriptions(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	byName := make(map[string]*node, len(boxes))
+	byName = make(map[string]*node, len(boxes))
 	at := func(name string) *node {
 		if byName[name] == nil {
 			byName[name] = &node{name: name}
@@ -50,7 +50,7 @@ func (s *session) hierarchy(ctx context.Context) ([]*node, error) {
 			at(parent)
 		}
 	}
-	nodes := make([]*node, 0, len(byName))
+	nodes = make([]*node, 0, len(byName))
 	for _, n := range byName {
 		nodes = append(nodes, n)
 	}
@@ -63,7 +63,7 @@ func (s *session) hierarchy(ctx context.Context) ([]*node, error) {
 		}
 		return cmp.Compare(a.name, b.name)
 	})
-	return nodes, nil
+	return nodes, byName, nil
 }
 
 // above yields the levels above a name, the nearest first.
@@ -117,7 +117,7 @@ func (s *session) list(ctx context.Context, a *syntax.List) (answer, error) {
 	if a.Status&syntax.StatusHighestModSeq != 0 {
 		s.beAware()
 	}
-	nodes, err := s.hierarchy(ctx)
+	nodes, _, err := s.hierarchy(ctx)
 	if err != nil {
 		return answer{}, err
 	}
@@ -245,7 +245,7 @@ func (s *session) lsub(ctx context.Context, a *syntax.Lsub) (answer, error) {
 		s.listRoot(syntax.AppendLsub)
 		return answer{}, nil
 	}
-	nodes, err := s.hierarchy(ctx)
+	nodes, _, err := s.hierarchy(ctx)
 	if err != nil {
 		return answer{}, err
 	}

@@ -191,8 +191,10 @@ const systemFlags = `\Answered \Flagged \Deleted \Seen \Draft`
 func appendNames(b []byte, keywords []string) []byte {
 	b = append(b, systemFlags...)
 	for _, k := range keywords {
-		b = append(b, ' ')
-		b = append(b, k...)
+		if k != "" { // hidden
+			b = append(b, ' ')
+			b = append(b, k...)
+		}
 	}
 	return b
 }
@@ -256,28 +258,26 @@ func (s *session) numbered(n int, rest string) {
 // fetchFlags is an unsolicited FETCH; it names the UID (RFC 9051 §7.5.2), and
 // to whom it may concern the mod-sequence (RFC 7162 §3.2.4).
 func (s *session) fetchFlags(seq int, e storage.Entry) {
-	b := append(s.scratch[:0], "* "...)
-	b = strconv.AppendInt(b, int64(seq), 10)
-	b = append(b, " FETCH (UID "...)
-	b = strconv.AppendUint(b, uint64(e.UID), 10)
-	b = append(b, ' ')
-	b = s.appendFlags(b, e)
+	b := s.appendFlags(append(s.fetchOf(seq, e), ' '), e)
 	if s.aware {
 		b = appendModSeq(append(b, ' '), e.ModSeq)
 	}
-	b = append(b, ")\r\n"...)
-	s.put(b)
+	s.put(append(b, ")\r\n"...))
 }
 
 // fetchModSeq is a FETCH that tells nothing but a new mod-sequence: what a
 // .SILENT STORE leaves to be said (RFC 7162 §3.1.3).
 func (s *session) fetchModSeq(seq int, e storage.Entry) {
+	b := appendModSeq(append(s.fetchOf(seq, e), ' '), e.ModSeq)
+	s.put(append(b, ")\r\n"...))
+}
+
+// fetchOf begins an unsolicited FETCH.
+func (s *session) fetchOf(seq int, e storage.Entry) []byte {
 	b := append(s.scratch[:0], "* "...)
 	b = strconv.AppendInt(b, int64(seq), 10)
 	b = append(b, " FETCH (UID "...)
-	b = strconv.AppendUint(b, uint64(e.UID), 10)
-	b = appendModSeq(append(b, ' '), e.ModSeq)
-	s.put(append(b, ")\r\n"...))
+	return strconv.AppendUint(b, uint64(e.UID), 10)
 }
 
 var flagNames = []struct {
@@ -305,7 +305,7 @@ func (s *session) appendFlags(b []byte, e storage.Entry) []byte {
 		b = append(b, `\Recent `...)
 	}
 	for i, k := range s.box.keywords {
-		if e.Flags&storage.Keyword(i) != 0 {
+		if e.Flags&storage.Keyword(i) != 0 && k != "" {
 			b = append(append(b, k...), ' ')
 		}
 	}

@@ -127,33 +127,31 @@ func (s *session) statusResponse(ctx context.Context, box storage.Mailbox, items
 		HighestModSeq: uint64(box.Highest),
 		MailboxID:     box.ObjectID.String(),
 	}
-	if items&syntax.StatusSize != 0 {
-		octets, err := s.account.size(ctx, box)
-		if err != nil {
+	recent := int64(0)
+	for _, costly := range []struct {
+		item  syntax.StatusItems
+		value *int64
+		count func(context.Context, storage.Mailbox) (int64, error)
+	}{
+		{syntax.StatusSize, &data.Size, s.account.size},
+		{syntax.StatusDeletedStorage, &data.DeletedSize, s.deletedStorage},
+		{syntax.StatusRecent, &recent, s.recentIn},
+	} {
+		if items&costly.item == 0 {
+			continue
+		}
+		var err error
+		if *costly.value, err = costly.count(ctx, box); err != nil {
 			return err
 		}
-		data.Size = int64(octets)
 	}
-	if items&syntax.StatusDeletedStorage != 0 {
-		octets, err := s.deletedStorage(ctx, box)
-		if err != nil {
-			return err
-		}
-		data.DeletedSize = int64(octets)
-	}
-	if items&syntax.StatusRecent != 0 {
-		n, err := s.recentIn(ctx, box)
-		if err != nil {
-			return err
-		}
-		data.Recent = uint32(n)
-	}
+	data.Recent = uint32(recent)
 	s.put(syntax.AppendStatus(s.scratch[:0], &data, s.mode))
 	return nil
 }
 
 // recentIn is how many messages no read-write session was told of.
-func (s *session) recentIn(ctx context.Context, box storage.Mailbox) (int, error) {
+func (s *session) recentIn(ctx context.Context, box storage.Mailbox) (int64, error) {
 	first, err := s.account.ClaimRecent(ctx, box.ID, false)
 	if err != nil {
 		return 0, err
@@ -163,5 +161,5 @@ func (s *session) recentIn(ctx context.Context, box storage.Mailbox) (int, error
 		return 0, err
 	}
 	i, _ := view.Find(first)
-	return view.Len() - i, nil
+	return int64(view.Len() - i), nil
 }

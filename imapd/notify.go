@@ -2,14 +2,11 @@ package imapd
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 
 	"letterlock/imapd/syntax"
 	"letterlock/storage"
-
-	"github.com/emersion/go-imap/v2"
 )
 
 // offeredEvents is all but annotations of messages, which nobody has here.
@@ -68,8 +65,8 @@ func (s *session) enableMetadata(ctx context.Context, events syntax.Events) erro
 	if events == 0 || s.notified != nil && s.notified.ended != nil {
 		return nil
 	}
-	for _, g := range s.groups() {
-		events |= g.Events & (syntax.EventMailboxMetadataChange | syntax.EventServerMetadataChange)
+	if s.notified != nil {
+		events |= s.notified.groups[1].Events
 	}
 	n := &notified{groups: []syntax.EventGroup{
 		{MailboxFilter: syntax.MailboxFilter{Kind: syntax.FilterSelected}, Events: syntax.MessageEvents},
@@ -80,13 +77,6 @@ func (s *session) enableMetadata(ctx context.Context, events syntax.Events) erro
 	}
 	s.notified = n
 	return nil
-}
-
-func (s *session) groups() []syntax.EventGroup {
-	if s.notified == nil {
-		return nil
-	}
-	return s.notified.groups
 }
 
 // wakeOnNews interrupts the session's wait whenever its account moves.
@@ -193,264 +183,6 @@ func (s *session) statusOfAll(ctx context.Context, n *notified) error {
 		if err := s.statusResponse(ctx, box, items); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// unasked tells what happened while no command was in progress.
-func (s *session) unasked(ctx context.Context) error {
-	if s.notified == nil || s.notified.ended == nil {
-		return nil
-	}
-	s.own = own{}
-	if s.tells(syntax.EventMessageNew) {
-		exp := sendExpunges
-		if s.notified.ofSelected().Kind == syntax.FilterSelectedDelayed {
-			exp = holdExpunges // RFC 5465 §6.1.2
-		}
-		if err := s.sync(ctx, exp); err != nil {
-			return err
-		}
-	}
-	return s.news(ctx)
-}
-
-// news tells what happened to the account beside the selected mailbox.
-func (s *session) news(ctx context.Context) error {
-	n := s.notified
-	if n == nil || len(n.groups) == 0 {
-		return nil
-	}
-	m, err := s.account.Moved(ctx, n.turn)
-	if err != nil || m.Turn == n.turn {
-		return err
-	}
-	if m.Lists {
-		if err := s.listNews(ctx, n); err != nil {
-			return err
-		}
-	}
-	for _, box := range m.Mailboxes {
-		if err := s.statusNews(ctx, n, box); err != nil {
-			return err
-		}
-		n.known[box.ID] = box
-	}
-	if m.Subscriptions {
-		if err := s.subscriptionNews(ctx, n); err != nil {
-			return err
-		}
-	}
-	for _, id := range m.Annotated {
-		if err := s.metadataNews(ctx, n, id); err != nil {
-			return err
-		}
-	}
-	n.turn = m.Turn
-	return nil
-}
-
-// statusNews is a STATUS response for a mailbox that is not selected (RFC 5465
-// §5.1, §5.2, §5.3).
-func (s *session) statusNews(ctx context.Context, n *notified, box storage.Mailbox) error {
-	was, known := n.known[box.ID]
-	if !known && slices.Contains(s.own.made, box.Name) {
-		was, known = box, true
-		was.UIDNext, was.Messages, was.Unseen = 1, 0, 0
-	}
-	was = s.own.counted(was)
-	events := s.eventsOf(n, box) & syntax.MessageEvents
-	if events == 0 || s.box != nil && s.box.id == box.ID {
-		return nil
-	}
-	var items syntax.StatusItems
-	if known && was.UIDValidity != box.UIDValidity {
-		items |= syntax.StatusUIDValidity
-	}
-	if was.UIDNext != box.UIDNext || was.Messages != box.Messages {
-		items |= syntax.StatusUIDNext | syntax.StatusMessages
-	}
-	if events&syntax.EventFlagChange != 0 && was.Highest != box.Highest {
-		if was.Unseen != box.Unseen {
-			items |= syntax.StatusUIDValidity | syntax.StatusUnseen
-		}
-		if s.aware {
-			items |= syntax.StatusUIDValidity
-		}
-	}
-	if items == 0 {
-		return nil
-	}
-	if s.aware {
-		items |= syntax.StatusHighestModSeq
-	}
-	return s.statusResponse(ctx, box, items)
-}
-
-// listNews is the LIST responses for mailboxes that were made, deleted or got
-// another name (RFC 5465 §5.4).
-func (s *session) listNews(ctx context.Context, n *notified) error {
-	nodes, err := s.hierarchy(ctx)
-	if err != nil {
-		return err
-	}
-	at := make(map[string]*node, len(nodes))
-	for _, x := range nodes {
-		at[x.name] = x
-	}
-	affected, renamed := s.listChanges(n, nodes)
-	for _, was := range slices.Sorted(maps.Keys(renamed)) {
-		now := renamed[was]
-		if parent, moved := renamed[parentOf(was)]; moved && parent == parentOf(now) {
-			continue // what lies below a mailbox goes with it without a word
-		}
-		if was == s.own.from && now == s.own.to {
-			continue
-		}
-		s.listed(at[now], now, was)
-	}
-	slices.Sort(affected)
-	for _, name := range slices.Compact(affected) {
-		s.listed(at[name], name, "")
-	}
-	return nil
-}
-
-// parentOf is the level above a name, "" at the top.
-func parentOf(name string) string {
-	for parent := range above(name) {
-		return parent
-	}
-	return ""
-}
-
-// listChanges takes what is known to the names there are now. It answers which
-// names came or went, with the levels above them, and which old name became which
-// new one, of those that the client wants to hear of.
-func (s *session) listChanges(n *notified, nodes []*node) (affected []string, renamed map[string]string) {
-	affect := func(box storage.Mailbox) {
-		if s.eventsOf(n, box)&syntax.EventMailboxName == 0 {
-			return
-		}
-		affected = append(affected, box.Name)
-		if parent := parentOf(box.Name); parent != "" {
-			affected = append(affected, parent)
-		}
-	}
-	renamed = make(map[string]string)
-	there := make(map[storage.MailboxID]bool)
-	for _, x := range nodes {
-		if x.box == nil {
-			continue
-		}
-		there[x.box.ID] = true
-		was, known := n.known[x.box.ID]
-		switch {
-		case !known && slices.Contains(s.own.made, x.name):
-			continue
-		case !known:
-			affect(*x.box)
-			continue
-		case was.Name != x.name && (s.eventsOf(n, was)|s.eventsOf(n, *x.box))&syntax.EventMailboxName != 0:
-			renamed[was.Name] = x.name
-		}
-		was.Name = x.name
-		n.known[x.box.ID] = was
-	}
-	for id, box := range n.known {
-		if there[id] {
-			continue
-		}
-		if box.Name != s.own.removed {
-			affect(box)
-		}
-		delete(n.known, id)
-	}
-	return affected, renamed
-}
-
-// listed is a LIST response that nobody asked for; x is nil for a name that is
-// none any more.
-func (s *session) listed(x *node, name, oldName string) {
-	if x == nil {
-		x = &node{name: name}
-	}
-	item := syntax.ListItem{Delim: delimiter, Mailbox: name, OldName: oldName, Attrs: x.attrs(imap.MailboxAttrNonExistent)}
-	if x.subscribed {
-		item.Attrs = append(item.Attrs, imap.MailboxAttrSubscribed)
-	}
-	s.put(syntax.AppendList(s.scratch[:0], &item, s.mode))
-}
-
-// subscriptionNews is RFC 5465 §5.5.
-func (s *session) subscriptionNews(ctx context.Context, n *notified) error {
-	nodes, err := s.hierarchy(ctx)
-	if err != nil {
-		return err
-	}
-	at := make(map[string]*node, len(nodes))
-	for _, x := range nodes {
-		at[x.name] = x
-	}
-	names, err := s.account.Subscriptions(ctx)
-	if err != nil {
-		return err
-	}
-	gone := slices.DeleteFunc(missingFrom(names, n.names), func(name string) bool { return name == s.own.unsubscribed })
-	come := slices.DeleteFunc(missingFrom(n.names, names), func(name string) bool { return name == s.own.subscribed })
-	changed := append(gone, come...)
-	slices.Sort(changed)
-	for _, name := range changed {
-		box := storage.Mailbox{Name: name, Subscribed: true}
-		if x := at[name]; x != nil && x.box != nil {
-			box.ID = x.box.ID
-		}
-		if s.eventsOf(n, box)&syntax.EventSubscriptionChange != 0 {
-			s.listed(at[name], name, "")
-		}
-	}
-	n.names = names
-	return nil
-}
-
-// missingFrom is what b has and a lacks.
-func missingFrom(a, b []string) (missing []string) {
-	for _, name := range b {
-		if !slices.Contains(a, name) {
-			missing = append(missing, name)
-		}
-	}
-	return missing
-}
-
-// metadataNews is the METADATA responses, names alone (RFC 5465 §5.6, §5.7; RFC
-// 5464 §4.4.2).
-func (s *session) metadataNews(ctx context.Context, n *notified, id storage.MailboxID) error {
-	box, known := n.known[id]
-	switch {
-	case id == 0 && !n.wants(syntax.EventServerMetadataChange),
-		id != 0 && (!known || s.eventsOf(n, box)&syntax.EventMailboxMetadataChange == 0):
-		return nil
-	}
-	now, err := s.entriesOf(ctx, id)
-	if err != nil {
-		return err
-	}
-	var names []string
-	for name, sum := range now {
-		if n.entries[id][name] != sum && !s.own.annotatedSo(id, name, sum) {
-			names = append(names, name)
-		}
-	}
-	for name := range n.entries[id] {
-		if now[name] == 0 && !s.own.annotatedSo(id, name, 0) {
-			names = append(names, name)
-		}
-	}
-	n.entries[id] = now
-	if len(names) > 0 {
-		slices.Sort(names)
-		s.put(syntax.AppendMetadataNames(s.scratch[:0], box.Name, names, s.mode))
 	}
 	return nil
 }

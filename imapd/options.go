@@ -104,7 +104,9 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.MaxPerUser, defaultMaxPerUser)
 	orDefault(&o.Autologout, defaultAutologout)
 	orDefault(&o.LoginTime, defaultLoginTime)
-	orDefault(&o.Progress, defaultProgress)
+	if o.Progress <= 0 {
+		o.Progress = defaultProgress
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -119,7 +119,7 @@ func (s *session) quota(ctx context.Context, root string, account *storage.Accou
 
 // deletedStorage is the octets of what is marked \Deleted in a mailbox: the
 // status item DELETED-STORAGE (RFC 9208 §4.1.4).
-func (s *session) deletedStorage(ctx context.Context, box storage.Mailbox) (octets uint64, err error) {
+func (s *session) deletedStorage(ctx context.Context, box storage.Mailbox) (octets int64, err error) {
 	if box.Deleted == 0 {
 		return 0, nil
 	}

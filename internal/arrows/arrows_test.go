@@ -55,7 +55,7 @@ var may = map[string][]string{
 const builder = "cmd/letterlock"
 
 // forTests is imported by tests alone.
-var forTests = []string{"internal/testnet", "internal/arrows", "internal/bench", "storage/powercut"}
+var forTests = []string{"internal/testnet", "internal/arrows", "internal/bench", "internal/dialogue", "imapd/releasetest", "storage/powercut"}
 
 // source is one Go package of the repository as it lies on disk.
 type source struct {

@@ -1,6 +1,11 @@
 package imapd
 
-import "letterlock/imapd/syntax"
+import (
+	"bytes"
+	"io"
+
+	"letterlock/imapd/syntax"
+)
 
 var (
 	errCompression       = bad("DEFLATE is the compression that is known here")
@@ -45,6 +50,35 @@ func (s *session) uncompress() error {
 		s.log.Info("compression does not end", "err", err)
 		return errCut
 	}
-	s.bad = 0
+	s.bad, s.flushed = 0, true
 	return errAnswered
 }
+
+// passFlush passes over the end of what the client compressed, where that comes
+// behind all that had to be understood: the empty stored block of a flush, whose
+// octets are zero, or one, and at last two of 255 (RFC 1951 §3.2.4). No command
+// begins so.
+func (s *session) passFlush() error {
+	s.flushed = false
+	c, err := s.r.Peek()
+	if err != nil || c > 1 {
+		return err
+	}
+	end := []byte{0xff, 0xff}
+	octets := make([]byte, 0, maxFlush)
+	for !bytes.HasSuffix(octets, end) {
+		if len(octets) == maxFlush {
+			s.bye("Closing: compression ends with UNAUTHENTICATE")
+			return errCut
+		}
+		octets = octets[:len(octets)+1]
+		if _, err := io.ReadFull(s.r, octets[len(octets)-1:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxFlush is the octets of an empty stored block, with the end of the block
+// before it.
+const maxFlush = 6

@@ -11,12 +11,12 @@ import (
 // idle is IDLE (RFC 9051 §6.3.13): what happens to the selected mailbox is told
 // as it happens, until the client says DONE.
 func (s *session) idle(ctx context.Context) (answer, error) {
-	if err := s.idling(ctx); err != nil {
-		return answer{}, err
-	}
-	s.putString("+ idling\r\n")
+	s.putString("+ idling\r\n") // first: Thunderbird takes whatever comes first for it
 	defer s.wakeOnChange()()
 	for {
+		if err := s.idling(ctx); err != nil {
+			return answer{}, err
+		}
 		if s.w.Flush() != nil {
 			return answer{}, errCut
 		}
@@ -30,9 +30,6 @@ func (s *session) idle(ctx context.Context) (answer, error) {
 		if text := s.whyLeave(); text != "" {
 			s.bye(text)
 			return answer{}, errCut
-		}
-		if err := s.idling(ctx); err != nil {
-			return answer{}, err
 		}
 	}
 }

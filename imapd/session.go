@@ -40,6 +40,7 @@ type session struct {
 	gate     gate
 	mode     syntax.Mode
 	own      own       // what the command in progress did
+	flushed  bool      // compression has ended, and the client's last flush may still come
 	again    bool      // somebody was logged in before (RFC 8437)
 	rev2     bool      // ENABLE IMAP4rev2
 	aware    bool      // of mod-sequences (RFC 7162 §3.1)
@@ -219,6 +220,11 @@ func (s *session) bye(text string) {
 
 // step reads one command and answers it. An error ends the session.
 func (s *session) step(ctx context.Context) error {
+	if s.flushed {
+		if err := s.passFlush(); err != nil {
+			return err
+		}
+	}
 	cmd, err := s.d.Next()
 	if err != nil {
 		return s.badCommand(err)

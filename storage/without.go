@@ -1,5 +1,7 @@
 package storage
 
+import "slices"
+
 // Without is a view of its own, of the messages of v that hide says no to. Its
 // counters are of what is left, but for Size, which no view knows of its
 // messages; known makes of that record what the mailbox is called there. Chunks
@@ -18,20 +20,25 @@ func (v *View) Without(hide func(Flags) bool, known func(Mailbox) Mailbox) *View
 // without is the chunk itself where it loses nothing; what it loses is taken off
 // the counters.
 func (c *chunk) without(hide func(Flags) bool, m *Mailbox) *chunk {
-	left := c
-	for i, f := range c.flags {
-		switch {
-		case hide(f):
-			m.uncount(f)
-			if left == c {
-				left = &chunk{first: c.first, changed: c.changed}
-				left.put(c, 0, i)
-			}
-		case left != c:
-			left.put(c, i, i+1)
+	at := slices.IndexFunc(c.flags, hide)
+	if at < 0 {
+		return c
+	}
+	n := len(c.flags)
+	left := &chunk{c.first, c.changed, make([]UID, 0, n), make([]ModSeq, 0, n), make([]Flags, 0, n)}
+	for from := 0; ; {
+		left.put(c, from, at)
+		if at == n {
+			return left
+		}
+		m.uncount(c.flags[at])
+		from = at + 1
+		if at = slices.IndexFunc(c.flags[from:], hide); at < 0 {
+			at = n
+		} else {
+			at += from
 		}
 	}
-	return left
 }
 
 // put appends the messages [from, to) of another chunk.

@@ -3,6 +3,7 @@ package releasetest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,7 +80,9 @@ func (w *twins) leave(command string) {
 // selecting looks into a mailbox as far as a change of its flags goes.
 func (w *twins) selecting(command string) {
 	if w.ask(command)[0] == "OK" {
+		w.at = strings.Fields(command)[1]
 		w.ask("STORE 1:* +FLAGS (\\Seen)", "UID FETCH 1:* (FLAGS ENVELOPE)", "SEARCH TEXT quagga", "EXPUNGE", "CLOSE")
+		w.at = w.home
 		w.unchanged()
 		w.restore()
 	}
@@ -224,11 +227,13 @@ func (w *twins) meanwhile() {
 	w.note()
 }
 
-// names is every command's name, in order.
-func names() (list []string) {
-	for name := range commands {
-		list = append(list, name)
-	}
-	slices.Sort(list)
-	return list
+// looking is the commands that only look. They come first: the letters are all
+// there, and in the threads they were made for.
+var looking = []string{"FETCH", "SEARCH", "SORT", "THREAD", "ESEARCH"}
+
+// names is every command's name.
+func names() []string {
+	list := slices.Sorted(maps.Keys(commands))
+	list = slices.DeleteFunc(list, func(name string) bool { return slices.Contains(looking, name) })
+	return append(slices.Clone(looking), list...)
 }

@@ -143,7 +143,6 @@ func soak() time.Duration {
 // the walk would see it where it must not be.
 func TestReadersAreToldApart(t *testing.T) {
 	h := openHouse(t)
-	looking := []string{"ESEARCH", "FETCH", "SEARCH", "SORT", "THREAD"}
 	for i, cl := range readers {
 		t.Run(cl.name, func(t *testing.T) {
 			t.Parallel()

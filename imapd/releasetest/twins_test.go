@@ -32,6 +32,7 @@ type twins struct {
 	h       *house
 	class   class
 	home    string // the mailbox that is selected
+	at      string // but for a moment, where it is another one
 	mode    mode
 	each    [2]*twin
 	tag     int
@@ -57,7 +58,7 @@ var modes = []mode{{name: "plain"}, {name: "compressed", compress: true}, {name:
 
 func newTwins(t *testing.T, h *house, cl class) *twins {
 	t.Helper()
-	w := &twins{t: t, h: h, class: cl, home: cl.home(), ok: map[string]int{}}
+	w := &twins{t: t, h: h, class: cl, home: cl.home(), at: cl.home(), ok: map[string]int{}}
 	for i := range w.each {
 		w.each[i] = &twin{number: i, who: h.moveIn(cl.own), boxes: map[string]storage.MailboxID{}, ids: map[string]string{}}
 	}
@@ -222,6 +223,13 @@ func (w *twins) judge(command string, answers [2]string) {
 		if found := contentIn(answers[k]); found != "" {
 			if w.leaked++; !w.class.may {
 				w.fail("%s\nlet content out, %s of twin %d:\n%s", command, found, k, answers[k])
+			}
+		}
+	}
+	if slices.Contains(looking, nameOf(command)) && !w.class.may {
+		for k, x := range w.each {
+			if line := w.reveals(x, answers[k]); line != "" {
+				w.fail("%s\nshowed twin %d of a withheld letter more than is told of it:\n%s", command, k, line)
 			}
 		}
 	}

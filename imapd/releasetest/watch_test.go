@@ -118,6 +118,7 @@ func (w *twins) restore() {
 		w.refill(name)
 	}
 	w.note()
+	w.ask("NOOP") // from here on the session has the numbers of the vault
 }
 
 // makeWay deletes what has a name that is wanted.
@@ -259,4 +260,31 @@ func (w *twins) sameOctets() {
 			}
 		}
 	}
+}
+
+// told is a FETCH response with nothing in it but what is told of every message.
+var told = regexp.MustCompile(`^\* \d+ FETCH \(((UID \d+|FLAGS \([^)]*\)|MODSEQ \(\d+\)|INTERNALDATE "[^"]*"|RFC822\.SIZE \d+|EMAILID \([0-9a-f]+\)|SAVEDATE "[^"]*")( |\)$))+$`)
+
+var numbered = regexp.MustCompile(`^\* (\d+) FETCH \((?:UID (\d+))?`)
+
+// reveals finds a FETCH response of a withheld letter that has an item of content
+// in it, empty or not. Where the session hides such letters, any.
+func (w *twins) reveals(x *twin, answer string) string {
+	if x.boxes[w.at] == 0 {
+		return "" // none of those with tagged letters
+	}
+	tagged, _ := w.numbers(w.view(x, w.at))
+	for line := range strings.SplitSeq(answer, "\r\n") {
+		m := numbered.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		for _, t := range tagged {
+			its := m[2] == itoa(int(t.uid)) || m[2] == "" && m[1] == itoa(t.seq) && !w.hidden()
+			if its && (w.hidden() || !told.MatchString(line)) {
+				return line
+			}
+		}
+	}
+	return ""
 }

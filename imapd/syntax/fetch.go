@@ -109,10 +109,9 @@ func (d *Decoder) fetchModifier(f *Fetch) {
 	switch d.keyword() {
 	case "CHANGEDSINCE":
 		d.sp()
-		f.ChangedSince = uint64(d.number64())
-		if f.ChangedSince == 0 {
-			d.fail("a mod-sequence is above 0")
-		}
+		// RFC 7162 §7 wants more than 0, and Thunderbird says 0 where it knows of
+		// none: all of it. No message's is below 2.
+		f.ChangedSince = max(uint64(d.number64()), 1)
 	case "VANISHED":
 		f.Vanished = true
 	case "PARTIAL":

@@ -29,8 +29,10 @@ import (
 //	house                     letterlock serve with ann@example.org, until ready; $HOST, $PORT and $CA say where;
 //	                          every file named *.rc is filled
 //	letter SUBJECT            somebody sends ann a letter
-//	another BOX COMMAND ARG…  another client of hers: flag SET FLAG, unflag SET FLAG, delete SET, copy SET TO
-//	counts BOX N CRITERION…   a search in her mailbox finds N: all, seen, unseen, flagged, answered, draft, deleted, subject=TEXT
+//	another BOX COMMAND ARG…  another client of hers: flag SET FLAG, unflag SET FLAG, delete SET, copy SET TO, move SET TO
+//	counts BOX N CRITERION…   a search in her mailbox finds N: all, seen, unseen, flagged, answered, draft, deleted, subject=TEXT,
+//	                          keyword=FLAG
+//	comes BOX N CRITERION…    waits until it does
 //	terminal FILE             runs the command line in FILE at a terminal
 func TestIMAPPeers(t *testing.T) {
 	if os.Getenv("LETTERLOCK_PEERS") == "" {
@@ -51,6 +53,7 @@ func TestIMAPPeers(t *testing.T) {
 			"letter":   onStage((*stage).letter),
 			"another":  onStage((*stage).another),
 			"counts":   onStage((*stage).counts),
+			"comes":    onStage((*stage).comes),
 			"terminal": onStage((*stage).terminal),
 			"logged":   onStage((*stage).logged),
 		},
@@ -168,6 +171,9 @@ func (s *stage) another(_ *testscript.TestScript, args []string) error {
 	case "copy":
 		_, err := c.Copy(set, args[3]).Wait()
 		return err
+	case "move":
+		_, err := c.Move(set, args[3]).Wait()
+		return err
 	case "delete":
 		if err := c.Store(set, &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagDeleted}}, nil).Close(); err != nil {
 			return err
@@ -199,13 +205,31 @@ func (s *stage) counts(_ *testscript.TestScript, args []string) error {
 	return nil
 }
 
+func (s *stage) comes(ts *testscript.TestScript, args []string) error {
+	over := time.After(patience)
+	for {
+		err := s.counts(ts, args)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-over:
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
 func narrow(c *imap.SearchCriteria, word string) error {
 	flags := map[string]imap.Flag{"seen": imap.FlagSeen, "flagged": imap.FlagFlagged, "answered": imap.FlagAnswered, "draft": imap.FlagDraft, "deleted": imap.FlagDeleted}
 	subject, isSubject := strings.CutPrefix(word, "subject=")
+	keyword, isKeyword := strings.CutPrefix(word, "keyword=")
 	switch {
 	case word == "all":
 	case isSubject:
 		c.Header = append(c.Header, imap.SearchCriteriaHeaderField{Key: "Subject", Value: subject})
+	case isKeyword:
+		c.Flag = append(c.Flag, imap.Flag(keyword))
 	case flags[word] != "":
 		c.Flag = append(c.Flag, flags[word])
 	case flags[strings.TrimPrefix(word, "un")] != "":

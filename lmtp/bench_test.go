@@ -42,11 +42,11 @@ func BenchmarkData(b *testing.B) {
 				b.ReportAllocs()
 				answer := make([]byte, 4096)
 				for b.Loop() {
-					if _, err := cl.raw.Write(letter); err != nil {
+					if _, err := cl.Raw.Write(letter); err != nil {
 						b.Fatal(err)
 					}
 					for lines := 0; lines < 4; {
-						n, err := cl.raw.Read(answer)
+						n, err := cl.Raw.Read(answer)
 						if err != nil {
 							b.Fatal(err)
 						}

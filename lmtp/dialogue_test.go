@@ -9,17 +9,16 @@ import (
 	"testing"
 	"time"
 
+	"letterlock/internal/dialogue"
 	"letterlock/internal/mail"
 	"letterlock/internal/serve"
 	"letterlock/lmtp"
 )
 
 // TestDialogues plays testdata/*.txt and testdata/defects/*.txt over TCP and over a UNIX socket, each with
-// a server of its own. A line is one of
+// a server of its own. A file reads as [dialogue.Player] says, with * for anything
+// and client's lines in a row as one write, and:
 //
-//	C: text          the client sends text and CRLF; lines in a row are one write
-//	C* "text"        the same with Go's escapes and without CRLF
-//	S: text          the server's next line; * stands for anything
 //	CONNECT name     a new connection; ON name goes back to another one
 //	TLS              the client shakes hands
 //	CLOSED           the server has hung up and said nothing more
@@ -46,7 +45,7 @@ func TestDialogues(t *testing.T) {
 		for _, network := range []string{"tcp", "unix"} {
 			t.Run(strings.TrimPrefix(file, "testdata/")+"/"+network, func(t *testing.T) {
 				t.Parallel()
-				play(t, network, string(script))
+				newStage(t, network).Play(script)
 			})
 		}
 	}
@@ -54,34 +53,37 @@ func TestDialogues(t *testing.T) {
 
 // stage is where a dialogue is played.
 type stage struct {
-	network string
-	door    *door
-	clients map[string]*client
-	on      *client
-	pending string // said and not sent yet
-	got     int    // letters GOT has named
+	dialogue.Player
+	t        *testing.T
+	network  string
+	settings []setting
+	door     *door
+	clients  map[string]*client
+	on       *client
+	got      int // letters GOT has named
 }
 
-func play(t *testing.T, network, script string) {
-	s := &stage{network: network, clients: map[string]*client{}}
-	var settings []setting
-	for i, line := range strings.Split(script, "\n") {
-		word, rest, _ := strings.Cut(line, " ")
-		if word == "OPTION" {
-			settings = append(settings, option(t, rest))
-			continue
-		}
-		if line == "" || word == "#" {
-			continue
-		}
-		if s.door == nil {
-			s.door = openDoor(t, settings...)
-			s.connect(t, "first")
-		}
-		if !s.act(t, word, rest) || t.Failed() {
-			t.Fatalf("line %d: %s", i+1, line)
-		}
+func newStage(t *testing.T, network string) *stage {
+	s := &stage{t: t, network: network, clients: map[string]*client{}}
+	s.Player = dialogue.Player{T: t, Anything: "*", Together: true, Do: s.act, Client: s.speaking}
+	return s
+}
+
+// speaking is the connection whose turn it is: no line names one.
+func (s *stage) speaking(name string) *dialogue.Client {
+	if name != "" {
+		s.Fail("a line cannot name a connection: ON %s", name)
 	}
+	return s.current().Client
+}
+
+// current is that connection, or the first.
+func (s *stage) current() *client {
+	if s.door == nil {
+		s.door = openDoor(s.t, s.settings...)
+		s.connect("first")
+	}
+	return s.on
 }
 
 func option(t *testing.T, s string) setting {
@@ -111,69 +113,58 @@ func option(t *testing.T, s string) setting {
 	return nil
 }
 
-func (s *stage) connect(t *testing.T, name string) {
-	s.on = s.door.dial(t, s.network)
+func (s *stage) connect(name string) {
+	s.on = s.door.dial(s.t, s.network)
 	s.clients[name] = s.on
 }
 
-func (s *stage) flush() {
-	if s.pending != "" {
-		s.on.send(s.pending)
-		s.pending = ""
-	}
-}
-
-// act plays one line; false says that it went wrong.
-func (s *stage) act(t *testing.T, word, rest string) bool {
-	if word != "C:" && word != "C*" {
-		s.flush()
-	}
-	switch word {
-	case "C:":
-		s.pending += rest + "\r\n"
-	case "C*":
-		s.pending += unquote(t, rest)
-	case "S:":
-		got := s.on.line()
-		if !matches(rest, got) {
-			t.Errorf("got S: %s", got)
+// act plays a line that is not said by either side.
+func (s *stage) act(word, rest string) {
+	if word == "OPTION" {
+		if s.door != nil {
+			s.Fail("an option comes first")
 		}
+		s.settings = append(s.settings, option(s.t, rest))
+		return
+	}
+	on := s.current()
+	switch word {
 	case "CONNECT":
-		s.connect(t, rest)
+		s.connect(rest)
 	case "ON":
-		s.on = s.clients[rest]
+		if s.on = s.clients[rest]; s.on == nil {
+			s.Fail("no connection %s", rest)
+		}
 	case "TLS":
-		s.on.handshake()
+		on.handshake()
 	case "CLOSED":
-		s.on.closed()
+		on.closed()
 	case "CUT":
-		s.on.cut()
+		on.cut()
 	case "GOT":
 		letters := s.door.box.taken()
 		if s.got >= len(letters) {
-			t.Error("nothing was delivered")
-			return false
+			s.Fail("nothing was delivered; want %s", rest)
 		}
-		if got := letters[s.got].String(); !matches(rest, got) {
-			t.Errorf("got %s", got)
+		if got := letters[s.got].String(); !dialogue.Like(got, rest, "*") {
+			s.Fail("\n got %s\nwant %s", got, rest)
 		}
 		s.got++
 	case "ASKED":
 		if got := asked(s.door.box.taken()[s.got-1].env.DSN, rest); got != rest {
-			t.Errorf("got %s", got)
+			s.Fail("\n got %s\nwant %s", got, rest)
 		}
 	case "BODY":
-		if got, want := s.door.box.taken()[s.got-1].body, unquote(t, rest); got != want {
-			t.Errorf("got %q", got)
+		if got, want := s.door.box.taken()[s.got-1].body, unquote(s.t, rest); got != want {
+			s.Fail("\n got %q\nwant %q", got, want)
 		}
 	case "NOTHING":
 		if more := s.door.box.taken()[s.got:]; len(more) > 0 {
-			t.Errorf("delivered %v", more)
+			s.Fail("delivered %v", more)
 		}
 	default:
-		t.Errorf("no such line")
+		s.Fail("cannot read %q", word+" "+rest)
 	}
-	return !t.Failed()
 }
 
 func unquote(t *testing.T, s string) string {

@@ -19,7 +19,7 @@ func TestDrainingFinishesWhatHasBegun(t *testing.T) {
 	}
 	named.ask("MAIL FROM:<named@b.example>\r\nRCPT TO:<ann@example.org>\r\n", "250 *", "250 *")
 	inData.ask("MAIL FROM:<data@b.example>\r\nRCPT TO:<ann@example.org>\r\nDATA\r\n", "250 *", "250 *", "354 *")
-	inData.send("half")
+	inData.Send("half")
 	inBdat.ask("MAIL FROM:<bdat@b.example>\r\nRCPT TO:<ann@example.org>\r\nBDAT 4\r\nhalf", "250 *", "250 *", "250 *")
 
 	stopped := make(chan struct{})
@@ -71,7 +71,7 @@ func TestDrainingWaitsForADelivery(t *testing.T) {
 	cl.ask(oneLetter, "250 *", "250 *", "354 *")
 	idle := d.dial(t, "tcp")
 	idle.expect("220 *")
-	cl.send("hi\r\n.\r\n")
+	cl.Send("hi\r\n.\r\n")
 	<-box.begun
 	stopped := make(chan struct{})
 	go func() {

@@ -104,7 +104,7 @@ func BenchmarkDialogue(b *testing.B) {
 							return
 						}
 						for range 4 {
-							if _, err := cl.in.ReadSlice('\n'); err != nil {
+							if _, err := cl.R.ReadSlice('\n'); err != nil {
 								b.Error(err)
 								return
 							}

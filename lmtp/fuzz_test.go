@@ -19,11 +19,11 @@ func (d *door) exchange(t *testing.T, octets string) (replies string, letters []
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		io.WriteString(cl.raw, octets) // the server may hang up first
-		cl.raw.(interface{ CloseWrite() error }).CloseWrite()
+		io.WriteString(cl.Raw, octets) // the server may hang up first
+		cl.Raw.(interface{ CloseWrite() error }).CloseWrite()
 	}()
-	said, _ := io.ReadAll(cl.raw) // a server that hangs up on unread octets resets
-	cl.raw.Close()
+	said, _ := io.ReadAll(cl.Raw) // a server that hangs up on unread octets resets
+	cl.Raw.Close()
 	<-sent
 	d.gone.Wait()
 	d.box.mu.Lock()

@@ -1,15 +1,11 @@
 package lmtp_test
 
 import (
-	"bufio"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"hash/crc64"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,8 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"letterlock/internal/dialogue"
 	"letterlock/internal/mail"
 	"letterlock/internal/reply"
 	"letterlock/internal/serve"
@@ -156,10 +152,10 @@ type door struct {
 	box   *letterbox
 	spool *spool
 	addrs map[string]net.Addr // "tcp", "unix", "tls"
-	roots *x509.CertPool
-	stop  func()         // drains and waits
-	gone  sync.WaitGroup // connections handled to their end
-	folk  lmtp.Options
+	*dialogue.Identity
+	stop func()         // drains and waits
+	gone sync.WaitGroup // connections handled to their end
+	folk lmtp.Options
 }
 
 type setting func(*lmtp.Options, *serve.Options)
@@ -168,40 +164,19 @@ func maxSize(n int64) setting {
 	return func(o *lmtp.Options, _ *serve.Options) { o.MaxSize = n }
 }
 
-var certificate = sync.OnceValues(func() (files [3]string, err error) {
-	dir, err := os.MkdirTemp("", "lmtp-ca")
-	if err != nil {
-		return files, err
-	}
-	cert, key, err := serve.PrivateCA(dir, []string{"mx.example.org"}, time.Now())
-	return [3]string{cert, key, filepath.Join(dir, "ca.pem")}, err
-})
-
 // openDoor starts a server on loopback and on a UNIX socket.
 func openDoor(t testing.TB, settings ...setting) *door {
 	t.Helper()
-	files, err := certificate()
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &door{box: new(letterbox), spool: &spool{dir: t.TempDir()}, addrs: map[string]net.Addr{}, roots: x509.NewCertPool()}
-	ca, err := os.ReadFile(files[2])
-	if err != nil || !d.roots.AppendCertsFromPEM(ca) {
-		t.Fatal("no CA", err)
-	}
+	d := &door{box: new(letterbox), spool: &spool{dir: t.TempDir()}, addrs: map[string]net.Addr{}, Identity: dialogue.NewIdentity(t, "mx.example.org")}
 	sockets, err := os.MkdirTemp("", "lmtp") // t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(sockets) })
-	certs, err := serve.LoadCertificates(files[0], files[1], slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
 	d.folk = lmtp.Options{Hostname: "mx.example.org", Deliver: d.box, Spool: d.spool.file}
 	conf := serve.Options{
 		Name: "lmtp",
-		TLS:  certs,
+		TLS:  d.Certs,
 		Endpoints: []serve.Endpoint{
 			{Network: "tcp", Address: "127.0.0.1:0"},
 			{Network: "tcp", Address: "127.0.0.1:0", ImplicitTLS: true},
@@ -217,24 +192,13 @@ func openDoor(t testing.TB, settings ...setting) *door {
 		defer d.gone.Done()
 		server.Handle(ctx, c)
 	}
-	listening, err := serve.Listen(conf)
-	if err != nil {
-		t.Fatal(err)
-	}
+	srv, stop := dialogue.Serve(t, conf)
+	d.stop = stop
 	for i, name := range []string{"tcp", "tls", "unix"} {
-		d.addrs[name] = listening.Addrs()[i]
+		d.addrs[name] = srv.Addrs()[i]
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- listening.Run(ctx) }()
-	d.stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
 	t.Cleanup(func() {
-		d.stop()
+		stop()
 		d.spool.open.Wait() // every file was closed
 	})
 	return d
@@ -242,64 +206,32 @@ func openDoor(t testing.TB, settings ...setting) *door {
 
 // client is one connection to a door.
 type client struct {
-	t   testing.TB
-	d   *door
-	raw net.Conn
-	net.Conn
-	in *bufio.Reader
+	*dialogue.Client
+	t testing.TB
+	d *door
 }
 
 func (d *door) dial(t testing.TB, network string) *client {
 	t.Helper()
-	a := d.addrs[network]
 	d.gone.Add(1)
-	c, err := net.Dial(a.Network(), a.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(time.Minute)) // a hanging test says where
-	cl := &client{t: t, d: d, raw: c, Conn: c, in: bufio.NewReader(c)}
+	c := &client{dialogue.Dial(t, network, d.addrs[network]), t, d}
+	c.Strict = true
 	if network == "tls" {
-		cl.handshake()
+		c.handshake()
 	}
-	return cl
+	return c
 }
 
 func (c *client) handshake() {
 	c.t.Helper()
-	s := tls.Client(c.raw, &tls.Config{RootCAs: c.d.roots, ServerName: "mx.example.org"})
-	if err := s.Handshake(); err != nil {
-		c.t.Fatalf("handshake: %v", err)
-	}
-	c.Conn, c.in = s, bufio.NewReader(s)
-}
-
-func (c *client) send(s string) {
-	c.t.Helper()
-	if _, err := io.WriteString(c.Conn, s); err != nil {
-		c.t.Fatalf("send %.60q: %v", s, err)
-	}
-}
-
-// line is the next reply line, without CRLF.
-func (c *client) line() string {
-	c.t.Helper()
-	s, err := c.in.ReadString('\n')
-	if err != nil {
-		c.t.Fatalf("got %q, %v; want a line", s, err)
-	}
-	if !strings.HasSuffix(s, "\r\n") {
-		c.t.Fatalf("got %q; want CRLF at its end", s)
-	}
-	return strings.TrimSuffix(s, "\r\n")
+	c.StartTLS(c.d.Identity.Client())
 }
 
 // expect reads one line for each pattern; * stands for anything.
 func (c *client) expect(patterns ...string) {
 	c.t.Helper()
 	for _, p := range patterns {
-		if got := c.line(); !matches(p, got) {
+		if got := c.Line(); !dialogue.Like(got, p, "*") {
 			c.t.Fatalf("got  S: %s\nwant S: %s", got, p)
 		}
 	}
@@ -308,7 +240,7 @@ func (c *client) expect(patterns ...string) {
 // ask sends commands in one write and expects the replies.
 func (c *client) ask(commands string, patterns ...string) {
 	c.t.Helper()
-	c.send(commands)
+	c.Send(commands)
 	c.expect(patterns...)
 }
 
@@ -322,9 +254,9 @@ func (c *client) greet() {
 // lhlo answers what the server can.
 func (c *client) lhlo() (keywords []string) {
 	c.t.Helper()
-	c.send("LHLO client.example\r\n")
+	c.Send("LHLO client.example\r\n")
 	for {
-		l := c.line()
+		l := c.Line()
 		keywords = append(keywords, l[4:])
 		if !strings.HasPrefix(l, "250-") {
 			return keywords
@@ -335,39 +267,14 @@ func (c *client) lhlo() (keywords []string) {
 // closed expects that the server has hung up, and said nothing more.
 func (c *client) closed() {
 	c.t.Helper()
-	rest, err := io.ReadAll(c.in)
-	if len(rest) > 0 {
-		c.t.Fatalf("got %q; want the connection closed", rest)
+	if err := c.Closed(); err != nil {
+		c.t.Fatalf("%v; want the connection closed", err)
 	}
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		c.t.Fatalf("the connection stays open")
-	}
-	c.raw.Close()
+	c.Raw.Close()
 }
 
 // cut leaves, and waits until the server has noticed.
 func (c *client) cut() {
-	c.raw.Close()
+	c.Raw.Close()
 	c.d.gone.Wait()
-}
-
-func matches(pattern, s string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
-		return s == pattern
-	}
-	s, ok := strings.CutPrefix(s, parts[0])
-	if !ok {
-		return false
-	}
-	last := len(parts) - 1
-	for _, p := range parts[1:last] {
-		i := strings.Index(s, p)
-		if i < 0 {
-			return false
-		}
-		s = s[i+len(p):]
-	}
-	return strings.HasSuffix(s, parts[last])
 }

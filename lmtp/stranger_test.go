@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"letterlock/internal/dialogue"
 	"letterlock/internal/serve"
 	"letterlock/lmtp"
 )
@@ -22,9 +23,9 @@ func TestCutConnectionAtEveryOctet(t *testing.T) {
 	} {
 		for n := range len(dialogue) + 1 {
 			cl := d.dial(t, "unix")
-			cl.send(dialogue[:n])
-			cl.raw.(interface{ CloseWrite() error }).CloseWrite()
-			replies, err := io.ReadAll(cl.in)
+			cl.Send(dialogue[:n])
+			cl.Raw.(interface{ CloseWrite() error }).CloseWrite()
+			replies, err := io.ReadAll(cl.R)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +87,7 @@ func TestCommandLineOf4096OctetsIsTakenAndALongerOneIsNot(t *testing.T) {
 	cl.ask(noop(4096), "250 *")
 	cl.ask(noop(4097), "500 5.5.2 *")
 	cl.ask(noop(4097)+noop(500_000)+"NOOP\r\n", "500 5.5.2 *", "500 5.5.2 *", "250 *")
-	cl.send(strings.Repeat("x", 1<<20+1<<14)) // and one without any end is given up
+	cl.Send(strings.Repeat("x", 1<<20+1<<14)) // and one without any end is given up
 	cl.expect("421 *")
 }
 
@@ -127,7 +128,7 @@ func TestSlowSteadySenderIsNotCut(t *testing.T) {
 	defer drip.Stop()
 	for range 25 {
 		<-drip.C
-		cl.send("x")
+		cl.Send("x")
 	}
 	cl.ask("\r\n.\r\n", "250 *")
 	if got, want := d.box.taken()[0].body, strings.Repeat("x", 25)+"\r\n"; got != want {
@@ -143,7 +144,7 @@ func TestSilentClientIsSentAway(t *testing.T) {
 		io.WriteString(cl.Conn, said) // a slow machine may be too late with it
 		last := ""
 		for !strings.HasPrefix(last, "421") {
-			last = cl.line()
+			last = cl.Line()
 		}
 		if last != "421 4.4.2 timed out waiting for you" {
 			t.Errorf("after %q: %s", said, last)
@@ -160,7 +161,7 @@ func TestClientThatNeverReadsIsCut(t *testing.T) {
 	cl := d.dial(t, "unix")
 	noops := strings.Repeat("HELP\r\n", 1000)
 	for {
-		if _, err := io.WriteString(cl.raw, noops); err != nil {
+		if _, err := io.WriteString(cl.Raw, noops); err != nil {
 			break // broken pipe: the server has hung up
 		}
 	}
@@ -168,13 +169,10 @@ func TestClientThatNeverReadsIsCut(t *testing.T) {
 }
 
 func TestClientWithoutItsCertificateGetsNoMailThrough(t *testing.T) {
-	files, err := certificate()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, clients := dialogue.ClientCertificate(t, "somebody@example.org")
 	d := openDoor(t, func(_ *lmtp.Options, s *serve.Options) {
 		for i := range s.Endpoints {
-			s.Endpoints[i].ClientCA = files[2]
+			s.Endpoints[i].ClientCA = clients
 		}
 	})
 	cl := d.dial(t, "tcp")
@@ -185,7 +183,7 @@ func TestClientWithoutItsCertificateGetsNoMailThrough(t *testing.T) {
 	cl.ask("DATA\r\n", "530 5.7.0 *")
 	cl.ask("BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", "503 5.5.1 *", "250 *")
 	cl.ask("STARTTLS\r\n", "220 *")
-	cl.send("no handshake\r\n")
+	cl.Send("no handshake\r\n")
 	cl.closed()
 }
 

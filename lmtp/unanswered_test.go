@@ -35,7 +35,7 @@ func (c *client) offer() {
 	c.t.Helper()
 	c.greet()
 	c.ask(twoRecipients+"DATA\r\n", "250 *", "250 *", "250 *", "250 *", "354 *")
-	c.send(tea + ".\r\n")
+	c.Send(tea + ".\r\n")
 }
 
 // TestAnswersNobodyHeardAreTold: RFC 1047.
@@ -49,7 +49,7 @@ func TestAnswersNobodyHeardAreTold(t *testing.T) {
 		"cut before the answer":  {func(c *client) { c.cut() }, want},
 		"cut behind the answer":  {func(c *client) { c.expect(answers...); c.cut() }, want},
 		"QUIT":                   {func(c *client) { c.expect(answers...); c.ask("QUIT\r\n", "221 *"); c.cut() }, nil},
-		"QUIT without listening": {func(c *client) { c.send("QUIT\r\n"); c.cut() }, nil},
+		"QUIT without listening": {func(c *client) { c.Send("QUIT\r\n"); c.cut() }, nil},
 		"cut in the next one":    {func(c *client) { c.expect(answers...); c.ask("MAIL FROM:<>\r\n", "250 *"); c.cut() }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestABigBodyWhoseAnswerWasNotHeardIsReadAgain(t *testing.T) {
 	c.greet()
 	body := strings.Repeat("a long letter\r\n", 200_000)
 	c.ask("MAIL FROM:<>\r\nRCPT TO:<ann@example.org>\r\nDATA\r\n", "250 *", "250 *", "354 *")
-	c.send(body + ".\r\n")
+	c.Send(body + ".\r\n")
 	c.cut()
 	if want := "<> <ann@example.org> " + body; len(told) != 1 || !strings.HasSuffix(told[0], want) {
 		t.Errorf("told of %d letters, %d octets; want one of %d", len(told), len(strings.Join(told, "")), len(want))

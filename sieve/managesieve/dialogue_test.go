@@ -1,11 +1,8 @@
 package managesieve_test
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,15 +12,14 @@ import (
 	"testing"
 	"time"
 
+	"letterlock/internal/dialogue"
 	"letterlock/sieve/managesieve"
 )
 
 // TestDialogues plays every file of testdata over real sockets against real
-// files. A file reads:
+// files. A file reads as [dialogue.Player] says, with ... for anything, and:
 //
-//	# a comment
 //	@option scripts=2 size=100 total=… peruser=… idle=50ms logintime=50ms    first
-//	@file NAME … @end               octets, CRLF between its lines; @fill N adds so many
 //	@load NAME PATH                 octets of a file
 //	@dial NAME tls|plain            a connection, its greeting unread
 //	@connect NAME tls|plain         the same, past the greeting
@@ -32,14 +28,9 @@ import (
 //	@closed NAME                    nothing more comes
 //	@note TEXT                      something ann's scripts could not do
 //	@drain                          the server is told to stop
-//	C: text     the client sends a line     C-: text   without CRLF
-//	C<: NAME    it sends a file             S<: NAME   it reads exactly the file
-//	S: text     it reads a line; ... stands for anything
-//	S*: text    it reads lines up to this one
-//	NAME C: …   the same on another connection; the first is made by itself
 //
-// {NAME+} and {NAME} are a literal's announcement with the file's size, <0xHH>
-// is an octet, and <plain AUTHZID LOGIN PASSWORD> a response of PLAIN.
+// The first connection is made by itself, and <plain AUTHZID LOGIN PASSWORD> is a
+// response of PLAIN.
 func TestDialogues(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -52,71 +43,33 @@ func TestDialogues(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			(&stage{t: t, files: map[string]string{}, clients: map[string]*client{}}).play(script)
+			newStage(t).Play(script)
 		})
 	}
 }
 
 // stage is one dialogue being played.
 type stage struct {
+	dialogue.Player
 	t       *testing.T
 	house   *house
 	options []func(*managesieve.Options)
-	files   map[string]string
 	clients map[string]*client
-	number  int
 }
 
-func (s *stage) play(script []byte) {
-	lines := bufio.NewScanner(bytes.NewReader(script))
-	for lines.Scan() {
-		s.number++
-		line := lines.Text()
-		switch {
-		case line == "" || strings.HasPrefix(line, "#"):
-		case strings.HasPrefix(line, "@file "):
-			s.file(strings.TrimPrefix(line, "@file "), lines)
-		case strings.HasPrefix(line, "@"):
-			s.direct(strings.Fields(line))
-		default:
-			s.speak(line)
-		}
+func newStage(t *testing.T) *stage {
+	s := &stage{t: t, clients: map[string]*client{}}
+	s.Player = dialogue.Player{
+		T: t, Anything: "...", Do: s.direct, Spell: spellPlain,
+		Client: func(name string) *dialogue.Client { return s.client(name).Client },
+		Fill:   func(n int) string { return strings.Repeat("#", n) },
 	}
+	return s
 }
 
-func (s *stage) fail(format string, args ...any) {
-	s.t.Helper()
-	s.t.Fatalf("line %d: %s", s.number, fmt.Sprintf(format, args...))
-}
+var plainForm = regexp.MustCompile(`<plain (\S*) (\S*) (\S*)>`)
 
-func (s *stage) file(name string, lines *bufio.Scanner) {
-	var text strings.Builder
-	for lines.Scan() {
-		s.number++
-		if lines.Text() == "@end" {
-			s.files[name] = octets(text.String())
-			return
-		}
-		if n, ok := strings.CutPrefix(lines.Text(), "@fill "); ok {
-			count, _ := strconv.Atoi(n)
-			text.WriteString(strings.Repeat("#", count))
-			continue
-		}
-		text.WriteString(lines.Text() + "\r\n")
-	}
-	s.fail("@file %s has no @end", name)
-}
-
-var (
-	octetForm = regexp.MustCompile(`<0x([0-9A-Fa-f]{2})>`)
-	plainForm = regexp.MustCompile(`<plain (\S*) (\S*) (\S*)>`)
-)
-
-func octets(text string) string {
-	text = octetForm.ReplaceAllStringFunc(text, func(m string) string {
-		n, _ := strconv.ParseUint(m[3:5], 16, 8)
-		return string([]byte{byte(n)})
-	})
+func spellPlain(text string) string {
 	return plainForm.ReplaceAllStringFunc(text, func(m string) string {
 		parts := plainForm.FindStringSubmatch(m)
 		return plain(strings.Trim(parts[1], "-"), parts[2], parts[3])
@@ -134,8 +87,9 @@ func (s *stage) open() *house {
 	return s.house
 }
 
-func (s *stage) direct(words []string) {
-	switch words[0] {
+func (s *stage) direct(directive, rest string) {
+	words := append([]string{directive}, strings.Fields(rest)...)
+	switch directive {
 	case "@option":
 		for _, w := range words[1:] {
 			s.option(w)
@@ -143,9 +97,9 @@ func (s *stage) direct(words []string) {
 	case "@load":
 		text, err := os.ReadFile(filepath.Join("testdata", words[2]))
 		if err != nil {
-			s.fail("%v", err)
+			s.Fail("%v", err)
 		}
-		s.files[words[1]] = string(text)
+		s.SetFile(words[1], string(text))
 	case "@dial":
 		s.clients[words[1]] = s.open().dial(words[2])
 	case "@connect":
@@ -160,15 +114,15 @@ func (s *stage) direct(words []string) {
 	case "@starttls":
 		s.client(words[1]).startTLS()
 	case "@closed":
-		if line, err := s.client(words[1]).line(); !errors.Is(err, io.EOF) || line != "" {
-			s.fail("got %q, %v; want the connection closed", line, err)
+		if line, err := s.client(words[1]).TryLine(); !errors.Is(err, io.EOF) || line != "" {
+			s.Fail("got %q, %v; want the connection closed", line, err)
 		}
 	case "@note":
-		s.open().scripts.note(1, strings.Join(words[1:], " "))
+		s.open().scripts.note(1, rest)
 	case "@drain":
 		go s.house.stop()
 	default:
-		s.fail("unknown directive %s", words[0])
+		s.Fail("cannot read %q", strings.Join(words, " "))
 	}
 }
 
@@ -186,7 +140,7 @@ func (s *stage) option(word string) {
 		"allowed":   func(o *managesieve.Options) { o.Logins.Allowed = strings.Split(value, ",") },
 	}[key]
 	if !known {
-		s.fail("unknown option %s", word)
+		s.Fail("unknown option %s", word)
 	}
 	s.options = append(s.options, set)
 }
@@ -198,90 +152,11 @@ func (s *stage) client(name string) *client {
 		return c
 	}
 	if name != "" {
-		s.fail("no connection %s", name)
+		s.Fail("no connection %s", name)
 	}
 	c := s.open().dial("tls")
 	c.answer()
 	c.ok(`AUTHENTICATE "PLAIN" "` + plain("", "ann@example.org", secret) + `"`)
 	s.clients[""] = c
 	return c
-}
-
-var (
-	spoken      = regexp.MustCompile(`^(?:(\w+) )?(C:|C-:|C<:|S:|S\*:|S<:)(?: (.*))?$`)
-	literalForm = regexp.MustCompile(`\{([a-z][a-z0-9-]*)(\+?)\}`)
-)
-
-func (s *stage) speak(line string) {
-	m := spoken.FindStringSubmatch(line)
-	if m == nil {
-		s.fail("cannot read %q", line)
-	}
-	c, text := s.client(m[1]), octets(literalForm.ReplaceAllStringFunc(m[3], s.announce))
-	switch m[2] {
-	case "C:":
-		c.send(text + "\r\n")
-	case "C-:":
-		c.send(text)
-	case "C<:":
-		c.send(s.files[m[3]])
-	case "S<:":
-		s.expectFile(c, s.files[m[3]])
-	case "S:":
-		got, err := c.line()
-		if err != nil {
-			s.fail("got %q, %v\nwant %s", got, err, text)
-		}
-		if !like(got, text) {
-			s.fail("\n got %s\nwant %s", got, text)
-		}
-	case "S*:":
-		for {
-			got, err := c.line()
-			if err != nil {
-				s.fail("got %q, %v\nwant %s", got, err, text)
-			}
-			if like(got, text) {
-				return
-			}
-		}
-	}
-}
-
-func (s *stage) announce(m string) string {
-	parts := literalForm.FindStringSubmatch(m)
-	text, ok := s.files[parts[1]]
-	if !ok {
-		s.fail("no file %s", parts[1])
-	}
-	return fmt.Sprintf("{%d%s}", len(text), parts[2])
-}
-
-func (s *stage) expectFile(c *client, want string) {
-	got := make([]byte, len(want))
-	n, err := io.ReadFull(c.r, got)
-	if err != nil || string(got) != want {
-		s.fail("%v\n got %q\nwant %q", err, got[:n], want)
-	}
-}
-
-// like says whether got is want, where ... stands for anything.
-func like(got, want string) bool {
-	parts := strings.Split(want, "...")
-	if len(parts) == 1 {
-		return got == want
-	}
-	rest, ok := strings.CutPrefix(got, parts[0])
-	if !ok {
-		return false
-	}
-	last := parts[len(parts)-1]
-	for _, p := range parts[1 : len(parts)-1] {
-		i := strings.Index(rest, p)
-		if i < 0 {
-			return false
-		}
-		rest = rest[i+len(p):]
-	}
-	return strings.HasSuffix(rest, last) && len(rest) >= len(last)
 }

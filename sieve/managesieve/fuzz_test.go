@@ -33,19 +33,19 @@ func FuzzSession(f *testing.F) {
 	f.Fuzz(func(t *testing.T, octets []byte) {
 		h.t = t
 		c := h.dial("tls")
-		defer c.conn.Close()
+		defer c.Conn.Close()
 		c.answer()
 		c.ok(`AUTHENTICATE "PLAIN" "` + plain("", "ann@example.org", secret) + `"`)
 		sent := make(chan struct{})
 		go func() { // the server may stop reading; then it has closed
 			defer close(sent)
-			c.conn.Write(octets)
-			if half, ok := c.conn.(interface{ CloseWrite() error }); ok {
+			c.Conn.Write(octets)
+			if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 				half.CloseWrite()
 			}
 		}()
-		said, err := io.ReadAll(c.r)
-		c.conn.Close()
+		said, err := io.ReadAll(c.R)
+		c.Conn.Close()
 		<-sent
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("the session has no end; it said %q", said)

@@ -1,23 +1,15 @@
 package managesieve_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
-	"io"
 	"io/fs"
 	"log/slog"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -27,6 +19,7 @@ import (
 	"time"
 
 	"letterlock/internal/auth"
+	"letterlock/internal/dialogue"
 	"letterlock/internal/maillog"
 	"letterlock/internal/serve"
 	"letterlock/sieve"
@@ -231,15 +224,13 @@ func (f *folder) Rename(_ context.Context, account uint64, from, to string) erro
 type house struct {
 	t          testing.TB
 	scripts    *folder
-	plain, tls string
-	checked    string          // TLS with a client certificate
+	plain, tls net.Addr
+	checked    net.Addr        // TLS with a client certificate
 	own        tls.Certificate // ann's
-	certs      *serve.Certificates
-	pool       *x509.CertPool
-	ca         string // its file
-	stop       func()
-	log        *record // of our own trouble
-	mail       *record // who logged in
+	*dialogue.Identity
+	stop func()
+	log  *record // of our own trouble
+	mail *record // who logged in
 }
 
 // record is a log to be looked at.
@@ -276,7 +267,7 @@ func openHouse(t testing.TB, change ...func(*managesieve.Options)) *house {
 		Scripts: h.scripts, Logins: logins, Language: managesieve.Speak(engine), Version: "test",
 		Log:         slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		MailLog:     maillog.New(slog.New(slog.NewTextHandler(h.mail, nil))).Readers("managesieve"),
-		Certificate: func() *x509.Certificate { return h.shown() },
+		Certificate: func() *x509.Certificate { return h.Shown(h.t) },
 		Notes:       notes{h.scripts},
 	}
 	for _, f := range change {
@@ -286,156 +277,59 @@ func openHouse(t testing.TB, change ...func(*managesieve.Options)) *house {
 	return h
 }
 
-// shown is the server's certificate.
-func (h *house) shown() *x509.Certificate {
-	pair, err := h.certs.Config().GetCertificate(&tls.ClientHelloInfo{})
-	if err != nil {
-		h.t.Error(err)
-		return nil
-	}
-	return pair.Leaf
-}
-
 func (h *house) listen(desk *managesieve.Server) {
 	h.t.Helper()
-	dir := h.t.TempDir()
-	certFile, keyFile, err := serve.PrivateCA(dir, []string{"localhost", "127.0.0.1"}, time.Now())
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if h.certs, err = serve.LoadCertificates(certFile, keyFile, nil); err != nil {
-		h.t.Fatal(err)
-	}
-	h.ca = filepath.Join(dir, "ca.pem")
-	ca, err := os.ReadFile(h.ca)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	h.pool = x509.NewCertPool()
-	h.pool.AppendCertsFromPEM(ca)
-	srv, err := serve.Listen(serve.Options{
-		Name: "managesieve", TLS: h.certs, TooMany: managesieve.TooManyConnections, Grace: 5 * time.Second, Handle: desk.Handle,
+	h.Identity = dialogue.NewIdentity(h.t, "localhost", "127.0.0.1")
+	own, clients := dialogue.ClientCertificate(h.t, "ann@example.org")
+	h.own = own
+	srv, stop := dialogue.Serve(h.t, serve.Options{
+		Name: "managesieve", TLS: h.Certs, TooMany: managesieve.TooManyConnections, Grace: 5 * time.Second, Handle: desk.Handle,
 		Endpoints: []serve.Endpoint{
 			{Network: "tcp", Address: "127.0.0.1:0"},
 			{Network: "tcp", Address: "127.0.0.1:0", ImplicitTLS: true},
-			{Network: "tcp", Address: "127.0.0.1:0", ImplicitTLS: true, ClientCA: h.makeOwn(dir)},
+			{Network: "tcp", Address: "127.0.0.1:0", ImplicitTLS: true, ClientCA: clients},
 		},
 	})
-	if err != nil {
-		h.t.Fatal(err)
-	}
 	addrs := srv.Addrs()
-	h.plain, h.tls, h.checked = addrs[0].String(), addrs[1].String(), addrs[2].String()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- srv.Run(ctx) }()
-	h.stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			h.t.Errorf("server: %v", err)
-		}
+	h.plain, h.tls, h.checked, h.stop = addrs[0], addrs[1], addrs[2], stop
+	h.t.Cleanup(func() {
+		stop()
 		if n := srv.Stats().Panics; n > 0 {
 			h.t.Errorf("%d connections ended by a bug", n)
 		}
-	})
-	h.t.Cleanup(func() {
-		h.stop()
 		if h.t.Failed() && h.log.String() != "" {
 			h.t.Logf("server's log:\n%s", h.log)
 		}
 	})
 }
 
-// makeOwn makes ann's certificate, signed by herself, and the file that says
-// that she is trusted to.
-func (h *house) makeOwn(dir string) (file string) {
-	h.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ann"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		EmailAddresses: []string{"ann@example.org"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	h.own = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-	file = filepath.Join(dir, "clients.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		h.t.Fatal(err)
-	}
-	return file
-}
-
 // client is one connection.
 type client struct {
-	t    testing.TB
-	h    *house
-	conn net.Conn
-	r    *bufio.Reader
+	*dialogue.Client
+	t testing.TB
+	h *house
 }
 
 func (h *house) dial(how string) *client {
 	h.t.Helper()
-	addr := map[string]string{"plain": h.plain, "tls": h.tls, "certificate": h.checked}[how]
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	c := &client{t: h.t, h: h}
-	c.use(conn)
+	at := map[string]net.Addr{"plain": h.plain, "tls": h.tls, "certificate": h.checked}[how]
+	c := &client{dialogue.Dial(h.t, how, at), h.t, h}
 	if how != "plain" {
 		c.startTLS()
 	}
-	h.t.Cleanup(func() { c.conn.Close() })
 	return c
-}
-
-func (c *client) use(conn net.Conn) {
-	c.conn, c.r = conn, bufio.NewReader(conn)
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
 }
 
 func (c *client) startTLS() {
 	c.t.Helper()
-	secure := tls.Client(c.conn, &tls.Config{RootCAs: c.h.pool, ServerName: "localhost", Certificates: []tls.Certificate{c.h.own}})
-	if err := secure.Handshake(); err != nil {
-		c.t.Fatalf("handshake: %v", err)
-	}
-	c.use(secure)
-}
-
-func (c *client) send(octets string) {
-	c.t.Helper()
-	if _, err := io.WriteString(c.conn, octets); err != nil {
-		c.t.Fatalf("send %q: %v", octets, err)
-	}
-}
-
-// line is the next line without CRLF. A bare LF does not end it.
-func (c *client) line() (string, error) {
-	var line []byte
-	for {
-		piece, err := c.r.ReadSlice('\n')
-		line = append(line, piece...)
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			return string(line), err
-		}
-		if bytes.HasSuffix(line, []byte("\r\n")) {
-			return string(line[:len(line)-2]), nil
-		}
-	}
+	c.StartTLS(c.h.Client(c.h.own))
 }
 
 // answer reads to the line that ends an answer and gives it.
 func (c *client) answer() string {
 	c.t.Helper()
 	for {
-		line, err := c.line()
+		line, err := c.TryLine()
 		if err != nil {
 			c.t.Fatalf("read: %v after %q", err, line)
 		}
@@ -450,7 +344,7 @@ func (c *client) answer() string {
 // do sends a command and gives the line that ends the answer.
 func (c *client) do(command string) string {
 	c.t.Helper()
-	c.send(command + "\r\n")
+	c.Send(command + "\r\n")
 	return c.answer()
 }
 

@@ -33,9 +33,9 @@ func (c *client) logIn(mechanism, login, password string, binding *scram.Channel
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.send(`AUTHENTICATE "` + mechanism + `" "` + base64.StdEncoding.EncodeToString([]byte(first)) + "\"\r\n")
+	c.Send(`AUTHENTICATE "` + mechanism + `" "` + base64.StdEncoding.EncodeToString([]byte(first)) + "\"\r\n")
 	for {
-		line, err := c.line()
+		line, err := c.TryLine()
 		if err != nil {
 			c.t.Fatalf("%s: %v after %q", mechanism, err, line)
 		}
@@ -52,7 +52,7 @@ func (c *client) logIn(mechanism, login, password string, binding *scram.Channel
 		if err != nil {
 			c.t.Fatalf("%s: the client gives up: %v", mechanism, err)
 		}
-		c.send(`"` + base64.StdEncoding.EncodeToString([]byte(answer)) + "\"\r\n")
+		c.Send(`"` + base64.StdEncoding.EncodeToString([]byte(answer)) + "\"\r\n")
 	}
 }
 
@@ -67,7 +67,7 @@ func unbase64(t testing.TB, s string) string {
 
 func (c *client) binding(kind string) *scram.ChannelBinding {
 	c.t.Helper()
-	state := c.conn.(*tls.Conn).ConnectionState()
+	state := c.Conn.(*tls.Conn).ConnectionState()
 	make := scram.NewTLSExporterBinding
 	if kind == "tls-server-end-point" {
 		make = scram.NewTLSServerEndpointBinding
@@ -144,11 +144,11 @@ func TestAChannelBindingIsUsedForOneLoginAlone(t *testing.T) {
 		t.Fatal(got)
 	}
 	c.ok("UNAUTHENTICATE")
-	c.send("CAPABILITY\r\n")
-	if _, err := c.line(); err != nil {
+	c.Send("CAPABILITY\r\n")
+	if _, err := c.TryLine(); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := c.line(); err != nil || strings.Contains(got, "PLUS") {
+	if got, err := c.TryLine(); err != nil || strings.Contains(got, "PLUS") {
 		t.Errorf("offered afterwards: %s, %v; want no -PLUS", got, err)
 	}
 	c.answer()
@@ -212,8 +212,8 @@ func TestSomebodyWhoLeavesInTheMiddleHarmsNobody(t *testing.T) {
 	for _, octets := range []string{"", "NOOP", "AUTHENTICATE \"PLAIN\"\r\n", "PUTSCRIPT \"x\" {10+}\r\nabc", "AUTHENTICATE \"PLAIN\"\r\n{100+}\r\nabc"} {
 		c := h.dial("tls")
 		c.answer()
-		c.send(octets)
-		c.conn.Close()
+		c.Send(octets)
+		c.Conn.Close()
 	}
 	c := h.dial("tls")
 	c.answer()

@@ -63,10 +63,10 @@ func TestSieveConnect(t *testing.T) {
 	h := openHouse(t)
 	dir, here := peerFile(t)
 	back := filepath.Join(dir, "back.sieve")
-	_, port, _ := strings.Cut(h.plain, ":")
+	_, port, _ := strings.Cut(h.plain.String(), ":")
 	connect := func(args ...string) string {
 		t.Helper()
-		common := []string{"--server", "localhost", "--port", port, "-4", "--user", "ann@example.org", "--tlscafile", h.ca, "--passwordfd", "0"}
+		common := []string{"--server", "localhost", "--port", port, "-4", "--user", "ann@example.org", "--tlscafile", h.CAFile, "--passwordfd", "0"}
 		cmd := exec.Command(program, append(common, args...)...)
 		cmd.Stdin = strings.NewReader(secret + "\n")
 		out, err := cmd.CombinedOutput()
@@ -96,7 +96,7 @@ func TestSievelib(t *testing.T) {
 	}
 	h := openHouse(t)
 	dir, here := peerFile(t)
-	_, port, _ := strings.Cut(h.plain, ":")
+	_, port, _ := strings.Cut(h.plain.String(), ":")
 	story := filepath.Join(dir, "story.py")
 	if err := os.WriteFile(story, []byte(`import sys
 from sievelib.managesieve import Client
@@ -122,7 +122,7 @@ c.logout()
 		t.Fatal(err)
 	}
 	cmd := exec.Command(python, story, port, secret, here)
-	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+h.ca)
+	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+h.CAFile)
 	var said strings.Builder
 	cmd.Stderr = &said
 	got, err := cmd.Output()

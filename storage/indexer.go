@@ -20,6 +20,8 @@ const (
 	filterMessages = 64
 	filterOctets   = 512 << 10
 	maxFilters     = 56 << 10 // octets of filters in one group
+	groupsInOne    = 8        // made between two looks at the load, and written in one transaction
+	rowsAtOnce     = groupsInOne * search.MaxGroup / 2
 )
 
 // indexer makes the filters of messages. It works when there are enough new
@@ -227,9 +229,9 @@ func (a *Account) filter(ctx context.Context, anew uint64) error {
 		if err != nil || rows == nil {
 			return err
 		}
-		numbers, filters, last, err := a.makeFilters(ctx, rows)
+		groups, last, err := a.makeFilters(ctx, rows)
 		if err == nil {
-			err = a.putFilters(ctx, numbers, filters, last)
+			err = a.putFilters(ctx, groups, last)
 		}
 		if err != nil {
 			return err
@@ -253,7 +255,7 @@ func (a *Account) unfiltered(ctx context.Context) (rows []numbered, err error) {
 			return err
 		}
 		fresh := freshMail{}
-		for k, v := range r.Range(rowKey(a.id, done+1), kv.After(key(a.id, keyRow)), kv.Options{Limit: search.MaxGroup}) {
+		for k, v := range r.Range(rowKey(a.id, done+1), kv.After(key(a.id, keyRow)), kv.Options{Limit: rowsAtOnce}) {
 			w, err := decodeRow(v)
 			if err != nil {
 				return fmt.Errorf("key %x: %w", k, err)
@@ -278,29 +280,44 @@ func filtered(r kv.Reader, a AccountID) (uint64, error) {
 	return f.Uint(), f.Err()
 }
 
-// makeFilters reads messages, as many as one value has room for. One that
+// madeGroup is the filters of some messages, as one value has room for them.
+type madeGroup struct {
+	numbers []uint64
+	filters []search.Filter
+	octets  int
+}
+
+func (g *madeGroup) hasRoom(octets int) bool {
+	return len(g.filters) == 0 || g.octets+octets <= maxFilters && len(g.filters) < search.MaxGroup
+}
+
+// makeFilters reads messages and says up to which number it came. One that
 // cannot be read has no filter: whoever looks for something reads it himself.
-func (a *Account) makeFilters(ctx context.Context, rows []numbered) (numbers []uint64, filters []search.Filter, last uint64, err error) {
-	octets := 0
+// The last group waits for more, where more are there.
+func (a *Account) makeFilters(ctx context.Context, rows []numbered) (groups []madeGroup, last uint64, err error) {
+	g, before := madeGroup{}, uint64(0) // before: the number before the next row's
 	for i := range rows {
 		if err := ctx.Err(); err != nil {
-			return nil, nil, 0, err
+			return nil, 0, err
 		}
-		encoded, err := a.filterOf(ctx, &rows[i])
-		if err != nil {
-			last = rows[i].number
-			continue
+		if encoded, err := a.filterOf(ctx, &rows[i]); err == nil {
+			f, err := search.OpenFilter(encoded)
+			if !g.hasRoom(len(encoded)) {
+				groups, last, g = append(groups, g), before, madeGroup{}
+				if len(groups) == groupsInOne {
+					return groups, last, nil
+				}
+			}
+			if err == nil {
+				g.numbers, g.filters, g.octets = append(g.numbers, rows[i].number), append(g.filters, f), g.octets+len(encoded)
+			}
 		}
-		if octets += len(encoded); octets > maxFilters && len(filters) > 0 {
-			return numbers, filters, last, nil
-		}
-		f, err := search.OpenFilter(encoded)
-		if err == nil {
-			numbers, filters = append(numbers, rows[i].number), append(filters, f)
-		}
-		last = rows[i].number
+		before = rows[i].number
 	}
-	return numbers, filters, last, nil
+	if len(rows) < rowsAtOnce || len(groups) == 0 {
+		groups, last = append(groups, g), before
+	}
+	return groups, last, nil
 }
 
 // filterOf makes the filter of one message. It is the store's own eye on it, and
@@ -357,15 +374,17 @@ func (a *Account) summaryOf(ctx context.Context, w *numbered, stored *segment.St
 	return decodeSummary(string(r.Summary), wholeSummary, int64(w.prefixLen))
 }
 
-// putFilters writes a group, and how far we are.
-func (a *Account) putFilters(ctx context.Context, numbers []uint64, filters []search.Filter, last uint64) error {
+// putFilters writes groups, and how far we are.
+func (a *Account) putFilters(ctx context.Context, groups []madeGroup, last uint64) error {
 	return a.store.index.Update(ctx, a.store.shardOf(a.id).number, func(tx kv.Tx) error {
 		c, err := getAccount(tx, a.id)
 		if err != nil || c == nil || c.removed { // its keys are going
 			return err
 		}
-		if len(numbers) > 0 {
-			tx.Put(filterKey(a.id, numbers[0]), sealValue(appendFilters(newValue(), numbers, filters)))
+		for _, g := range groups {
+			if len(g.numbers) > 0 {
+				tx.Put(filterKey(a.id, g.numbers[0]), sealValue(appendFilters(newValue(), g.numbers, g.filters)))
+			}
 		}
 		tx.Put(filteredKey(a.id), sealValue(segment.AppendUint(newValue(), last)))
 		return nil

@@ -17,7 +17,7 @@ type load struct {
 const (
 	loadWindow = 100 * time.Millisecond
 	busyRate   = 200 // letters a second
-	giveWay    = 2 * time.Second
+	giveWay    = 250 * time.Millisecond
 )
 
 // note counts a letter.
@@ -35,7 +35,7 @@ func (l *load) note() {
 func (l *load) busy() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.rate > busyRate && time.Since(l.since) < 5*loadWindow
+	return l.rate > busyRate && time.Since(l.since) < 2*loadWindow
 }
 
 // wait lets letters go first, for a while: what waits is done in the end.

@@ -91,13 +91,15 @@ func (a *Account) rebuildFilters(ctx context.Context, thin *thinGroups) error {
 	var made [][]byte
 	var firsts []uint64
 	for rows := thin.living; len(rows) > 0; {
-		numbers, filters, last, err := a.makeFilters(ctx, rows)
+		groups, last, err := a.makeFilters(ctx, rows)
 		if err != nil {
 			return err
 		}
-		if len(numbers) > 0 {
-			firsts = append(firsts, numbers[0])
-			made = append(made, sealValue(appendFilters(newValue(), numbers, filters)))
+		for _, g := range groups {
+			if len(g.numbers) > 0 {
+				firsts = append(firsts, g.numbers[0])
+				made = append(made, sealValue(appendFilters(newValue(), g.numbers, g.filters)))
+			}
 		}
 		for len(rows) > 0 && rows[0].number <= last {
 			rows = rows[1:]

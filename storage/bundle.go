@@ -30,7 +30,6 @@ type bundle struct {
 
 	letters []segment.Letter
 	forms   []*mail.Variant // of letters
-	held    []inFlight      // of letters
 	plans   []planned
 	octets  int64
 }

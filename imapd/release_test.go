@@ -91,9 +91,10 @@ var classes = []class{
 	{"somebody else's certificate under bound", "bob@example.org", requiretls.PolicyBound, false},
 }
 
-// TestRequireTLSContentStaysInUnprotectedSessions walks every command that
-// shows content or changes messages through every class of session (RFC 8689
-// §4.4).
+// TestRequireTLSContentStaysInUnprotectedSessions walks the commands that show
+// content or change messages through every class of session (RFC 8689 §4.4), and
+// says how each is answered. That nothing leaks and nothing changes is asked of
+// all there are, and of more mail, by package releasetest.
 func TestRequireTLSContentStaysInUnprotectedSessions(t *testing.T) {
 	for _, cl := range classes {
 		t.Run(cl.name, func(t *testing.T) {

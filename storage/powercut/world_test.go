@@ -4,6 +4,7 @@ package powercut
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -73,7 +74,8 @@ func (f *folder) split(uids []storage.UID) (in, out []held) {
 type kind int
 
 const (
-	deliver kind = iota
+	deliver      kind = iota
+	deliverForms      // of one letter: with another header in one folder, as it came in the other
 	file
 	flag
 	duplicate
@@ -84,7 +86,7 @@ const (
 // operation is one change of a worker.
 type operation struct {
 	kind     kind
-	who      int // whose folders; a delivery goes to both
+	who      int // whose folders; deliveries go to both
 	from, to string
 	uids     []storage.UID
 	text     string
@@ -93,7 +95,7 @@ type operation struct {
 
 // next decides on the next operation; it is taken by [world.take].
 func (w *world) next() operation {
-	kinds := []kind{deliver, deliver, deliver, deliver, file, flag, flag, duplicate, move, expunge}
+	kinds := []kind{deliver, deliver, deliver, deliver, deliverForms, deliverForms, file, flag, flag, duplicate, move, expunge}
 	op := operation{
 		kind: kinds[w.rnd.IntN(len(kinds))], who: w.rnd.IntN(2),
 		from: folderNames[w.rnd.IntN(3)], to: folderNames[w.rnd.IntN(3)],
@@ -105,7 +107,7 @@ func (w *world) next() operation {
 		}
 	}
 	op.text = w.text()
-	if op.kind == deliver {
+	if op.kind == deliver || op.kind == deliverForms {
 		op.demand = []requiretls.Demand{requiretls.Usual(), requiretls.Required(), requiretls.Waived()}[w.rnd.IntN(3)]
 	}
 	return op
@@ -124,6 +126,9 @@ func (w *world) text() string {
 // prefix is a recipient's own header.
 func prefix(who int) string { return fmt.Sprintf("Delivered-To: p%d\r\n", who) }
 
+// edited is the letter with another header field, as a rule would have it.
+func (op operation) edited() string { return strings.Replace(op.text, "\r\n", "\r\nX-Form: 1\r\n", 1) }
+
 // take is what the operation does to the folders.
 func (w *world) take(op operation) {
 	w.done++
@@ -133,6 +138,11 @@ func (w *world) take(op operation) {
 	case deliver:
 		for i := range w.folders {
 			w.folders[i][op.to].add(held{text: prefix(i) + op.text, demand: op.demand})
+		}
+	case deliverForms:
+		for i := range w.folders {
+			w.folders[i][op.to].add(held{text: prefix(i) + op.edited(), demand: op.demand})
+			w.folders[i][op.from].add(held{text: prefix(i) + op.text, demand: op.demand})
 		}
 	case file:
 		to.add(held{text: op.text, demand: op.demand})
@@ -157,17 +167,17 @@ func (w *world) take(op operation) {
 // carryOut does the operation to a store; nil means it is durable.
 func (op operation) carryOut(ctx context.Context, s *storage.Store, people [2]storage.AccountID) error {
 	a := s.Account(people[op.who])
-	if op.kind == deliver {
+	if op.kind == deliver || op.kind == deliverForms {
+		copies := []mail.Copy{{Mailbox: op.to}}
+		if op.kind == deliverForms {
+			edited := &mail.Variant{Body: body(op.edited()), Summary: summary(op.edited())}
+			copies = []mail.Copy{{Mailbox: op.to, Variant: edited}, {Mailbox: op.from}}
+		}
 		var plans []mail.Delivery
 		for i, id := range people {
-			plans = append(plans, mail.Delivery{Account: uint64(id), Prefix: []byte(prefix(i)), Copies: []mail.Copy{{Mailbox: op.to}}})
+			plans = append(plans, mail.Delivery{Account: uint64(id), Prefix: []byte(prefix(i)), Copies: copies})
 		}
-		for _, err := range s.Commit(ctx, &mail.Envelope{Demand: op.demand}, body(op.text), summary(op.text), plans) {
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+		return errors.Join(s.Commit(ctx, &mail.Envelope{Demand: op.demand}, body(op.text), summary(op.text), plans)...)
 	}
 	if op.kind == file {
 		_, _, err := a.Append(ctx, op.to, []storage.Letter{{Body: body(op.text), Summary: summary(op.text), Demand: op.demand}})
@@ -194,7 +204,8 @@ func body(text string) mail.Body { return strings.NewReader(text) }
 
 func summary(text string) *mail.Summary {
 	head, _, _ := strings.Cut(text, "\r\n\r\n")
-	return &mail.Summary{MessageID: strings.TrimPrefix(head, "Message-ID: "), Root: mail.Part{Body: int64(len(head) + 4), End: int64(len(text))}}
+	id, _, _ := strings.Cut(head, "\r\n")
+	return &mail.Summary{MessageID: strings.TrimPrefix(id, "Message-ID: "), Root: mail.Part{Body: int64(len(head) + 4), End: int64(len(text))}}
 }
 
 // differs says how a store differs from the world; "" is not at all. An error

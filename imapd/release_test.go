@@ -2,25 +2,16 @@ package imapd_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"letterlock/imapd"
+	"letterlock/internal/dialogue"
 	"letterlock/internal/requiretls"
 	"letterlock/internal/serve"
 	"letterlock/storage"
@@ -391,59 +382,24 @@ func (w *walk) agrees() {
 // names somebody: class bound if it is she.
 func (h *house) withCertificate(name, whose string) *client {
 	h.t.Helper()
-	dir := h.t.TempDir()
-	cert, caFile := makeClientCertificate(h.t, dir, whose)
-	certFile, keyFile, err := serve.PrivateCA(filepath.Join(dir, "tls"), []string{"localhost"}, time.Now())
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	certs, err := serve.LoadCertificates(certFile, keyFile, nil)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	srv, err := serve.Listen(serve.Options{Name: "imap", TLS: certs, Handle: h.imap.Handle,
-		Endpoints: []serve.Endpoint{{Network: "tcp", Address: "127.0.0.1:0", ImplicitTLS: true, ClientCA: caFile}}})
+	cert, ca := dialogue.ClientCertificate(h.t, whose)
+	id := dialogue.NewIdentity(h.t, "localhost")
+	srv, err := serve.Listen(serve.Options{Name: "imap", TLS: id.Certs, Handle: h.imap.Handle,
+		Endpoints: []serve.Endpoint{{Network: "tcp", Address: "127.0.0.1:0", ImplicitTLS: true, ClientCA: ca}}})
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	h.alsoRun(srv)
-	ca, err := os.ReadFile(filepath.Join(dir, "tls", "ca.pem"))
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(ca)
 	conn, err := net.Dial("tcp", srv.Addrs()[0].String())
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	c := &client{t: h.t, h: h, name: name}
-	c.use(tls.Client(conn, &tls.Config{RootCAs: pool, ServerName: "localhost", Certificates: []tls.Certificate{cert}}))
+	c.use(tls.Client(conn, id.Client(cert)))
 	h.t.Cleanup(func() { c.conn.Close() })
 	c.line()
 	c.ok("LOGIN ann@example.org " + secret)
 	return c
-}
-
-func makeClientCertificate(t testing.TB, dir, whose string) (cert tls.Certificate, caFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: whose}, EmailAddresses: []string{whose}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	caFile = filepath.Join(dir, "clients.pem")
-	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, caFile
 }
 
 // throughProxy is a session of ann's behind a proxy: one that says that its client

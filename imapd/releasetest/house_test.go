@@ -24,6 +24,7 @@ import (
 
 	"letterlock/imapd"
 	"letterlock/internal/auth"
+	"letterlock/internal/dialogue"
 	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
 	"letterlock/internal/serve"
@@ -41,8 +42,7 @@ type house struct {
 	t     *testing.T
 	store *storage.Store
 	auth  *auth.Checker
-	certs *serve.Certificates
-	roots *x509.CertPool
+	*dialogue.Identity
 	clients
 	log record
 
@@ -92,19 +92,7 @@ func openHouse(t *testing.T) *house {
 			t.Errorf("server's log:\n%s", &h.log)
 		}
 	})
-	certFile, keyFile, err := serve.PrivateCA(filepath.Join(dir, "tls"), []string{"localhost", "127.0.0.1"}, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if h.certs, err = serve.LoadCertificates(certFile, keyFile, nil); err != nil {
-		t.Fatal(err)
-	}
-	ca, err := os.ReadFile(filepath.Join(dir, "tls", "ca.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.roots = x509.NewCertPool()
-	h.roots.AppendCertsFromPEM(ca)
+	h.Identity = dialogue.NewIdentity(t, "localhost", "127.0.0.1")
 	h.clients = newClients(t, dir)
 	return h
 }
@@ -143,8 +131,8 @@ func (h *house) open(s setup) *doors {
 		Log:        slog.New(slog.NewTextHandler(&h.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	hide(&opt, s)
-	srv, err := serve.Listen(serve.Options{
-		Name: "imap", TLS: h.certs, Handle: imapd.New(opt).Handle, Grace: 5 * time.Second, Proxies: serve.Proxies{Trusted: []netip.Prefix{local}},
+	srv, stop := dialogue.Serve(h.t, serve.Options{
+		Name: "imap", TLS: h.Certs, Handle: imapd.New(opt).Handle, Grace: 5 * time.Second, Proxies: serve.Proxies{Trusted: []netip.Prefix{local}},
 		Endpoints: []serve.Endpoint{
 			{Network: "tcp", Address: "127.0.0.1:0"},
 			{Network: "tcp", Address: "127.0.0.1:0", ImplicitTLS: true},
@@ -152,20 +140,11 @@ func (h *house) open(s setup) *doors {
 			{Network: "tcp", Address: "127.0.0.1:0", Proxy: true},
 		},
 	})
-	if err != nil {
-		h.t.Fatal(err)
-	}
 	at := func(i int) string { return srv.Addrs()[i].String() }
 	d := &doors{"local": at(0), "tls": at(1), "bound": at(2), "proxied": at(3), "clear": at(3)}
 	h.servers[s] = d
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- srv.Run(ctx) }()
 	h.t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			h.t.Errorf("server: %v", err)
-		}
+		stop()
 		if n := srv.Stats().Panics; n > 0 {
 			h.t.Errorf("%d connections ended by a bug", n)
 		}
@@ -249,7 +228,7 @@ func (h *house) dial(d *doors, door string, who *resident) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := &tls.Config{RootCAs: h.roots, ServerName: "localhost"}
+	config := h.Client()
 	switch door {
 	case "bound":
 		cert, err := h.issue(who.addr.String())

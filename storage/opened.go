@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"strings"
 
 	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
@@ -118,9 +119,9 @@ type page struct {
 	gate    Gate
 	want    extent
 	opened  []Opened
-	octets  []byte // their encoded summaries
-	ends    []int  // of each; where there is none, that of the one before
-	text    text   // reads them
+	ends    []int // of the encoded summary of each; where there is none, that of the one before
+	octets  int   // of all of them
+	text    text  // reads them
 }
 
 // pages walks uids a page at a time: everything the index knows of them, read in
@@ -177,18 +178,21 @@ func (p *page) read(uids []UID) (rest []UID, err error) {
 // segment, too. All of a page share one string.
 func (p *page) readSummaries(r kv.Reader) int {
 	number := func(i int) uint64 { return p.opened[i].located.entry.number }
-	p.octets, p.ends = p.octets[:0], p.ends[:0]
+	var octets strings.Builder
+	octets.Grow(p.octets) // as many as the page before had
+	p.ends = p.ends[:0]
 	err := values(r, p.account.id, keySummary, len(p.opened), number, func(i int, v []byte) error {
-		if len(p.octets) > pageOctets {
+		if octets.Len() > pageOctets {
 			return errStepFull
 		}
 		if v, err := open(v); err == nil && p.opened[i].Err == nil {
-			p.octets = append(p.octets, v...)
+			octets.Write(v)
 		}
-		p.ends = append(p.ends, len(p.octets))
+		p.ends = append(p.ends, octets.Len())
 		return nil
 	})
-	all, at := string(p.octets), 0
+	p.octets = octets.Len()
+	all, at := octets.String(), 0
 	for i, end := range p.ends {
 		p.opened[i].encoded = all[at:end]
 		at = end

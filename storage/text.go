@@ -53,7 +53,17 @@ func (s *slab[T]) take(n int) []T {
 
 func (f *text) fail() { f.rest, f.bad = "", true }
 
-func (f *text) uint() (n uint64) {
+// uint is below 128 nearly always.
+func (f *text) uint() uint64 {
+	if len(f.rest) > 0 && f.rest[0] < 0x80 {
+		n := uint64(f.rest[0])
+		f.rest = f.rest[1:]
+		return n
+	}
+	return f.longUint()
+}
+
+func (f *text) longUint() (n uint64) {
 	for i := 0; i < len(f.rest) && i < 10; i++ {
 		c := f.rest[i]
 		n |= uint64(c&0x7f) << (7 * i)

@@ -14,8 +14,10 @@ func (s *session) idle(ctx context.Context) (answer, error) {
 	s.putString("+ idling\r\n") // first: Thunderbird takes whatever comes first for it
 	defer s.wakeOnChange()()
 	for {
-		if err := s.idling(ctx); err != nil {
+		if err := s.idling(ctx); ends(err) {
 			return answer{}, err
+		} else if err != nil { // it was said that we idle: DONE is answered, whatever happens
+			s.log.Error("announce changes", "command", s.verb, "err", err)
 		}
 		if s.w.Flush() != nil {
 			return answer{}, errCut

@@ -41,12 +41,13 @@ func (s *session) progressing(ctx context.Context, change func(context.Context) 
 			}
 		}
 	})
-	err := change(storage.WithProgress(ctx, &p))
-	close(done)
-	if !long.Stop() {
-		<-ended
-	}
-	return err
+	defer func() {
+		close(done)
+		if !long.Stop() {
+			<-ended
+		}
+	}()
+	return change(storage.WithProgress(ctx, &p))
 }
 
 func (s *session) inProgress(done, total int) {

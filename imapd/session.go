@@ -221,7 +221,7 @@ func (s *session) bye(text string) {
 // step reads one command and answers it. An error ends the session.
 func (s *session) step(ctx context.Context) error {
 	if s.flushed {
-		if err := s.passFlush(); err != nil {
+		if err := s.passFlush(); err != nil || s.r.Buffered() == 0 {
 			return err
 		}
 	}

@@ -106,6 +106,12 @@ func (t *txn) apply(it *item, result *applied) error {
 				return err
 			}
 		}
+		if there, err := t.isThere(it, a, p); there || err != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		boxes, err := t.targets(a, p.Kind, rc)
 		if err != nil {
 			return err
@@ -136,6 +142,17 @@ func (t *txn) apply(it *item, result *applied) error {
 		}
 	}
 	return nil
+}
+
+// isThere says whether a form was filed before the crash that an item is replayed
+// after: where another form of its group is damaged, what is left of the group
+// does not begin where the mark within it says.
+func (t *txn) isThere(it *item, a AccountID, p part) (bool, error) {
+	if !it.again || p.Kind != segment.Several {
+		return false, nil
+	}
+	w, err := getRow(t.tx, a, p.Number(p.recip))
+	return w != nil, err
 }
 
 // discard counts records as dead: nobody gets a row of them.

@@ -72,7 +72,8 @@ func (b *bundle) take(index int, p *resolved) {
 	}
 }
 
-// full says whether the group is to be written before a plan comes into it. Nobody
+// full says whether the group is to be written before a plan comes into it, which
+// one that adds no form to it never asks for. Nobody
 // is twice in a group of several forms: all that he has of it is applied at once.
 func (b *bundle) full(shares []share, next who) bool {
 	if len(b.plans) == 0 {
@@ -91,7 +92,7 @@ func (b *bundle) full(shares []share, next who) bool {
 	if b.plans[len(b.plans)-1].rcpt == next.rcpt {
 		part = 4
 	}
-	return octets > part*bundleOctets || forms > int(part)*bundleForms
+	return octets > b.octets && octets > part*bundleOctets || forms > len(b.forms) && forms > int(part)*bundleForms
 }
 
 // inSegment is how many octets of a form lie in the segment.

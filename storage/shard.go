@@ -52,6 +52,7 @@ type item struct {
 	writes int // at most
 	bytes  int // about
 	answer func(applied)
+	again  bool // replayed: a part of it may be there, where its group was damaged
 	// unmarked: the index was put back to before this message came, so a moved
 	// record may be the first it hears of it.
 	unmarked bool
@@ -324,6 +325,11 @@ func (sh *shard) applySome() {
 	sh.mu.Unlock()
 
 	results, err := sh.apply(batch)
+	for n > 1 && errors.Is(err, kv.ErrBounds) { // more than was guessed: mailboxes were made for many
+		n /= 2
+		batch = batch[:n:n]
+		results, err = sh.apply(batch)
+	}
 
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -403,7 +409,7 @@ func (sh *shard) close() error {
 // durable is told by the log of every group that is safe, before anybody who
 // waits for it.
 func (s *Store) durable(group []*segment.Record) {
-	if err := s.queue(group, func(*shard, uint64) bool { return false }); err != nil {
+	if err := s.queue(group, func(*shard, *item) bool { return false }); err != nil {
 		// Only a programmer's mistake gets here: the kind was ours.
 		s.opt.Log.Error("a record was not queued", "err", err)
 	}
@@ -411,7 +417,10 @@ func (s *Store) durable(group []*segment.Record) {
 
 // replayed is durable for what an earlier process acknowledged.
 func (s *Store) replayed(group []*segment.Record) error {
-	return s.queue(group, func(sh *shard, serial uint64) bool { return serial < sh.opened.Serial })
+	return s.queue(group, func(sh *shard, it *item) bool {
+		it.again = true
+		return it.parts[0].serial() < sh.opened.Serial
+	})
 }
 
 // errKind says that a record is of a kind this program does not know.
@@ -419,7 +428,7 @@ var errKind = errors.New("record of an unknown kind")
 
 // queue hands a group to the appliers of its recipients' shards, without what
 // skip says was applied before a crash.
-func (s *Store) queue(group []*segment.Record, skip func(*shard, uint64) bool) error {
+func (s *Store) queue(group []*segment.Record, skip func(*shard, *item) bool) error {
 	items, err := itemsOf(group)
 	if err != nil {
 		return err
@@ -429,7 +438,7 @@ func (s *Store) queue(group []*segment.Record, skip func(*shard, uint64) bool) e
 	for i := range items {
 		it := &items[i]
 		sh, first := s.shardOf(it.account()), it.parts[0]
-		if skip(sh, first.serial()) {
+		if skip(sh, it) {
 			continue
 		}
 		it.unmarked = sh.restored != whole && first.Number(first.recip) >= sh.opened.Serial

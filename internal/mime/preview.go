@@ -86,15 +86,28 @@ func (p *reading) preview(part *mail.Part) (string, error) {
 		p.front = make([]byte, maxPreviewText)
 	}
 	n := readFront(source, p.front[:previewText])
-	text := p.plainPreview(p.front[:n])
+	text := p.plainPreview(wholeRunes(p.front[:n]))
 	if n == previewText && !p.own.full() {
 		n += readFront(source, p.front[n:])
-		text = p.plainPreview(p.front[:n])
+		text = p.plainPreview(wholeRunes(p.front[:n]))
 	}
 	if source.err != nil {
 		return "", source.err
 	}
 	return string(text), nil
+}
+
+// wholeRunes leaves out what was read of a last character, where it is not whole.
+func wholeRunes(b []byte) []byte {
+	for i := len(b) - 1; i >= 0 && i > len(b)-utf8.UTFMax; i-- {
+		if utf8.RuneStart(b[i]) {
+			if !utf8.FullRune(b[i:]) {
+				return b[:i]
+			}
+			break
+		}
+	}
+	return b
 }
 
 // readFront fills b as far as r goes.

@@ -61,6 +61,16 @@ func TestPreviewIsAtMost200Characters(t *testing.T) {
 	}
 }
 
+// What is read of a part ends somewhere, in the midst of a character, too.
+func TestPreviewHasWholeCharactersAlone(t *testing.T) {
+	for cut := range utf8.UTFMax {
+		text := "> " + strings.Repeat("q", 220+cut) + "\n" + strings.Repeat("\U0001f600", 250)
+		if got := preview(t, "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n"+text); strings.ContainsRune(got, utf8.RuneError) || got == "" {
+			t.Errorf("%d octets in front: got %q", 222+cut, got)
+		}
+	}
+}
+
 func TestPreviewPassesOnTheReadersError(t *testing.T) {
 	broken := errors.New("disk gone")
 	for _, letter := range []string{plainPart, htmlPart} {

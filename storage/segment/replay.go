@@ -170,6 +170,12 @@ func (s *scanner) segment(seg Segment) error {
 		if !found {
 			break
 		}
+		if len(group) > 0 && group[0].Kind == Several { // each form stands for itself; those that can be read were acknowledged, too
+			if err := s.fn(group); err != nil {
+				return err
+			}
+			start = s.at
+		}
 		s.damage = append(s.damage, Damage{start, next, err})
 		s.at, s.epoch, group, start = next, 0, nil, next
 	}
@@ -297,10 +303,13 @@ func notEOF(err error) error {
 
 // resync looks for a record behind an unreadable stretch that proves the
 // stretch to have been acknowledged: one of a sealed segment, or one that was
-// written after the stretch had been flushed.
-func (s *scanner) resync(f File, limit uint64, sealed bool) (Pos, bool, error) {
+// written after the stretch had been flushed. Records that lie between, of the
+// same flush, were acknowledged as well: next is the first of them that belongs
+// to the epoch before the stretch or to that of the proof.
+func (s *scanner) resync(f File, limit uint64, sealed bool) (next Pos, found bool, err error) {
 	const window = 1 << 20
 	buf := make([]byte, window+len(magic))
+	between := make(map[uint64]Pos) // the first of each epoch
 	for at := s.at.Offset + align; at < limit; at += window {
 		n, err := f.ReadAt(buf[:min(uint64(len(buf)), limit-at)], int64(at))
 		if err != nil && err != io.EOF {
@@ -312,18 +321,37 @@ func (s *scanner) resync(f File, limit uint64, sealed bool) (Pos, bool, error) {
 				break
 			}
 			i += j
-			here := at + uint64(i)
-			if here%align != 0 {
+			here := Pos{s.at.Segment, at + uint64(i)}
+			if here.Offset%align != 0 {
 				continue
 			}
-			_, h, err := s.front(f, here, limit)
-			next := Pos{s.at.Segment, here}
-			if err == nil && (h.serial >= s.serial || s.from.splits(next, &h)) && (sealed || h.durable > s.at.Offset) {
-				return next, true, nil
+			_, h, err := s.front(f, here.Offset, limit)
+			if err != nil || h.serial < s.serial && !s.from.splits(here, &h) {
+				continue
+			}
+			if sealed || h.durable > s.at.Offset {
+				return earliest(here, between, s.epoch, h.epoch), true, nil
+			}
+			if _, known := between[h.epoch]; !known && len(between) < maxEpochs {
+				between[h.epoch] = here
 			}
 		}
 	}
 	return Pos{}, false, nil
+}
+
+// maxEpochs is of how many epochs resync remembers records: a letter may be full
+// of what looks like some.
+const maxEpochs = 64
+
+// earliest is the first of proof and the records of those epochs before it.
+func earliest(proof Pos, between map[uint64]Pos, epochs ...uint64) Pos {
+	for _, epoch := range epochs {
+		if p, known := between[epoch]; known && epoch != 0 && p.Before(proof) {
+			proof = p
+		}
+	}
+	return proof
 }
 
 // removeOrphans deletes big files whose record was never written.

@@ -28,6 +28,7 @@ check: ## formatting, vet, staticcheck
 
 bench: build ## the whole house beside the disk's ceiling, then every benchmark five times, for benchstat
 	$(GO) run ./internal/bench
+	$(GO) run ./internal/bench -rounds 1 -letters 100000 -idle 5000 imap idle
 	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./...
 
 bench-peer: build ## the same clients against ./letterlock and a private Dovecot, in turn (as root; installs it)

@@ -73,12 +73,25 @@ func powerCuts(t *testing.T, kind fileSystem) {
 func cutLife(t *testing.T, kind fileSystem, seed uint64, n int, left *remains) (acknowledged int) {
 	r := record(t, kind, seed, flushed, left)
 	var last cut
+	torn, lastTorn := 0, false
 	for _, last = range r.cuts(n, 0) {
 		found, err := r.survive(t, last)
+		if lastTorn = errors.Is(err, errTorn); lastTorn {
+			t.Logf("seed %d, cut after %d of %d events: passed over: %v", seed, last.after, r.told.end, err)
+			torn++
+			continue
+		}
 		if err != nil {
 			t.Fatalf("seed %d, %s, cut after %d of %d events, of the unflushed %s was kept: %v", seed, kind.name, last.after, r.told.end, last.keep, err)
 		}
 		acknowledged += found
+	}
+	if torn > 1+n/20 {
+		t.Errorf("seed %d: after %d cuts of %d there was no %s to look at", seed, torn, n, kind.name)
+	}
+	if lastTorn { // the next life begins with an empty disk
+		left.worlds = nil
+		return acknowledged
 	}
 	r.wreck(t, last, left.image)
 	left.worlds = append(left.worlds, r.worlds...)
@@ -91,7 +104,7 @@ func TestPowerCutLosesMailWithoutFlushes(t *testing.T) {
 	r := record(t, ext4, rand.Uint64()>>16, leftOut, &remains{})
 	caught := 0
 	for _, c := range r.cuts(controlCuts, r.told.end) { // little is written before: the end is when all was acknowledged
-		if _, err := r.survive(t, c); err != nil {
+		if _, err := r.survive(t, c); err != nil && !errors.Is(err, errTorn) {
 			t.Logf("as it must be: %v", err)
 			caught++
 		}
@@ -144,7 +157,10 @@ func record(t *testing.T, kind fileSystem, seed uint64, how flushing, left *rema
 	r.durable = newPlatter(t)
 	r.durable.load(t, from)
 
-	dir, unmount := mount(t, kind, d.serve(t))
+	dir, unmount, err := mount(t, kind, d.serve(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if len(left.worlds) == 0 {
 		r.ready = d.recorded()
 	}
@@ -197,8 +213,13 @@ func run(t *testing.T, command ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// mount mounts a disk image through a loop device.
-func mount(t *testing.T, kind fileSystem, image string) (dir string, unmount func()) {
+// errTorn: XFS reads metadata blocks while it recovers, and takes one of which a
+// cut has kept some sectors alone for damage: it wants xfs_repair, and there is no
+// store to look at.
+var errTorn = errors.New("the file system does not mount")
+
+// mount mounts a disk image through a loop device: [errTorn].
+func mount(t *testing.T, kind fileSystem, image string) (dir string, unmount func(), err error) {
 	t.Helper()
 	out, err := exec.Command("losetup", "--find", "--show", image).CombinedOutput()
 	if err != nil {
@@ -211,10 +232,11 @@ func mount(t *testing.T, kind fileSystem, image string) (dir string, unmount fun
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("mount", "-t", kind.name, "-o", kind.options, device, dir).CombinedOutput(); err != nil {
-		t.Fatalf("mount %s: %v: %s", kind.name, err, out)
+		detach()
+		return "", nil, fmt.Errorf("%w: %s: %v: %s", errTorn, kind.name, err, out)
 	}
 	release := onEnd(t, func() { run(t, "umount", dir) })
-	return dir, func() { release(); detach() }
+	return dir, func() { release(); detach() }, nil
 }
 
 // onEnd runs fn once: when it is called, or when the test ends.
@@ -277,7 +299,10 @@ func (r *recording) wreck(t *testing.T, c cut, image string) {
 func (r *recording) survive(t *testing.T, c cut) (acknowledged int, err error) {
 	t.Helper()
 	r.wreck(t, c, r.image)
-	dir, unmount := mount(t, r.kind, r.image)
+	dir, unmount, err := mount(t, r.kind, r.image)
+	if err != nil {
+		return 0, err
+	}
 	defer unmount()
 	return r.check(filepath.Join(dir, "store"), c.after)
 }

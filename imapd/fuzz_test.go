@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"letterlock/internal/auth"
+	"letterlock/internal/dialogue"
 	"letterlock/internal/mail"
 	"letterlock/internal/mime"
 	"letterlock/internal/requiretls"
@@ -51,7 +52,7 @@ func FuzzSession(f *testing.F) {
 			t.Errorf("content of the letter came out:\n%s", said)
 		}
 		if n := den.srv.Stats().Panics; n > 0 {
-			t.Fatalf("a session panicked:\n%s", den.log)
+			t.Fatalf("a session panicked:\n%s", &den.log)
 		}
 	})
 }
@@ -59,7 +60,7 @@ func FuzzSession(f *testing.F) {
 // den is a server whose visitors are logged in without being asked.
 type den struct {
 	srv *serve.Server
-	log *bytes.Buffer
+	log dialogue.Record
 }
 
 type noUsers struct{}
@@ -77,10 +78,10 @@ func openDen(f *testing.F) *den {
 	if err != nil {
 		f.Fatal(err)
 	}
-	d := &den{log: &bytes.Buffer{}}
+	d := &den{}
 	imap := New(Options{Store: store, Passwords: auth.NewChecker(noUsers{}, 1), MaxMessage: 64 << 10, MaxPerUser: 1000})
 	d.srv, err = serve.Listen(serve.Options{
-		Name: "imap", Endpoints: []serve.Endpoint{{Network: "tcp", Address: "127.0.0.1:0"}}, Log: slog.New(slog.NewTextHandler(d.log, nil)),
+		Name: "imap", Endpoints: []serve.Endpoint{{Network: "tcp", Address: "127.0.0.1:0"}}, Log: slog.New(slog.NewTextHandler(&d.log, nil)),
 		Handle: func(ctx context.Context, conn *serve.Conn) {
 			s := newSession(imap, conn)
 			defer s.end()

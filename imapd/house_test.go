@@ -21,6 +21,7 @@ import (
 
 	"letterlock/imapd"
 	"letterlock/internal/auth"
+	"letterlock/internal/dialogue"
 	"letterlock/internal/mail"
 	"letterlock/internal/mime"
 	"letterlock/internal/requiretls"
@@ -43,25 +44,11 @@ type house struct {
 	pool  *x509.CertPool
 	dir   string
 	stop  func()
-	log   *bytes.Buffer
+	log   dialogue.Record
 }
 
 // hidingAddress is where the house hides REQUIRETLS mail.
 const hidingAddress = "localhost:0"
-
-type storeUsers struct{ *storage.Store }
-
-func (u storeUsers) Credentials(ctx context.Context, login string) (uint64, []byte, error) {
-	addr, err := mail.ParseAddress(login)
-	if err != nil {
-		return 0, nil, auth.ErrNoUser
-	}
-	p, err := u.Person(ctx, addr.Fold())
-	if errors.Is(err, storage.ErrNotFound) {
-		return 0, nil, auth.ErrNoUser
-	}
-	return uint64(p.ID), p.Credentials, err
-}
 
 // openHouse starts a server with ann@example.org and bob@example.org living
 // there.
@@ -72,7 +59,7 @@ func openHouse(t testing.TB, change ...func(*imapd.Options)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{t: t, store: store, dir: dir, log: &bytes.Buffer{}}
+	h := &house{t: t, store: store, dir: dir}
 	keys, err := credentials()
 	if err != nil {
 		t.Fatal(err)
@@ -83,9 +70,9 @@ func openHouse(t testing.TB, change ...func(*imapd.Options)) *house {
 		}
 	}
 	opt := imapd.Options{
-		Store: store, Passwords: auth.NewChecker(storeUsers{store}, 2), Hostname: "mail.example.org",
+		Store: store, Passwords: auth.NewChecker(dialogue.Users{Store: store}, 2), Hostname: "mail.example.org",
 		Hide: func(e serve.Endpoint) bool { return e.Address == hidingAddress },
-		Log:  slog.New(slog.NewTextHandler(&locked{w: h.log}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Log:  slog.New(slog.NewTextHandler(&h.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	for _, f := range change {
 		f(&opt)
@@ -93,17 +80,6 @@ func openHouse(t testing.TB, change ...func(*imapd.Options)) *house {
 	h.imap = imapd.New(opt)
 	h.listen(dir)
 	return h
-}
-
-type locked struct {
-	mu sync.Mutex // guards w
-	w  io.Writer
-}
-
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
 }
 
 func (h *house) listen(dir string) {
@@ -150,8 +126,8 @@ func (h *house) listen(dir string) {
 		if err := h.store.Close(); err != nil {
 			h.t.Errorf("close store: %v", err)
 		}
-		if h.t.Failed() && h.log.Len() > 0 {
-			h.t.Logf("server's log:\n%s", h.log)
+		if h.t.Failed() && h.log.String() != "" {
+			h.t.Logf("server's log:\n%s", &h.log)
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package releasetest
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -10,7 +9,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/big"
@@ -44,7 +42,7 @@ type house struct {
 	auth  *auth.Checker
 	*dialogue.Identity
 	clients
-	log record
+	log dialogue.Record // the warnings of the servers: a walk that made our own bugs show is no good
 
 	mu      sync.Mutex // guards people and servers
 	people  int
@@ -61,20 +59,6 @@ type setup struct {
 // doors are where a server listens.
 type doors map[string]string
 
-type users struct{ *storage.Store }
-
-func (u users) Credentials(ctx context.Context, login string) (uint64, []byte, error) {
-	addr, err := mail.ParseAddress(login)
-	if err != nil {
-		return 0, nil, auth.ErrNoUser
-	}
-	p, err := u.Person(ctx, addr.Fold())
-	if errors.Is(err, storage.ErrNotFound) {
-		return 0, nil, auth.ErrNoUser
-	}
-	return uint64(p.ID), p.Credentials, err
-}
-
 func openHouse(t *testing.T) *house {
 	t.Helper()
 	dir := t.TempDir()
@@ -82,7 +66,7 @@ func openHouse(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{t: t, store: store, auth: auth.NewChecker(users{store}, 2), servers: map[setup]*doors{}}
+	h := &house{t: t, store: store, auth: auth.NewChecker(dialogue.Users{Store: store}, 2), servers: map[setup]*doors{}}
 	h.auth.Cache = &auth.Cache{}
 	t.Cleanup(func() {
 		if err := store.Close(); err != nil {
@@ -95,24 +79,6 @@ func openHouse(t *testing.T) *house {
 	h.Identity = dialogue.NewIdentity(t, "localhost", "127.0.0.1")
 	h.clients = newClients(t, dir)
 	return h
-}
-
-// record is the servers' warnings: a walk that made our own bugs show is no good.
-type record struct {
-	mu   sync.Mutex // guards text
-	text bytes.Buffer
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(p)
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.String()
 }
 
 // open starts a server, or finds the one that is set up so.

@@ -1,7 +1,6 @@
 package managesieve_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -229,26 +228,8 @@ type house struct {
 	own        tls.Certificate // ann's
 	*dialogue.Identity
 	stop func()
-	log  *record // of our own trouble
-	mail *record // who logged in
-}
-
-// record is a log to be looked at.
-type record struct {
-	mu   sync.Mutex // guards text
-	text bytes.Buffer
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(p)
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.String()
+	log  *dialogue.Record // of our own trouble
+	mail *dialogue.Record // who logged in
 }
 
 func openHouse(t testing.TB, change ...func(*managesieve.Options)) *house {
@@ -260,7 +241,7 @@ func openHouse(t testing.TB, change ...func(*managesieve.Options)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{t: t, scripts: &folder{dir: t.TempDir()}, log: &record{}, mail: &record{}}
+	h := &house{t: t, scripts: &folder{dir: t.TempDir()}, log: &dialogue.Record{}, mail: &dialogue.Record{}}
 	logins := auth.NewChecker(town, 2)
 	logins.Cache = &auth.Cache{}
 	opt := managesieve.Options{

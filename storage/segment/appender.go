@@ -329,14 +329,43 @@ func (l *Log) write(groups []*group) error {
 			return err
 		}
 	}
-	if err := out.flush(); err != nil {
+	zeros := l.zerosBehind(at.Offset)
+	if err := errors.Join(out.add(zeros), out.flush()); err != nil {
 		return fmt.Errorf("write segment %d: %w", at.Segment, err)
 	}
 	if err := l.active.Datasync(); err != nil {
 		return fmt.Errorf("flush segment %d: %w", at.Segment, err)
 	}
 	l.end, l.serial, l.opens = at, serial, opens
+	l.written = max(l.written, at.Offset+uint64(len(zeros)))
 	return nil
+}
+
+// ahead is how many octets of zeros go with a flush that leaves the blocks which
+// hold something.
+//
+// A flush into blocks that were only reserved costs twice what one into blocks
+// costs that were written before, of time and of CPU: the file system has to mark
+// them as written, which is a second write (4.5 KiB on ext4: 155 µs instead of 285,
+// 85 µs of CPU instead of 165). So one flush in a hundred writes the blocks of the
+// next hundred, too. What lies behind the last record reads the same with them and
+// without.
+const (
+	ahead     = 512 << 10
+	diskBlock = 4096
+)
+
+var nothing [ahead]byte // never written
+
+// zerosBehind is what follows the last record of a flush, which ends at an offset of
+// the active segment; empty: the blocks behind it are written, or so much comes at
+// once that a flush costs what it weighs.
+func (l *Log) zerosBehind(end uint64) []byte {
+	if end <= l.written || end-l.end.Offset > ahead/4 {
+		return nil
+	}
+	upTo := min((end+ahead)&^(diskBlock-1), l.size)
+	return nothing[:upTo-end]
 }
 
 // abandon leaves the active segment at its last good offset for ever. What the
@@ -382,7 +411,8 @@ func (l *Log) next(size int64) error {
 	l.mu.Lock()
 	l.segments[s.Number] = s
 	l.mu.Unlock()
-	l.active, l.size, l.end, l.opens = f, uint64(got), Pos{s.Number, segmentHeader}, false
+	l.active, l.size, l.written = f, uint64(got), segmentHeader
+	l.end, l.opens = Pos{s.Number, segmentHeader}, false
 	return err
 }
 

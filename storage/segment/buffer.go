@@ -73,6 +73,9 @@ type gatherWriter interface {
 const maxPieces = 1024
 
 func (v *vector) add(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
 	v.pieces, v.size = append(v.pieces, b), v.size+len(b)
 	if v.size >= oneWrite || len(v.pieces) == maxPieces {
 		return v.flush()

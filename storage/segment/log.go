@@ -72,6 +72,7 @@ type Log struct {
 	active  File
 	end     Pos    // where the next record goes; durable up to here
 	size    uint64 // of the active segment
+	written uint64 // up to where its blocks hold octets, records or zeros
 	serial  uint64 // of the next record
 	epoch   uint64
 	opens   bool // the next record is the first of its epoch
@@ -281,7 +282,7 @@ func (l *Log) start(end Pos, serial uint64) error {
 			l.epoch = 0
 			return err
 		}
-		l.active, l.size = f, uint64(s.Size)
+		l.active, l.size, l.written = f, uint64(s.Size), end.Offset
 	}
 	go l.run()
 	return nil

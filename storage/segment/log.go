@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -122,7 +124,8 @@ func Open(dir, tmp string, opt Options) (*Log, error) {
 }
 
 // list reads the header of every segment. The newest may lack one: its
-// creation was cut short, and nothing was ever written to it.
+// creation was cut short, and nothing was ever written to it. One with records
+// is never taken for that.
 func (l *Log) list() error {
 	names, err := filepath.Glob(filepath.Join(l.dir, "*.seg"))
 	if err != nil {
@@ -132,11 +135,17 @@ func (l *Log) list() error {
 	for i, name := range names {
 		s, err := l.readSegment(name)
 		if errors.Is(err, ErrDamaged) && i == len(names)-1 {
-			l.opt.Log.Warn("removed a segment that was never begun", "file", name)
-			if err := l.opt.Files.Remove(name); err != nil {
-				return err
+			begun, berr := l.begun(name)
+			if berr == nil && !begun {
+				l.opt.Log.Warn("removed a segment that was never begun", "file", name)
+				berr = l.opt.Files.Remove(name)
 			}
-			continue
+			if berr != nil {
+				return berr
+			}
+			if !begun {
+				continue
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -144,6 +153,26 @@ func (l *Log) list() error {
 		l.segments[s.Number] = s
 	}
 	return nil
+}
+
+// begun says whether a file holds a record of the segment that its name says.
+func (l *Log) begun(name string) (bool, error) {
+	number, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(name), ".seg"), 10, 64)
+	if err != nil {
+		return true, nil // whatever it is, it is not ours to remove
+	}
+	f, err := l.opt.Files.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	st, err := os.Stat(name)
+	if err != nil {
+		return false, err
+	}
+	s := scanner{log: l, at: Pos{number, segmentHeader - align}}
+	_, found, err := s.resync(f, uint64(st.Size()), true)
+	return found, err
 }
 
 func (l *Log) readSegment(name string) (Segment, error) {
@@ -173,7 +202,9 @@ func (l *Log) segmentName(number uint64) string {
 }
 
 // The header of a segment: magic(8) number(8) epoch(8) first serial(8)
-// predecessor(8) its end(8) created(8) crc(4), little-endian; zeros up to 4096.
+// predecessor(8) its end(8) created(8) crc(4), little-endian, and the same again
+// at secondHeader, since nothing of a segment is found without it; zeros up to
+// 4096.
 func (s *Segment) header() []byte {
 	le, b := binary.LittleEndian, make([]byte, segmentHeader)
 	copy(b, segmentMagic)
@@ -181,12 +212,20 @@ func (s *Segment) header() []byte {
 		le.PutUint64(b[8+8*i:], n)
 	}
 	le.PutUint32(b[56:], Checksum(b[:56]))
+	copy(b[secondHeader:], b[:60])
 	return b
 }
 
+// secondHeader lies in another sector. Segments of older versions have zeros there.
+const secondHeader = segmentHeader / 2
+
 func readSegmentHeader(b []byte) (Segment, error) {
 	le := binary.LittleEndian
-	if string(b[:8]) != segmentMagic || le.Uint32(b[56:]) != Checksum(b[:56]) {
+	whole := func() bool { return string(b[:8]) == segmentMagic && le.Uint32(b[56:]) == Checksum(b[:56]) }
+	if !whole() {
+		b = b[secondHeader:]
+	}
+	if !whole() {
 		return Segment{}, fmt.Errorf("segment header: %w", ErrDamaged)
 	}
 	return Segment{

@@ -48,16 +48,16 @@ func (s *Store) Backup(ctx context.Context, dest string) error {
 	return nil
 }
 
-func (s *Store) backup(ctx context.Context, dest string) error {
+func (s *Store) backup(ctx context.Context, dest string) (err error) {
 	said, err := readFormat(s.dir)
 	if err != nil {
 		return err
 	}
-	kept, err := readSealed(dest, said.id)
-	if err != nil {
+	b := backup{from: filepath.Join(s.dir, segmentDir), to: filepath.Join(dest, segmentDir), prints: make(map[string]string)}
+	if b.kept, err = readSealed(dest, said.id); err != nil {
 		return err
 	}
-	for _, dir := range []string{dest, filepath.Join(dest, segmentDir)} {
+	for _, dir := range []string{dest, b.to} {
 		if err := prepareFolder(dir); err != nil {
 			return err
 		}
@@ -65,6 +65,8 @@ func (s *Store) backup(ctx context.Context, dest string) error {
 	if err := os.Remove(filepath.Join(dest, formatName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	release := s.log.KeepBodies() // the copy of the index names those of now
+	defer func() { err = errors.Join(err, release()) }()
 	if err := s.copyIndex(ctx, filepath.Join(dest, indexDir)); err != nil {
 		return err
 	}
@@ -72,76 +74,88 @@ func (s *Store) backup(ctx context.Context, dest string) error {
 	for _, seg := range s.log.Sealed() {
 		sealed[filepath.Base(seg.Name)] = true
 	}
-	names, err := s.logFiles()
+	// A big body is there before the record that names it: what the segments say
+	// when they are copied is there afterwards.
+	for _, suffix := range []string{".seg", ".big"} {
+		if err := b.copy(ctx, suffix); err != nil {
+			return err
+		}
+	}
+	return b.finish(said, dest, sealed)
+}
+
+// backup is the copy of the log in the making.
+type backup struct {
+	from, to string
+	kept     sealedFiles       // of the backup before
+	prints   map[string]string // of what is there now; "": not known
+}
+
+// copy brings the files with a suffix over that are not there yet.
+func (b *backup) copy(ctx context.Context, suffix string) error {
+	entries, err := os.ReadDir(b.from)
 	if err != nil {
 		return err
 	}
-	now := make(map[string]bool)
-	for _, name := range names {
+	for _, e := range entries {
+		name := e.Name()
+		if !strings.HasSuffix(name, suffix) {
+			continue
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		now[name] = true
-		if same, err := kept.has(filepath.Join(s.dir, segmentDir), name); err != nil || same {
-			if err != nil {
-				return err
-			}
+		same, err := b.kept.has(name, b.from, b.to)
+		if err == nil && same {
+			b.prints[name] = b.kept[name]
 			continue
 		}
-		if err := backupFile(filepath.Join(s.dir, segmentDir, name), filepath.Join(dest, segmentDir, name)); err != nil {
+		if err == nil {
+			b.prints[name] = ""
+			err = backupFile(filepath.Join(b.from, name), filepath.Join(b.to, name))
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return finishBackup(said, dest, now, sealed)
+	return nil
 }
 
-// logFiles lists segments and big bodies.
-func (s *Store) logFiles() (names []string, err error) {
-	entries, err := os.ReadDir(filepath.Join(s.dir, segmentDir))
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".seg") || strings.HasSuffix(e.Name(), ".big") {
-			names = append(names, e.Name())
-		}
-	}
-	return names, err
-}
-
-// backupFile copies one file; a big body that went meanwhile is not missed.
 func backupFile(from, to string) error {
-	err := copyFile(from, to+".new")
-	if errors.Is(err, fs.ErrNotExist) && strings.HasSuffix(from, ".big") {
-		return nil
-	}
-	if err != nil {
+	if err := copyFile(from, to+".new"); err != nil {
 		return err
 	}
 	return os.Rename(to+".new", to)
 }
 
-// finishBackup removes what the store has no more, says what is sealed, and
-// makes it a backup.
-func finishBackup(said format, dest string, now, sealed map[string]bool) error {
-	entries, err := os.ReadDir(filepath.Join(dest, segmentDir))
+// finish removes what the store has no more, says what is sealed, and makes it a
+// backup.
+func (b *backup) finish(said format, dest string, sealed map[string]bool) error {
+	entries, err := os.ReadDir(b.to)
 	if err != nil {
 		return err
 	}
 	var list strings.Builder
 	fmt.Fprintln(&list, storeLine, said.id)
 	for _, e := range entries {
-		switch name := e.Name(); {
-		case !now[name]:
-			if err := os.Remove(filepath.Join(dest, segmentDir, name)); err != nil {
+		name := e.Name()
+		print, now := b.prints[name]
+		switch {
+		case !now:
+			if err := os.Remove(filepath.Join(b.to, name)); err != nil {
 				return err
 			}
-		case sealed[name], strings.HasSuffix(name, ".big"):
-			print, err := fingerprint(filepath.Join(dest, segmentDir, name))
-			if err != nil {
+			continue
+		case !sealed[name] && !strings.HasSuffix(name, ".big"):
+			continue
+		case print == "":
+			if print, err = fingerprint(filepath.Join(b.to, name)); err != nil {
 				return err
 			}
-			fmt.Fprintln(&list, name, print)
 		}
+		fmt.Fprintln(&list, name, print)
 	}
-	if err := (segment.OS{}).SyncDir(filepath.Join(dest, segmentDir)); err != nil {
+	if err := (segment.OS{}).SyncDir(b.to); err != nil {
 		return err
 	}
 	if err := writeFile(filepath.Join(dest, sealedName), []byte(list.String())); err != nil {
@@ -180,18 +194,24 @@ func readSealed(dest, id string) (sealedFiles, error) {
 	return kept, lines.Err()
 }
 
-// has says whether the backup has the file as it is now: a data folder that was
-// put back to an older state has other files under the same names.
-func (k sealedFiles) has(dir, name string) (bool, error) {
+// has says whether a file is in all folders, that of the store and that of the
+// backup, as it was when the backup was written: a data folder that was put back to an older state has
+// other files under the same names, and a backup may lose some.
+func (k sealedFiles) has(name string, folders ...string) (bool, error) {
 	was, there := k[name]
 	if !there || was == "" { // a backup of older versions has no fingerprints
 		return false, nil
 	}
-	is, err := fingerprint(filepath.Join(dir, name))
-	if errors.Is(err, fs.ErrNotExist) { // a big body that went meanwhile
-		return false, nil
+	for _, dir := range folders {
+		is, err := fingerprint(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil || is != was {
+			return false, err
+		}
 	}
-	return is == was, err
+	return true, nil
 }
 
 // Fingerprints read so much of every so much of a file, and its length.

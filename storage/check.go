@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -40,11 +41,13 @@ func (s *Store) Check(ctx context.Context, found func(Finding)) error {
 // CheckSteps is [Store.Check] that says how far it is: done of total steps, which
 // are the accounts and the segments. Neither function is called while anything
 // is held.
-func (s *Store) CheckSteps(ctx context.Context, found func(Finding), progress func(done, total int)) error {
+func (s *Store) CheckSteps(ctx context.Context, found func(Finding), progress func(done, total int)) (err error) {
 	if err := s.takeTurn(ctx); err != nil {
 		return err
 	}
 	defer s.endTurn()
+	release := s.log.KeepBodies() // of what is expunged between two looks
+	defer func() { err = errors.Join(err, release()) }()
 	accounts := make([][]AccountID, len(s.shards))
 	segments := s.log.Sealed()
 	done, total := 0, len(segments)

@@ -1,16 +1,19 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
 	"letterlock/storage/kv"
+	"letterlock/storage/segment"
 )
 
 // A store that was put back to an older backup goes on otherwise: its files are
@@ -50,15 +53,100 @@ func TestBackupComparesWhatItHas(t *testing.T) {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		same, err := kept.has(filepath.Dir(name), "x")
+		same, err := kept.has("x", filepath.Dir(name))
 		if err != nil || same {
 			t.Errorf("%d: %v, %v: it has not got it", i, same, err)
 		}
 		if kept["x"], err = fingerprint(name); err != nil {
 			t.Fatal(err)
 		}
-		if same, err = kept.has(filepath.Dir(name), "x"); err != nil || !same {
+		if same, err = kept.has("x", filepath.Dir(name)); err != nil || !same {
 			t.Errorf("%d: %v, %v: it has got it", i, same, err)
+		}
+	}
+}
+
+// midway is a context in which something happens when a copy of an index is
+// whole and nothing of the log is copied yet.
+type midway struct {
+	context.Context
+	dir  string // where the copy goes
+	then func()
+}
+
+func (c *midway) Err() error {
+	if _, err := os.Stat(filepath.Join(c.dir, indexDir, "00.db")); err == nil && c.then != nil {
+		then := c.then
+		c.then = nil
+		then()
+	}
+	return c.Context.Err()
+}
+
+// A big letter may come, and another one be expunged, between the copy of the
+// index and that of the log: what a backup knows of is in it.
+func TestBackupHasEveryBigBodyItKnowsOf(t *testing.T) {
+	text := strings.Repeat("0123456789abcde\n", segment.BigBody/16+1)
+	sum := &mail.Summary{Root: mail.Part{End: int64(len(text))}}
+	ctx, dir, dest := context.Background(), t.TempDir(), filepath.Join(t.TempDir(), "backup")
+	s := openStore(t, dir, Options{Shards: 1})
+	a := s.Account(addPerson(t, s, "ann").ID)
+	come := func() error {
+		return s.Commit(ctx, &mail.Envelope{Demand: requiretls.Required()}, newBody(text), sum, plansFor(inbox, a.id))[0]
+	}
+	if err := come(); err != nil {
+		t.Fatal(err)
+	}
+	mailbox(t, a, inbox)
+	happens := &midway{ctx, dest, func() {
+		if err := errors.Join(come(), a.Expunge(ctx, inboxID, []UID{1}), s.reap(ctx)); err != nil {
+			t.Error(err)
+		}
+	}}
+	if err := s.Backup(happens, dest); err != nil || happens.then != nil {
+		t.Fatal(err, happens.then != nil)
+	}
+	restored := filepath.Join(t.TempDir(), "data")
+	if err := Restore(ctx, dest, restored); err != nil {
+		t.Fatal(err)
+	}
+	r := openStore(t, restored, Options{})
+	if n := mailbox(t, r.Account(a.id), inbox).Messages; n != 2 {
+		t.Errorf("%d messages, want both", n)
+	}
+	if got := findings(t, r); len(got) > 0 {
+		t.Errorf("the restored store: %q", got)
+	}
+	if names, err := filepath.Glob(filepath.Join(dir, segmentDir, "*.big")); err != nil || len(names) != 1 {
+		t.Errorf("after the backup: %q, %v, want one", names, err)
+	}
+}
+
+// What somebody took out of a backup, or cut short, comes again with the next.
+func TestBackupBringsAgainWhatItLost(t *testing.T) {
+	ctx, dest := context.Background(), filepath.Join(t.TempDir(), "backup")
+	s := openStore(t, t.TempDir(), Options{SegmentSize: 64 << 10})
+	ann := addPerson(t, s, "ann").ID
+	fill(t, s, ann, 500)
+	if err := s.Backup(ctx, dest); err != nil {
+		t.Fatal(err)
+	}
+	all := s.log.Sealed()
+	if len(all) < 2 {
+		t.Fatal("two segments are wanted")
+	}
+	in := func(i int) string { return filepath.Join(dest, segmentDir, filepath.Base(all[i].Name)) }
+	if err := errors.Join(os.Remove(in(0)), os.Truncate(in(1), 5000)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Backup(ctx, dest); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		got, err := os.ReadFile(in(i))
+		want, werr := os.ReadFile(all[i].Name)
+		if err != nil || werr != nil || !bytes.Equal(got, want) {
+			t.Errorf("segment %d: %d octets in the backup, %d in the store, %v", i, len(got), len(want), errors.Join(err, werr))
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"letterlock/storage/seal"
@@ -459,10 +460,43 @@ func (l *Log) bigName(number uint64) string {
 // RemoveBig deletes the body of a record that nobody needs any more. Those who
 // read it keep it until they are done.
 func (l *Log) RemoveBig(number uint64) error {
+	l.mu.Lock()
+	kept := l.keepers > 0
+	if kept {
+		l.leaving = append(l.leaving, number)
+	}
+	l.mu.Unlock()
+	if kept {
+		return nil
+	}
+	return l.removeBig(number)
+}
+
+func (l *Log) removeBig(number uint64) error {
 	name := l.bigName(number)
 	l.handles.forget(name)
 	if err := l.opt.Files.Remove(name); err != nil && !errors.Is(err, errNotExist) {
 		return err
 	}
 	return nil
+}
+
+// KeepBodies keeps the files of all big bodies until release is called: what is
+// removed meanwhile goes then. What a crash leaves goes with its segment.
+func (l *Log) KeepBodies() (release func() error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.keepers++
+	return sync.OnceValue(func() (err error) {
+		l.mu.Lock()
+		var leaving []uint64
+		if l.keepers--; l.keepers == 0 {
+			leaving, l.leaving = l.leaving, nil
+		}
+		l.mu.Unlock()
+		for _, number := range leaving {
+			err = errors.Join(err, l.removeBig(number))
+		}
+		return err
+	})
 }

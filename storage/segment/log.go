@@ -67,8 +67,10 @@ type Log struct {
 	once     sync.Once
 	handles  handles
 
-	mu       sync.Mutex         // guards segments
+	mu       sync.Mutex         // guards segments, keepers, leaving
 	segments map[uint64]Segment // by number
+	keepers  int                // who need the files of big bodies as they are
+	leaving  []uint64           // big bodies to be removed when they are done
 
 	// The appender's own, once Start has run.
 	active  File

@@ -241,29 +241,46 @@ func fingerprint(name string) (string, error) {
 	return fmt.Sprintf("%d-%08x", st.Size(), sum.Sum32()), nil
 }
 
-// Restore makes a store in dir, which holds none, out of a backup. FORMAT comes
-// last, so a restore that was cut short is not taken for a store. What waits in
-// the outbox is held until [Store.RetryOut]: it may have left since the backup.
+// Restore makes a store in dir, which holds none, out of a backup. It has the
+// folder to itself, like a store: [ErrLocked]. FORMAT comes last and segments come
+// first, so a restore that was cut short is not taken for a store, nor for an empty
+// folder. What waits in the outbox is held until [Store.RetryOut]: it may have left
+// since the backup.
 func Restore(ctx context.Context, backup, dir string) error {
 	if _, err := os.Stat(filepath.Join(backup, formatName)); err != nil {
 		return fmt.Errorf("%s is not a finished backup: %w", backup, err)
 	}
+	err := prepareFolder(dir)
+	if err != nil {
+		return fmt.Errorf("restore to %s: %w", dir, err)
+	}
+	lock, err := lockFolder(dir)
+	if err == nil {
+		err = errors.Join(restore(ctx, backup, dir), lock.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("restore to %s: %w", dir, err)
+	}
+	return nil
+}
+
+func restore(ctx context.Context, backup, dir string) error {
 	for _, name := range []string{formatName, indexDir, segmentDir} {
 		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s holds a store already: %w", dir, orElse(err, ErrExists))
+			return fmt.Errorf("it holds a store already: %w", orElse(err, ErrExists))
 		}
 	}
-	for _, name := range []string{indexDir, segmentDir} {
+	for _, name := range []string{segmentDir, indexDir} {
 		if err := copyFolder(ctx, filepath.Join(backup, name), filepath.Join(dir, name)); err != nil {
-			return fmt.Errorf("restore to %s: %w", dir, err)
+			return err
 		}
 	}
 	if err := writeFile(filepath.Join(dir, indexDir, holdName), nil); err != nil {
-		return fmt.Errorf("restore to %s: %w", dir, err)
+		return err
 	}
 	said, err := readFormat(backup)
 	if err != nil {
-		return fmt.Errorf("restore to %s: %w", dir, err)
+		return err
 	}
 	said.id = newStoreID() // what it does from now on is not what the other did
 	return writeFormat(dir, said)

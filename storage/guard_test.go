@@ -83,6 +83,23 @@ func (c *midway) Err() error {
 	return c.Context.Err()
 }
 
+// begun is a context in which something happens when a restore has copied its
+// first file.
+type begun struct {
+	context.Context
+	dir  string
+	then func()
+}
+
+func (c *begun) Err() error {
+	if names, err := filepath.Glob(filepath.Join(c.dir, "*", "0*")); err == nil && len(names) > 0 && c.then != nil {
+		then := c.then
+		c.then = nil
+		then()
+	}
+	return c.Context.Err()
+}
+
 // A big letter may come, and another one be expunged, between the copy of the
 // index and that of the log: what a backup knows of is in it.
 func TestBackupHasEveryBigBodyItKnowsOf(t *testing.T) {
@@ -119,6 +136,47 @@ func TestBackupHasEveryBigBodyItKnowsOf(t *testing.T) {
 	}
 	if names, err := filepath.Glob(filepath.Join(dir, segmentDir, "*.big")); err != nil || len(names) != 1 {
 		t.Errorf("after the backup: %q, %v, want one", names, err)
+	}
+}
+
+// A server that is started in the middle of a restore, by hand or since it is
+// started again whenever it ends, leaves the folder alone; and so does one that is
+// started after a restore was cut short.
+func TestStoreIsNotOpenedBeforeItIsRestored(t *testing.T) {
+	ctx, backup := context.Background(), filepath.Join(t.TempDir(), "backup")
+	s := openStore(t, t.TempDir(), Options{Shards: 1})
+	ann := addPerson(t, s, "ann").ID
+	deliver(t, s, "one", requiretls.Usual(), ann)
+	if err := s.Backup(ctx, backup); err != nil {
+		t.Fatal(err)
+	}
+	for name, cut := range map[string]bool{"under way": false, "cut short": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			ctx, stop := context.WithCancel(ctx)
+			opened := func(want error) {
+				if s, err := Open(dir, Options{}); err == nil || want != nil && !errors.Is(err, want) {
+					t.Errorf("opened %v, %v", s != nil, err)
+				}
+			}
+			happens := &begun{ctx, dir, func() {
+				opened(ErrLocked)
+				if cut {
+					stop()
+				}
+			}}
+			if err := Restore(happens, backup, dir); (err != nil) != cut || happens.then != nil {
+				t.Fatal(err, happens.then != nil)
+			}
+			if cut {
+				opened(nil)
+				return
+			}
+			stop()
+			if got := subjects(t, openStore(t, dir, Options{}).Account(ann), inbox); len(got) != 1 {
+				t.Errorf("%q", got)
+			}
+		})
 	}
 }
 

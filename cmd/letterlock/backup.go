@@ -70,7 +70,7 @@ func restore(ctx context.Context, c *call, conf, backup string) error {
 	held, err := putBack(ctx, cfg, backup)
 	stop()
 	if err != nil {
-		return errors.Join(err, empty(cfg.Data))
+		return errors.Join(err, empty(cfg.Data, err))
 	}
 	if held > 0 {
 		fmt.Fprintf(c.err, "note: %d letters that wait to leave are held, since they may have left after the backup: letterlock queue shows them, letterlock queue retry sends them\n", held)
@@ -94,8 +94,12 @@ func emptyFolder(dir string) error {
 	return err
 }
 
-// empty takes out again what a restore that failed has put there.
-func empty(dir string) error {
+// empty takes out again what a restore that failed because of why has put there.
+// Where somebody else has the folder since we looked, it is his.
+func empty(dir string, why error) error {
+	if errors.Is(why, storage.ErrLocked) || errors.Is(why, storage.ErrExists) {
+		return nil
+	}
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))

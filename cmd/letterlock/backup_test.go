@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,7 +10,35 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"letterlock/internal/config"
+	"letterlock/storage"
 )
+
+// A server that took the folder while a restore was about to begin keeps it.
+func TestRestoreThatFailedLeavesTheFolderOfAnotherAlone(t *testing.T) {
+	saved, dir := filepath.Join(t.TempDir(), "saved"), t.TempDir()
+	s, err := storage.Open(dir, storage.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Backup(t.Context(), saved); err != nil {
+		t.Fatal(err)
+	}
+	cfg := config.Default()
+	cfg.Data = dir
+	_, err = putBack(t.Context(), cfg, saved)
+	if !errors.Is(err, storage.ErrLocked) {
+		t.Errorf("restored into a store that is in use: %v", err)
+	}
+	if err := empty(dir, err); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "FORMAT")); err != nil {
+		t.Errorf("the store is gone: %v", err)
+	}
+}
 
 // Three MTAs deliver while two backups are made into one folder. What was
 // answered 250 before the second began is in the restored store, once.

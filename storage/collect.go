@@ -131,7 +131,8 @@ func (s *Store) compactSome(ctx context.Context) error {
 }
 
 // collect rewrites every sealed segment of which at least percent is dead,
-// reading rate octets a second.
+// reading rate octets a second. One that is damaged is kept, and no other is
+// because of it.
 func (s *Store) collect(ctx context.Context, percent uint64, rate int64) error {
 	if err := s.takeTurn(ctx); err != nil {
 		return err
@@ -146,16 +147,21 @@ func (s *Store) collect(ctx context.Context, percent uint64, rate int64) error {
 	if err != nil {
 		return err
 	}
+	var damaged []error
 	for _, seg := range s.log.Sealed() {
 		used := s.log.Used(seg)
 		if dead[seg.Number]*100 < used*percent || !s.settled(seg.Number) {
 			continue
 		}
 		if err := s.collectSegment(ctx, seg, rate); err != nil {
-			return fmt.Errorf("segment %d: %w", seg.Number, err)
+			err = fmt.Errorf("segment %d: %w", seg.Number, err)
+			if !isDamaged(err) {
+				return err
+			}
+			damaged = append(damaged, err)
 		}
 	}
-	return nil
+	return errors.Join(damaged...)
 }
 
 // takeTurn waits until no segment can go under the feet of whoever walks them.
@@ -178,8 +184,8 @@ func (s *Store) deadBytes(ctx context.Context) (map[uint64]uint64, error) {
 		err := s.index.View(ctx, sh.number, func(r kv.Reader) error {
 			for k, v := range r.Range(lo, kv.After(lo), kv.Options{}) {
 				v, err := open(v)
-				if err != nil {
-					return fmt.Errorf("key %x: %w", k, err)
+				if err != nil { // it begins again when more die
+					continue
 				}
 				dead[tailUint64(k)] += segment.ReadFields(v).Uint()
 			}
@@ -213,7 +219,7 @@ func (s *Store) collectSegment(ctx context.Context, seg segment.Segment, rate in
 		return err
 	}
 	if len(damage) > 0 {
-		return fmt.Errorf("kept: %v", damage)
+		return fmt.Errorf("kept: %v: %w", damage, segment.ErrDamaged)
 	}
 	for _, sh := range s.shards {
 		if err := sh.drain(ctx); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
 	"letterlock/storage/kv"
+	"letterlock/storage/seal"
 	"letterlock/storage/segment"
 )
 
@@ -387,5 +389,98 @@ func TestRowThatCannotBeReadCanBeDeleted(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// firstKey is the first key of an index from lo on that starts with it.
+func firstKey(t *testing.T, s *Store, shard int, lo []byte) (k []byte) {
+	t.Helper()
+	err := s.index.View(context.Background(), shard, func(r kv.Reader) error {
+		for found := range r.Range(lo, kv.After(lo), kv.Options{Limit: 1}) {
+			k = bytes.Clone(found)
+		}
+		return nil
+	})
+	if err != nil || k == nil {
+		t.Fatalf("no key from %x on: %v", lo, err)
+	}
+	return k
+}
+
+// The dead of one account that cannot be read do not keep those of all others.
+func TestDeadAreForgottenBesideADamagedAccount(t *testing.T) {
+	ctx := context.Background()
+	s := openStore(t, t.TempDir(), Options{Shards: 1})
+	ann, bob := s.Account(addPerson(t, s, "ann").ID), s.Account(addPerson(t, s, "bob").ID)
+	s.reaper.stop() // it works when we say so
+	for _, subject := range []string{"one", "two", "three"} {
+		deliver(t, s, subject, requiretls.Usual(), ann.id, bob.id)
+	}
+	mailbox(t, ann, inbox)
+	broken, dead := firstKey(t, s, 0, blocksKey(ann.id, inboxID)), deadBytesKey(1)
+	if err := errors.Join(ann.Expunge(ctx, inboxID, []UID{1}), s.reap(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	if err := ann.Expunge(ctx, inboxID, []UID{2}); err != nil {
+		t.Fatal(err)
+	}
+	spoil(t, s, broken, 0, 3, 0x55, false)
+	spoil(t, s, dead, 0, 3, 0x55, false) // and what the segment has for nobody
+	if err := bob.Expunge(ctx, inboxID, []UID{1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.reap(ctx); !isDamaged(err) {
+		t.Errorf("said %v, want the damage named", err)
+	}
+	if n := int(tailUint64(firstKey(t, s, 0, key(bob.id, keyRow)))); n < 4 { // two recipients each
+		t.Errorf("the letter %d that bob expunged is still known", n)
+	}
+}
+
+// A damaged segment stays, and the others are collected.
+func TestSegmentsAreCollectedBesideADamagedOne(t *testing.T) {
+	ctx := context.Background()
+	s := openStore(t, t.TempDir(), Options{Shards: 1, SegmentSize: 64 << 10})
+	a := s.Account(addPerson(t, s, "ann").ID)
+	deliver(t, s, "rotten", requiretls.Usual(), a.id)
+	fill(t, s, a.id, 800)
+	rot(t, s, "Hello rotten")
+	before := len(s.log.Segments())
+	if err := errors.Join(a.Expunge(ctx, inboxID, uidsOf(view(t, a, inbox))), s.reap(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.collect(ctx, collectDead, 1<<30); err != nil && !isDamaged(err) {
+		t.Fatal(err)
+	}
+	all := s.log.Segments()
+	if len(all) > 2 || all[0].Number != 1 || before < 4 {
+		t.Errorf("%d segments of %d are left, from %d on; want the damaged one and the last", len(all), before, all[0].Number)
+	}
+}
+
+// What is kept for convenience does not keep a store from opening.
+func TestStoreOpensWithADamagedMemoryOfRetries(t *testing.T) {
+	keys, _ := newKeys(t)
+	for at, keys := range map[int]*seal.Keys{5: nil, 60: keys} { // the octet that is damaged
+		t.Run(fmt.Sprint("octet ", at), func(t *testing.T) {
+			dir := t.TempDir()
+			s, err := Open(dir, Options{Shards: 1, Keys: keys})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, _ := letter("x")
+			err = s.Unanswered(context.Background(), &mail.Envelope{Demand: requiretls.Usual()}, b, []mail.Address{addPerson(t, s, "ann").Address})
+			if err != nil {
+				t.Fatal(err)
+			}
+			whole := s.index
+			s.index = s.files // below the seal
+			spoil(t, s, firstKey(t, s, 0, key(systemAccount, keyRetry)), 0, at, 0x77, false)
+			s.index = whole
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			openStore(t, dir, Options{Keys: keys})
+		})
 	}
 }

@@ -45,15 +45,16 @@ func (d *deadList) put(tx kv.Tx, a AccountID, m MailboxID, at ModSeq) {
 	tx.Put(reapKey(a), sealValue(newValue()))
 }
 
-// addDeadBytes adds to what each segment holds for nobody.
+// addDeadBytes adds to what each segment holds for nobody. A count that is damaged
+// begins again: the segment goes later, and nothing else hangs on it.
 func addDeadBytes(tx kv.Tx, dead map[uint64]uint64) error {
 	for seg, n := range dead {
 		k := deadBytesKey(seg)
 		f, err := fields(tx, k)
-		if err != nil {
+		if err != nil && !isDamaged(err) {
 			return err
 		}
-		if f != nil {
+		if f != nil && err == nil {
 			n += f.Uint()
 		}
 		tx.Put(k, sealValue(binary.AppendUvarint(newValue(), n)))
@@ -105,8 +106,9 @@ func (p *reaper) run(ctx context.Context) {
 	}
 }
 
-// reap forgets the dead of all accounts.
+// reap forgets the dead of all accounts. One whose index is damaged keeps its own.
 func (s *Store) reap(ctx context.Context) error {
+	var damaged []error
 	for _, sh := range s.shards {
 		var accounts []AccountID
 		lo := key(systemAccount, keyReap)
@@ -121,11 +123,15 @@ func (s *Store) reap(ctx context.Context) error {
 		}
 		for _, a := range accounts {
 			if err := s.Account(a).reap(ctx); err != nil {
-				return fmt.Errorf("account %d: %w", a, err)
+				err = fmt.Errorf("account %d: %w", a, err)
+				if !isDamaged(err) {
+					return err
+				}
+				damaged = append(damaged, err)
 			}
 		}
 	}
-	return nil
+	return errors.Join(damaged...)
 }
 
 // graves is what one look at an account found.

@@ -167,16 +167,18 @@ func (s *Store) repeated(env *mail.Envelope, body mail.Body, plans []mail.Delive
 	return func(i int) bool { return s.retries.has(own(plans[i].Rcpt), now) }, nil
 }
 
-// loadRetries reads what an earlier process remembered.
+// loadRetries reads what an earlier process remembered. What is damaged is
+// forgotten: at worst a letter comes twice.
 func (s *Store) loadRetries(ctx context.Context) error {
 	lo := key(systemAccount, keyRetry)
-	return s.readSystem(ctx, func(r kv.Reader) error {
+	err := s.readSystem(ctx, func(r kv.Reader) error {
 		s.retries.mu.Lock()
 		defer s.retries.mu.Unlock()
 		for k, v := range r.Range(lo, kv.After(lo), kv.Options{Limit: maxRetries}) {
 			v, err := open(v)
 			if err != nil {
-				return fmt.Errorf("key %x: %w", k, err)
+				s.opt.Log.Warn("a letter that was not answered is forgotten", "err", err)
+				continue
 			}
 			f := segment.ReadFields(v)
 			l := unheard{until: f.Time()}
@@ -187,4 +189,9 @@ func (s *Store) loadRetries(ctx context.Context) error {
 		}
 		return nil
 	})
+	if isDamaged(err) { // sealed, and not to be opened
+		s.opt.Log.Warn("letters that were not answered are forgotten", "err", err)
+		return nil
+	}
+	return err
 }

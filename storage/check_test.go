@@ -3,10 +3,13 @@ package storage
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"letterlock/internal/requiretls"
+	"letterlock/storage/kv"
+	"letterlock/storage/seal"
 )
 
 // findings is what Check says.
@@ -101,5 +104,30 @@ func TestCheckFindsWrongCountersAndDemands(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("said %q, want %q in it", got, want)
 		}
+	}
+}
+
+// What is of no account can rot as well: people, aliases, the outbox.
+func TestCheckReadsWhatIsOfNoAccount(t *testing.T) {
+	keys, _ := newKeys(t)
+	for name, keys := range map[string]*seal.Keys{"in clear": nil, "sealed": keys} {
+		t.Run(name, func(t *testing.T) {
+			s := openStore(t, t.TempDir(), Options{Shards: 1, Keys: keys})
+			ann := addPerson(t, s, "ann")
+			send(t, s, ann.ID, "news", requiretls.Required(), inInbox, "carl")
+			k := outKey(due(t, s)[0].ID)
+			err := s.files.Update(context.Background(), 0, func(tx kv.Tx) error { // below the seal
+				v := slices.Clone(tx.Get(k))
+				v[len(v)-1] ^= 1
+				tx.Put(k, v)
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := findings(t, s); len(got) != 1 || !strings.Contains(got[0], "damaged") {
+				t.Errorf("said %q, want the row named", got)
+			}
+		})
 	}
 }

@@ -114,6 +114,9 @@ func Repair(ctx context.Context, dir string, opt Options, say func(string)) erro
 	err = s.mend(ctx, say)
 	if err == nil && len(restored) > 0 {
 		err = os.Remove(filepath.Join(dir, indexDir, repairName))
+		if err == nil { // or a power cut brings it back, and the repair is asked for again
+			err = segment.OS{}.SyncDir(filepath.Join(dir, indexDir))
+		}
 	}
 	return errors.Join(err, s.Close())
 }
@@ -143,7 +146,10 @@ func repairIndex(dir string, opt *Options, say func(string)) (map[int]origin, er
 			continue
 		}
 		restored[n] = fromNothing
-		if verifyShard(bolt.ShardFile(copies, n), n, opt.Keys) == nil {
+		switch cerr := verifyShard(bolt.ShardFile(copies, n), n, opt.Keys); {
+		case errors.Is(cerr, seal.ErrNoKey): // the next best would lose every folder
+			return nil, fmt.Errorf("shard %d cannot be read, and its checkpoint is whole: %w", n, cerr)
+		case cerr == nil:
 			restored[n] = fromCheckpoint
 		}
 		if err := writeRepair(dir, restored); err != nil {
@@ -218,7 +224,11 @@ func (a *Account) mend(ctx context.Context, sh *shard, say func(string)) error {
 			return err
 		}
 		if len(lost) > 0 {
-			say(fmt.Sprintf("account %d, %s: %d entries lead to no message and are taken out: they had been expunged", a.id, b.Name, len(lost)))
+			why := "they had been expunged"
+			if sh.restored == whole { // an older index may know what is gone; this one was right
+				why = "their octets are not in the log, look for them in a backup"
+			}
+			say(fmt.Sprintf("account %d, %s: %d entries lead to no message and are taken out: %s", a.id, b.Name, len(lost), why))
 			if err := a.Expunge(ctx, b.ID, lost); err != nil {
 				return err
 			}

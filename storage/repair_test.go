@@ -13,6 +13,7 @@ import (
 	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
 	"letterlock/storage/kv/bolt"
+	"letterlock/storage/seal"
 )
 
 // ruin overwrites the middle of a file.
@@ -308,5 +309,49 @@ func TestBackupIsRestoredWholeAndIncremental(t *testing.T) {
 	}
 	if got := findings(t, r); len(got) > 0 {
 		t.Errorf("the restored store: %q", got)
+	}
+}
+
+// A message whose segment somebody has removed was not expunged: a repair does not
+// say so.
+func TestRepairTellsLostMessagesFromExpungedOnes(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir, Options{SegmentSize: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann := addPerson(t, s, "ann").ID
+	fill(t, s, ann, 500)
+	lost := s.log.Segments()[1].Name
+	if err := errors.Join(s.Close(), os.Remove(lost)); err != nil {
+		t.Fatal(err)
+	}
+	if said := repair(t, dir); strings.Contains(said, "expunged") || !strings.Contains(said, "look for them in a backup") {
+		t.Errorf("said %q", said)
+	}
+}
+
+// A checkpoint whose key is not there is no reason to begin from nothing.
+func TestRepairAsksForTheKeyOfTheCheckpoint(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	keys, name := newKeys(t)
+	s, err := Open(dir, Options{Shards: 1, Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliverTo(t, s, addPerson(t, s, "ann"), "one", requiretls.Usual())
+	if err := errors.Join(s.Checkpoint(ctx), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	index := bolt.ShardFile(filepath.Join(dir, indexDir), 0)
+	ruin(t, index)
+	other, _ := newKeys(t)
+	if err := Repair(ctx, dir, Options{Keys: other}, func(line string) { t.Error(line) }); !errors.Is(err, seal.ErrNoKey) {
+		t.Errorf("without its key: %v", err)
+	}
+	var said string
+	err = Repair(ctx, dir, Options{Keys: openKeys(t, name)}, func(line string) { said += line })
+	if err != nil || !strings.Contains(said, "begun again from: checkpoint") {
+		t.Errorf("with its key: %v, said %q", err, said)
 	}
 }

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -99,10 +98,21 @@ func (d *Desk) mayBackup(dir string) error {
 	if err != nil {
 		return err
 	}
-	if theirs, err := os.ReadFile(filepath.Join(dir, formatName)); err == nil && !bytes.Equal(ours, theirs) {
+	if theirs, err := os.ReadFile(filepath.Join(dir, formatName)); err == nil && storeOf(theirs) != storeOf(ours) {
 		return refuse("give each store a folder of its own", "%s holds the backup of another store", dir)
 	}
 	return nil
+}
+
+// storeOf is the line of a FORMAT that says which store it is: the others change
+// with the version of the program.
+func storeOf(format []byte) string {
+	for line := range strings.Lines(string(format)) {
+		if strings.HasPrefix(line, "store ") {
+			return line
+		}
+	}
+	return ""
 }
 
 func absolute(path string) string {

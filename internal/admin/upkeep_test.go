@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -91,6 +92,29 @@ func TestBackupLeavesTheBackupOfAnotherStoreAlone(t *testing.T) {
 	err := newDesk(t, folder(t)).Backup(t.Context(), dir, func(Progress) {})
 	if err == nil || !strings.Contains(err.Error(), "the backup of another store") {
 		t.Errorf("a second store went into the same folder: %v", err)
+	}
+}
+
+// The store has come to a newer version since the last backup: it is the same one.
+func TestBackupOfAnOlderVersionIsBroughtUpToDate(t *testing.T) {
+	dir, desk := filepath.Join(t.TempDir(), "saved"), newDesk(t, folder(t))
+	if err := desk.Backup(t.Context(), dir, func(Progress) {}); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "FORMAT")
+	now, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := regexp.MustCompile(`version \d+`).ReplaceAll(now, []byte("version 1"))
+	if err := os.WriteFile(name, older, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := desk.Backup(t.Context(), dir, func(Progress) {}); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(name); err != nil || string(got) != string(now) {
+		t.Errorf("FORMAT is %q, %v, want %q", got, err, now)
 	}
 }
 

@@ -402,6 +402,11 @@ func (l *Log) next(size int64) error {
 	s := Segment{Number: l.end.Segment + 1, Created: time.Now(), serial: l.serial, epoch: l.epoch, prev: l.end}
 	s.Name = l.segmentName(s.Number)
 	f, got, err := l.create(&s, segmentHeader+size)
+	if errors.Is(err, errBegun) && l.active != nil {
+		// A power cut may bring it back, and it says where this one ends: nothing is
+		// written behind that any more.
+		l.abandon(err)
+	}
 	if err != nil {
 		return fmt.Errorf("segment %d: %w", s.Number, err)
 	}
@@ -417,8 +422,12 @@ func (l *Log) next(size int64) error {
 	return err
 }
 
+// errBegun says that a segment has its header, and may not be durable.
+var errBegun = errors.New("it may have been begun")
+
 // create makes the file of a segment and makes it durable, smaller than usual
-// where the disk has not that much left.
+// where the disk has not that much left. An error after its header was written is
+// errBegun.
 func (l *Log) create(s *Segment, least int64) (f File, size int64, err error) {
 	// What an earlier try that failed has left must not be in the way.
 	if err := l.opt.Files.Remove(s.Name); err != nil && !errors.Is(err, errNotExist) {
@@ -438,18 +447,25 @@ func (l *Log) create(s *Segment, least int64) (f File, size int64, err error) {
 		}
 	}
 	if err == nil {
-		_, err = f.WriteAt(s.header(), 0)
+		if err = l.begin(f, s); err != nil {
+			err = fmt.Errorf("%w: %w", errBegun, err)
+		}
 	}
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close(), l.opt.Files.Remove(s.Name))
+	}
+	return f, size, nil
+}
+
+func (l *Log) begin(f File, s *Segment) error {
+	_, err := f.WriteAt(s.header(), 0)
 	if err == nil {
 		err = f.Datasync()
 	}
 	if err == nil {
 		err = l.opt.Files.SyncDir(l.dir)
 	}
-	if err != nil {
-		return nil, 0, errors.Join(err, f.Close(), l.opt.Files.Remove(s.Name))
-	}
-	return f, size, nil
+	return err
 }
 
 // bigName is the file of a big body, numbered by the serial of its first record.

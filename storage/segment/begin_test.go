@@ -1,8 +1,10 @@
 package segment
 
 import (
+	"context"
 	"errors"
 	"os"
+	"syscall"
 	"testing"
 )
 
@@ -42,5 +44,43 @@ func TestNewestSegmentWithRecordsIsNeverRemoved(t *testing.T) {
 	}
 	if _, err := os.Stat(name); err != nil {
 		t.Errorf("the letter at %v is gone: %v", last.At, err)
+	}
+}
+
+// forgetful is a disk that fails on order, and on which a power cut brings back
+// what was removed first.
+type forgetful struct {
+	faulty
+	forgot bool
+}
+
+func (d *forgetful) Remove(name string) error {
+	if _, err := os.Stat(name); err == nil && !d.forgot {
+		d.forgot = true
+		return nil
+	}
+	return d.faulty.Remove(name)
+}
+
+// A segment whose creation failed may be there again after a power cut, and says
+// where its predecessor ended then: nothing is lost that was written since.
+func TestSegmentThatComesBackCutsNothingOff(t *testing.T) {
+	dir, disk := t.TempDir(), new(forgetful)
+	opt := Options{SegmentSize: 64 << 10, Files: disk}
+	l, _, _ := openLog(t, dir, opt)
+	add(t, l, bodyOf(30<<10, 'x'))
+	broken := error(syscall.EIO)
+	disk.sync.Store(&broken)
+	err := l.Append(context.Background(), Letter{record(1, ""), body(bodyOf(50<<10, 'y'))})
+	if !errors.Is(err, ErrUnwritten) {
+		t.Fatalf("said %v", err)
+	}
+	disk.sync.Store(nil)
+	late := add(t, l, "fits into the first segment")
+	closeLog(t, l)
+	l, got, damage := openLog(t, dir, Options{SegmentSize: 64 << 10})
+	defer closeLog(t, l)
+	if len(got) != 2 || got[1].Serial != late.Serial || len(damage) > 0 {
+		t.Errorf("%d letters of 2, %v", len(got), damage)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"letterlock/storage/kv/bolt"
 	"letterlock/storage/segment"
 )
 
@@ -36,7 +37,8 @@ const sealedName = "SEALED"
 // brings an older copy there up to date. The index is copied first: the log
 // only grows behind it, so whatever the index knows is there, and [Restore]
 // followed by [Open] replays the rest. FORMAT is written last: a folder without
-// it is not a backup yet.
+// it is not a backup yet. An older copy stays one until all of the new is there: it
+// needs room for a second index.
 func (s *Store) Backup(ctx context.Context, dest string) error {
 	if err := s.takeTurn(ctx); err != nil {
 		return err
@@ -62,12 +64,11 @@ func (s *Store) backup(ctx context.Context, dest string) (err error) {
 			return err
 		}
 	}
-	if err := os.Remove(filepath.Join(dest, formatName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
 	release := s.log.KeepBodies() // the copy of the index names those of now
 	defer func() { err = errors.Join(err, release()) }()
-	if err := s.copyIndex(ctx, filepath.Join(dest, indexDir)); err != nil {
+	fresh := filepath.Join(dest, indexDir+".new")
+	defer func() { err = errors.Join(err, os.RemoveAll(fresh)) }() // its room is wanted
+	if err := s.copyIndex(ctx, fresh); err != nil {
 		return err
 	}
 	sealed := make(map[string]bool)
@@ -75,13 +76,38 @@ func (s *Store) backup(ctx context.Context, dest string) (err error) {
 		sealed[filepath.Base(seg.Name)] = true
 	}
 	// A big body is there before the record that names it: what the segments say
-	// when they are copied is there afterwards.
-	for _, suffix := range []string{".seg", ".big"} {
+	// when they are copied is there afterwards. Most of them go before, since the
+	// older index with these segments is a backup, too, if we get no further.
+	for _, suffix := range []string{".big", ".seg", ".big"} {
 		if err := b.copy(ctx, suffix); err != nil {
 			return err
 		}
 	}
+	if err := s.putIndex(fresh, dest); err != nil {
+		return err
+	}
 	return b.finish(said, dest, sealed)
+}
+
+// putIndex puts the fresh index in the place of the older one: from here on the
+// older backup is none any more.
+func (s *Store) putIndex(fresh, dest string) error {
+	if err := os.Remove(filepath.Join(dest, formatName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := (segment.OS{}).SyncDir(dest); err != nil {
+		return err
+	}
+	index := filepath.Join(dest, indexDir)
+	if err := prepareFolder(index); err != nil {
+		return err
+	}
+	for _, sh := range s.shards {
+		if err := bolt.PutShard(index, sh.number, bolt.ShardFile(fresh, sh.number)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // backup is the copy of the log in the making.
@@ -99,7 +125,7 @@ func (b *backup) copy(ctx context.Context, suffix string) error {
 	}
 	for _, e := range entries {
 		name := e.Name()
-		if !strings.HasSuffix(name, suffix) {
+		if _, done := b.prints[name]; done || !strings.HasSuffix(name, suffix) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {

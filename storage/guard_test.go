@@ -77,7 +77,7 @@ type midway struct {
 }
 
 func (c *midway) Err() error {
-	if _, err := os.Stat(filepath.Join(c.dir, indexDir, "00.db")); err == nil && c.then != nil {
+	if _, err := os.Stat(filepath.Join(c.dir, indexDir+".new", "00.db")); err == nil && c.then != nil {
 		then := c.then
 		c.then = nil
 		then()
@@ -179,6 +179,55 @@ func TestStoreIsNotOpenedBeforeItIsRestored(t *testing.T) {
 				t.Errorf("%q", got)
 			}
 		})
+	}
+}
+
+// A backup that fails on its way, since the disk is full or somebody ends it, leaves
+// the one before.
+func TestBackupThatIsCutShortLeavesTheOneBefore(t *testing.T) {
+	dest := filepath.Join(t.TempDir(), "backup")
+	s := openStore(t, t.TempDir(), Options{Shards: 1, SegmentSize: 64 << 10})
+	a := s.Account(addPerson(t, s, "ann").ID)
+	fill(t, s, a.id, 300)
+	if err := s.Backup(context.Background(), dest); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, s, a.id, 900)
+	if err := a.Expunge(context.Background(), inboxID, uidsOf(view(t, a, inbox))[:250]); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.reap(context.Background()), s.collect(context.Background(), collectDead, 1<<30)); err != nil {
+		t.Fatal(err)
+	}
+	for _, files := range []int{0, 1, 2} {
+		ctx, stop := context.WithCancel(context.Background())
+		ends := &midway{Context: ctx, dir: dest}
+		var asked func() // before each file that is copied
+		asked = func() {
+			ends.then = asked
+			if files--; files < 0 {
+				stop()
+			}
+		}
+		ends.then = asked
+		if err := s.Backup(ends, dest); !errors.Is(err, context.Canceled) {
+			t.Fatalf("ended with %v", err)
+		}
+		stop()
+		restored := filepath.Join(t.TempDir(), "data")
+		if err := Restore(context.Background(), dest, restored); err != nil {
+			t.Fatal(err)
+		}
+		r := openStore(t, restored, Options{})
+		if n := mailbox(t, r.Account(a.id), inbox).Messages; n < 300 {
+			t.Errorf("%d messages, want 300 at least", n)
+		}
+		if got := findings(t, r); len(got) > 0 {
+			t.Errorf("the restored store: %q", got)
+		}
+	}
+	if err := s.Backup(context.Background(), dest); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -221,8 +221,8 @@ func readSealed(dest, id string) (sealedFiles, error) {
 }
 
 // has says whether a file is in all folders, that of the store and that of the
-// backup, as it was when the backup was written: a data folder that was put back to an older state has
-// other files under the same names, and a backup may lose some.
+// backup, as it was when the backup was written: a data folder that was put back to
+// an older state has other files under the same names, and a backup may lose some.
 func (k sealedFiles) has(name string, folders ...string) (bool, error) {
 	was, there := k[name]
 	if !there || was == "" { // a backup of older versions has no fingerprints

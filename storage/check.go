@@ -39,8 +39,8 @@ func (s *Store) Check(ctx context.Context, found func(Finding)) error {
 }
 
 // CheckSteps is [Store.Check] that says how far it is: done of total steps, which
-// are the accounts, with what each shard has of none, and the segments. Neither function is called while anything
-// is held.
+// are the accounts, with what each shard has of none, and the segments. Neither
+// function is called while anything is held.
 func (s *Store) CheckSteps(ctx context.Context, found func(Finding), progress func(done, total int)) (err error) {
 	if err := s.takeTurn(ctx); err != nil {
 		return err

@@ -231,6 +231,41 @@ func TestBackupThatIsCutShortLeavesTheOneBefore(t *testing.T) {
 	}
 }
 
+// RFC 9051 §2.3.1.1: a UID that was shown after the backup is not given to another
+// message of the same UIDVALIDITY.
+func TestRestoredMailboxGivesNoUIDTwice(t *testing.T) {
+	ctx, backup, dir := context.Background(), filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "data")
+	s := openStore(t, t.TempDir(), Options{})
+	a := s.Account(addPerson(t, s, "ann").ID)
+	deliver(t, s, "one", requiretls.Usual(), a.id)
+	if err := s.Backup(ctx, backup); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, s, "shown", requiretls.Usual(), a.id)
+	old := mailbox(t, a, inbox)
+	if err := Restore(ctx, backup, dir); err != nil {
+		t.Fatal(err)
+	}
+	given := uint32(0)
+	for i := range 2 { // the second time it is a store like any other
+		r, err := Open(dir, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := mailbox(t, r.Account(a.id), inbox)
+		if now.UIDValidity <= old.UIDValidity || now.Messages != 1 {
+			t.Errorf("UIDVALIDITY %d with %d messages, it was %d", now.UIDValidity, now.Messages, old.UIDValidity)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 && now.UIDValidity != given {
+			t.Errorf("UIDVALIDITY %d when it was opened again, it was %d", now.UIDValidity, given)
+		}
+		given = now.UIDValidity
+	}
+}
+
 // What somebody took out of a backup, or cut short, comes again with the next.
 func TestBackupBringsAgainWhatItLost(t *testing.T) {
 	ctx, dest := context.Background(), filepath.Join(t.TempDir(), "backup")

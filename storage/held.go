@@ -15,7 +15,8 @@ import (
 // holdName stands in the index of a store that was restored and not opened yet.
 const holdName = "HOLD"
 
-// holdRestored holds what waits in the outbox of a restored store.
+// holdRestored holds what waits in the outbox of a restored store, and gives every
+// mailbox a new UIDVALIDITY.
 func (s *Store) holdRestored(ctx context.Context) error {
 	name := filepath.Join(s.dir, indexDir, holdName)
 	if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) {
@@ -31,6 +32,9 @@ func (s *Store) holdRestored(ctx context.Context) error {
 				return fmt.Errorf("hold the outbox: %w", err)
 			}
 		}
+	}
+	if err := s.renew(ctx); err != nil {
+		return fmt.Errorf("new UIDVALIDITY: %w", err)
 	}
 	if err := os.Remove(name); err != nil {
 		return err
@@ -59,4 +63,25 @@ func holdSome(tx kv.Tx) (more bool, err error) {
 		}
 	}
 	return len(keys) == duePage, nil
+}
+
+// renew gives all mailboxes a new UIDVALIDITY: what came after the backup has shown
+// UIDs and modseqs to clients that are going to be given again (RFC 9051 §2.3.1.1).
+func (s *Store) renew(ctx context.Context) error {
+	for _, sh := range s.shards {
+		ids, err := s.accounts(ctx, sh)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			a := s.Account(id)
+			err := a.change(ctx, func(t *txn, c *account) error { return t.recount(id, c, true, func(string) {}) })
+			if isDamaged(err) { // a repair comes to it
+				s.opt.Log.Error("mailboxes keep their UIDVALIDITY", "account", id, "err", err)
+			} else if err != nil && !isNotFound(err) {
+				return fmt.Errorf("account %d: %w", id, err)
+			}
+		}
+	}
+	return nil
 }

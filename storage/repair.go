@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"letterlock/internal/mail"
@@ -139,7 +140,7 @@ func repairIndex(dir string, opt *Options, say func(string)) (map[int]origin, er
 	for n := range said.shards {
 		name := bolt.ShardFile(index, n)
 		verr := verifyShard(name, n, opt.Keys)
-		if errors.Is(verr, seal.ErrNoKey) { // it is whole, and the key is not here
+		if errors.Is(verr, seal.ErrNoKey) || passing(verr) { // it may be whole
 			return nil, verr
 		}
 		if _, again := restored[n]; verr == nil && !again {
@@ -165,6 +166,17 @@ func repairIndex(dir string, opt *Options, say func(string)) (map[int]origin, er
 		}
 	}
 	return restored, nil
+}
+
+// passing says whether an error says nothing of the file that could not be read:
+// whoever may not open it, or has too many open, finds it whole another time.
+func passing(err error) bool {
+	for _, e := range []error{fs.ErrPermission, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func putBack(index, copies string, n int, from origin) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -353,5 +354,28 @@ func TestRepairAsksForTheKeyOfTheCheckpoint(t *testing.T) {
 	err = Repair(ctx, dir, Options{Keys: openKeys(t, name)}, func(line string) { said += line })
 	if err != nil || !strings.Contains(said, "begun again from: checkpoint") {
 		t.Errorf("with its key: %v, said %q", err, said)
+	}
+}
+
+// An index that may not be opened is not one that is damaged: it stays.
+func TestRepairLeavesAnIndexThatItMayNotRead(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may read everything")
+	}
+	dir := t.TempDir()
+	s, err := Open(dir, Options{Shards: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := bolt.ShardFile(filepath.Join(dir, indexDir), 0)
+	if err := errors.Join(s.Close(), os.Chmod(index, 0)); err != nil {
+		t.Fatal(err)
+	}
+	err = Repair(context.Background(), dir, Options{}, func(line string) { t.Error(line) })
+	if !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("said %v", err)
+	}
+	if _, err := os.Stat(index); err != nil {
+		t.Error(err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"letterlock/internal/admin"
@@ -86,12 +87,18 @@ func emptyFolder(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err := contents(dir)
 	if err == nil && len(entries) > 0 {
 		err = withHint(fmt.Errorf("the data folder %s is not empty: %s", dir, entries[0].Name()),
 			"stop the server and move the folder away, or name another one with data = … in the config")
 	}
 	return err
+}
+
+// contents is what lies in a folder, but for what a file system puts into its own.
+func contents(dir string) ([]fs.DirEntry, error) {
+	entries, err := os.ReadDir(dir)
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "lost+found" }), err
 }
 
 // empty takes out again what a restore that failed because of why has put there.
@@ -100,7 +107,7 @@ func empty(dir string, why error) error {
 	if errors.Is(why, storage.ErrLocked) || errors.Is(why, storage.ErrExists) {
 		return nil
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err := contents(dir)
 	for _, e := range entries {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
 	}

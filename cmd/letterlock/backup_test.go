@@ -144,3 +144,26 @@ func (m *mails) await(letters int) {
 		}
 	}
 }
+
+// A file system of its own has a folder of its own: it is no data folder in use.
+func TestRestoreTakesAFreshFileSystem(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "lost+found"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := emptyFolder(dir); err != nil {
+		t.Error(err)
+	}
+	if err := empty(dir, os.ErrInvalid); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "lost+found")); err != nil {
+		t.Error(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "index"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := emptyFolder(dir); err == nil {
+		t.Error("a folder with an index is taken for an empty one")
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -15,6 +16,7 @@ import (
 	"letterlock/internal/admin"
 	"letterlock/internal/config"
 	"letterlock/storage"
+	"letterlock/storage/seal"
 )
 
 var fsckVerb = verb{
@@ -91,8 +93,15 @@ func (x *examination) repair(ctx context.Context, cfg *config.Config) error {
 	}
 	x.repaired = true
 	err = storage.Repair(ctx, cfg.Data, opt, x.mended)
-	if errors.Is(err, storage.ErrLocked) {
+	switch {
+	case errors.Is(err, storage.ErrLocked):
 		return withHint(err, "a repair needs the store to itself: stop the server first; without --repair fsck runs beside it")
+	case errors.Is(err, seal.ErrNoKey):
+		return withHint(err, "nothing was changed: key_file in section [storage] names the file with the keys")
+	case errors.Is(err, fs.ErrPermission):
+		return withHint(err, "nothing was changed: run it as the user whose mail it is")
+	case errors.Is(err, context.Canceled):
+		return withHint(err, "run it again: it goes on where it was ended")
 	}
 	return withHint(err, "nothing was thrown away: what could not be read lies beside the index; restore a backup, or look at the disk")
 }

@@ -182,7 +182,7 @@ func (a *Account) Expunge(ctx context.Context, id MailboxID, uids []UID) error {
 			for i := range taken {
 				dead.numbers = append(dead.numbers, taken[i].number)
 			}
-			dead.put(t.tx, a.id, b.ID, b.bump())
+			dead.putOf(t.tx, b)
 			return nil
 		})
 		if err != nil {

@@ -116,7 +116,7 @@ func (t *txn) drop(c *account, b *openBox) error {
 		}
 		p.column(3, func(_ int, n uint64) { dead.numbers = append(dead.numbers, n) })
 	}
-	dead.put(t.tx, b.id.account, b.ID, b.bump())
+	dead.putOf(t.tx, b)
 	c.bytes -= b.Size
 	c.messages -= uint64(b.Messages)
 	t.tx.DeleteRange(lo, kv.After(lo))

@@ -184,7 +184,7 @@ func (w *outRow) end(tx kv.Tx, id OutID) {
 	if w.number != 0 {
 		tx.Delete(sendingKey(w.account, w.number, id))
 		dead := deadList{numbers: []uint64{w.number}}
-		dead.put(tx, w.account, 0, ModSeq(id))
+		dead.put(tx, w.account, 0, ModSeq(id), 0)
 	}
 }
 

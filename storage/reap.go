@@ -25,14 +25,20 @@ type deadList struct{ numbers []uint64 }
 // deadPerPart keeps a value under its bound: a number takes at most ten octets.
 const deadPerPart = 5000
 
+// putOf writes the list beside the change by which mailbox b lost its messages,
+// behind the lists of the same transaction.
+func (d *deadList) putOf(tx kv.Tx, b *openBox) {
+	b.deadParts = d.put(tx, b.id.account, b.ID, b.bump(), b.deadParts)
+}
+
 // put writes the list beside the change that made it: what left mailbox m at a
-// modseq, or what a row of the outbox wanted, which is mailbox 0.
-func (d *deadList) put(tx kv.Tx, a AccountID, m MailboxID, at ModSeq) {
+// modseq, or what a row of the outbox wanted, which is mailbox 0. Its first value
+// is that part of the change; next is the one behind its last.
+func (d *deadList) put(tx kv.Tx, a AccountID, m MailboxID, at ModSeq, part int) (next int) {
 	if len(d.numbers) == 0 {
-		return
+		return part
 	}
 	slices.Sort(d.numbers)
-	part := 0
 	for some := range slices.Chunk(d.numbers, deadPerPart) {
 		v, last := newValue(), uint64(0)
 		for _, n := range some {
@@ -43,6 +49,7 @@ func (d *deadList) put(tx kv.Tx, a AccountID, m MailboxID, at ModSeq) {
 		part++
 	}
 	tx.Put(reapKey(a), sealValue(newValue()))
+	return part
 }
 
 // addDeadBytes adds to what each segment holds for nobody. A count that is damaged

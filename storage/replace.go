@@ -78,6 +78,6 @@ func (t *txn) replace(a AccountID, c *account, p place, hold bool) (refused, err
 		return absentMessage(p.mailbox, p.uid), nil
 	}
 	dead := deadList{numbers: []uint64{taken[0].number}}
-	dead.put(t.tx, a, source.ID, source.bump())
+	dead.putOf(t.tx, source)
 	return nil, nil
 }

@@ -140,3 +140,47 @@ func TestReplaceNeedsOfTheQuotaWhatIsMore(t *testing.T) {
 		t.Errorf("longer than the old one: %v, want ErrOverQuota", err)
 	}
 }
+
+// Two who replace different messages at the same time may be one change of the
+// index: what each of them took out is told to those who ask later (RFC 7162
+// §3.2.10), and forgotten by the vault.
+func TestWhatReplacesOfOneMomentTookOutHasVanished(t *testing.T) {
+	ctx := context.Background()
+	s := openStore(t, t.TempDir(), Options{})
+	a := s.Account(addPerson(t, s, "ann").ID)
+	drafts := mailbox(t, a, "Drafts").ID
+	const n = 8
+	var letters []Letter
+	for range n {
+		letters = append(letters, replacement("old", requiretls.Usual()))
+	}
+	if _, _, err := a.Append(ctx, "Drafts", letters); err != nil {
+		t.Fatal(err)
+	}
+	for round := range UID(10) {
+		before := view(t, a, "Drafts").Mailbox().Highest
+		errs := make(chan error)
+		for i := range UID(n) {
+			go func() {
+				_, _, err := a.Replace(ctx, drafts, round*n+i+1, "Drafts", replacement("new", requiretls.Usual()))
+				errs <- err
+			}()
+		}
+		for range n {
+			if err := <-errs; err != nil {
+				t.Fatal(err)
+			}
+		}
+		gone, complete, err := a.Vanished(ctx, drafts, before)
+		count := 0
+		for _, r := range gone {
+			count += int(r.Last-r.First) + 1
+		}
+		if err != nil || !complete || count != n {
+			t.Fatalf("round %d: vanished %v, %v, %v: want %d UIDs", round, gone, complete, err, n)
+		}
+	}
+	if all := findings(t, s); len(all) > 0 {
+		t.Errorf("check found %q", all)
+	}
+}

@@ -37,6 +37,8 @@ type openBox struct {
 	tail   *block // the last block, when something was appended
 	first  UID    // its key
 	given  Flags  // keywords somebody asked for in this transaction
+
+	vanishedParts, deadParts int // values that say what left it in this transaction
 }
 
 func newTxn(tx kv.Tx, now time.Time) *txn {

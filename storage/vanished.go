@@ -20,10 +20,11 @@ const (
 // vanish writes down which UIDs are gone (RFC 7162 §3.2.10).
 func (t *txn) vanish(b *openBox, gone []entry) error {
 	at := b.bump()
-	v, part := newValue(), 0
+	v := newValue()
 	put := func() {
-		t.tx.Put(partKey(b.id.account, keyVanished, b.ID, at, part), sealValue(v))
-		v, part = newValue(), part+1
+		t.tx.Put(partKey(b.id.account, keyVanished, b.ID, at, b.vanishedParts), sealValue(v))
+		v = newValue()
+		b.vanishedParts++
 		b.vanished++
 	}
 	for i := 0; i < len(gone); {

@@ -103,6 +103,7 @@ func Keep(old, new *View) *View {
 			own = &chunk{first: e.UID}
 			chunks = append(chunks, own)
 		}
+		own.changed = max(own.changed, e.ModSeq) // for Since
 		own.uids = append(own.uids, e.UID)
 		own.modseqs = append(own.modseqs, e.ModSeq)
 		own.flags = append(own.flags, e.Flags)

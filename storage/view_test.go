@@ -240,6 +240,29 @@ func TestSinceTellsWhatMoved(t *testing.T) {
 	}
 }
 
+// A session that may not hear of an EXPUNGE yet hears of all else.
+func TestSinceTellsWhatMovedBesideAMessageThatIsKept(t *testing.T) {
+	ctx := context.Background()
+	_, a := grown(t, 3)
+	old := view(t, a, inbox)
+	if err := a.Expunge(ctx, inboxID, []UID{1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.StoreFlags(ctx, inboxID, []UID{2}, AddFlags, []string{`\Seen`}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := a.Append(ctx, inbox, []Letter{replacement("new", requiretls.Usual())}); err != nil {
+		t.Fatal(err)
+	}
+	var got []int
+	for i := range Keep(old, view(t, a, inbox)).Since(old.Mailbox().Highest) {
+		got = append(got, i)
+	}
+	if !slices.Equal(got, []int{1, 3}) {
+		t.Errorf("moved: %v, want 1, which is seen, and 3, which is new", got)
+	}
+}
+
 func TestVanishedTellsWhatLeft(t *testing.T) {
 	ctx := context.Background()
 	_, a := grown(t, 600)

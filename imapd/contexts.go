@@ -122,7 +122,7 @@ func (s *session) fetchUnasked(ctx context.Context, set []int, items []syntax.Fe
 	}
 	f := newFetching(s, &syntax.Fetch{UID: true, Items: items})
 	f.needs &^= setsSeen
-	for batch := range slices.Chunk(set, fetchBatch) {
+	for batch := range slices.Chunk(set, walkBatch) {
 		if err := f.batch(ctx, batch); err != nil {
 			return err
 		}

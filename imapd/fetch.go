@@ -14,9 +14,12 @@ import (
 	"letterlock/storage"
 )
 
-// fetchBatch is how many messages are looked up, and marked \Seen, at once:
-// what the vault reads in one transaction.
-const fetchBatch = 256
+// How many messages are looked up and marked \Seen at once, and how many where
+// nothing has to be marked.
+const (
+	fetchBatch = 256
+	walkBatch  = 16 << 10
+)
 
 // fetching is one FETCH command.
 type fetching struct {
@@ -24,6 +27,7 @@ type fetching struct {
 	items    []fetchItem // all that is asked for
 	harmless []fetchItem // and without what shows content
 	needs    need        // of all items together
+	asks     uint64      // the number of the question; 0: answers are not remembered
 	line     fetchLine   // the response being written
 	message  fetched     // and what it is of; both lend their memory to the next
 
@@ -116,7 +120,11 @@ func (s *session) fetch(ctx context.Context, a *syntax.Fetch) (answer, error) {
 	if a.ChangedSince != 0 {
 		set = s.changedSince(set, a.ChangedSince)
 	}
-	for batch := range slices.Chunk(set, fetchBatch) {
+	size := walkBatch
+	if f.needs&setsSeen != 0 {
+		size = fetchBatch
+	}
+	for batch := range slices.Chunk(set, size) {
 		if err := f.batch(ctx, batch); err != nil {
 			return answer{}, err
 		}
@@ -143,6 +151,7 @@ func newFetching(s *session, a *syntax.Fetch) *fetching {
 			f.harmless = append(f.harmless, item)
 		}
 	}
+	f.asks = f.question()
 	return f
 }
 
@@ -180,11 +189,18 @@ func (f *fetching) batch(ctx context.Context, set []int) error {
 	if err != nil {
 		return err
 	}
-	w := walk{f: f, left: set, marked: marked}
-	if err := w.run(ctx); err != nil {
-		return err
+	for len(set) > 0 {
+		if set, err = f.repeatAll(set); err != nil {
+			return err
+		}
+		unknown := f.unknown(set)
+		set = set[len(unknown):]
+		w := walk{f: f, left: unknown, marked: marked}
+		if err := w.run(ctx); err != nil {
+			return err
+		}
+		f.gone += len(w.left)
 	}
-	f.gone += len(w.left)
 	return nil
 }
 
@@ -334,7 +350,10 @@ func (f *fetching) write(m *fetched, items []fetchItem) error {
 			f.costly++
 			break
 		}
+		start := len(l.b)
 		switch err := f.item(l, m, &items[k]); {
+		case err == nil && len(l.b) > start:
+			f.remember(m, &items[k], l.b[start:])
 		case err == nil:
 		case errors.Is(err, errNotLeaf):
 			f.notLeaf = true
@@ -387,7 +406,7 @@ func (f *fetching) item(l *fetchLine, m *fetched, item *fetchItem) error {
 		l.b = f.s.appendFlags(l.b, m.entry)
 	case syntax.FetchModSeq:
 		l.next()
-		l.b = appendModSeq(l.b, m.entry.ModSeq)
+		l.b = f.s.box.appendModSeq(l.b, m.entry.ModSeq)
 	case syntax.FetchUID:
 		l.named(item)
 		l.b = strconv.AppendUint(l.b, uint64(m.entry.UID), 10)

@@ -36,6 +36,7 @@ func BenchmarkFetch(b *testing.B) {
 	}{
 		{"flags", []string{"FETCH 1:* (UID FLAGS)"}},
 		{"list", []string{"FETCH 1:* (FLAGS UID INTERNALDATE RFC822.SIZE ENVELOPE)"}},
+		{"bodystructure-anew", []string{"FETCH 1:* (INTERNALDATE BODYSTRUCTURE)"}}, // which is not remembered
 		{"bodystructure", []string{"FETCH 1:* (UID BODYSTRUCTURE)"}},
 		{"headers", []string{"UID FETCH 1:* (UID RFC822.SIZE FLAGS BODY.PEEK[HEADER.FIELDS (From To Cc Bcc Subject Date Message-ID Priority X-Priority References Newsgroups In-Reply-To Content-Type Reply-To)])"}},
 		{"body", []string{"FETCH 1:* BODY.PEEK[]"}},

@@ -12,10 +12,11 @@ import (
 // Server is the reading room. One serves any number of listeners: give its
 // Handle to [serve.Options].
 type Server struct {
-	opt    Options
-	memory chan struct{} // a token for each small APPEND held in memory
-	sorted query.Cache
-	views  openViews
+	opt     Options
+	memory  chan struct{} // a token for each small APPEND held in memory
+	sorted  query.Cache
+	views   openViews
+	answers answers
 
 	mu    sync.Mutex // guards users
 	users map[storage.AccountID]int

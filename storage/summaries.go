@@ -43,17 +43,21 @@ func (a *Account) Structures(ctx context.Context, id MailboxID, uids []UID, gate
 
 func (a *Account) summarized(ctx context.Context, id MailboxID, uids []UID, gate Gate, want extent) iter.Seq2[Summarized, error] {
 	return func(yield func(Summarized, error) bool) {
-		for o, err := range a.pages(ctx, id, uids, gate, want) {
+		w := newWalk(ctx, a, id, gate, want)
+		for p, err := range w.pages(uids) {
 			if err != nil {
 				yield(Summarized{}, err)
 				return
 			}
-			one := Summarized{Row: o.Row, Err: o.Err}
-			if o.Err == nil {
-				one.Summary, one.Err = o.summary(want)
-			}
-			if !yield(one, nil) {
-				return
+			for i := range p.found {
+				o := w.hand(&p.found[i])
+				one := Summarized{Row: o.Row, Err: o.Err}
+				if o.Err == nil {
+					one.Summary, one.Err = o.summary(want)
+				}
+				if !yield(one, nil) {
+					return
+				}
 			}
 		}
 	}

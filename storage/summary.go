@@ -85,7 +85,7 @@ type threading struct {
 }
 
 // skipFront passes over what readThreading reads.
-func skipFront(f *text) {
+func (f *scan[T]) skipFront() {
 	if f.byte() != summaryVersion {
 		f.fail()
 	}
@@ -122,25 +122,37 @@ const (
 	noSummary
 )
 
+// wanted is what has to be kept of an encoded summary: all of it, or for
+// structureOnly what stands from Has on; nothing of one that cannot be read.
+func wanted(b []byte, want extent) []byte {
+	if want != structureOnly {
+		return b
+	}
+	f := scan[[]byte]{rest: b}
+	f.skipFront()
+	f.skipEnvelope()
+	return f.rest
+}
+
 // decodeSummary reads what encodeSummary made, for a message that starts with
 // shift more octets of header. Its strings are parts of b.
 func decodeSummary(b string, want extent, shift int64) (*mail.Summary, error) {
 	return new(text).summary(b, want, shift)
 }
 
-// summary is decodeSummary by somebody who decodes many: it is good until the
-// next one.
+// summary is decodeSummary by somebody who decodes many, each as wanted: it is
+// good until the next one.
 func (f *text) summary(b string, want extent, shift int64) (*mail.Summary, error) {
 	f.begin(b)
-	skipFront(f)
 	s := &f.sum
 	if want == structureOnly {
-		*s = mail.Summary{Has: skipEnvelope(f)}
+		*s = mail.Summary{Has: mail.Fields(f.uint())}
 	} else {
+		f.skipFront()
 		readEnvelope(f, s)
 	}
 	if want != envelopeOnly {
-		s.Root = readPart(f, 0, shift)
+		readPart(f, &s.Root, 0, shift)
 		s.Root.Header = 0
 		if s.Has&mail.HasPreview != 0 {
 			s.Preview = f.string()
@@ -237,7 +249,7 @@ func readEnvelope(f *text, s *mail.Summary) {
 }
 
 // skipEnvelope passes over what readEnvelope reads, but for what it has.
-func skipEnvelope(f *text) mail.Fields {
+func (f *scan[T]) skipEnvelope() {
 	f.skipStrings(1)
 	f.skipTime()
 	f.skipStrings(1)
@@ -249,7 +261,6 @@ func skipEnvelope(f *text) mail.Fields {
 	}
 	f.skipStrings(2)
 	f.skipStrings(f.count())
-	return mail.Fields(f.uint())
 }
 
 func readStrings(f *text) []string {
@@ -261,29 +272,28 @@ func readStrings(f *text) []string {
 	return list
 }
 
-func readPart(f *text, depth int, shift int64) mail.Part {
-	var p mail.Part
+// readPart reads into p, which is zero.
+func readPart(f *text, p *mail.Part, depth int, shift int64) {
 	if depth > maxNesting {
 		f.fail()
-		return p
+		return
 	}
-	for _, s := range [...]*string{&p.Type, &p.Subtype, &p.ID, &p.Description, &p.Encoding, &p.MD5, &p.Disposition, &p.Location} {
-		*s = f.string()
-	}
+	p.Type, p.Subtype, p.ID, p.Description = f.string(), f.string(), f.string(), f.string()
+	p.Encoding, p.MD5, p.Disposition, p.Location = f.string(), f.string(), f.string(), f.string()
 	p.Params, p.DispParams = readParams(f), readParams(f)
 	p.Language = readStrings(f)
 	p.Header, p.Body, p.End, p.Lines = f.int()+shift, f.int()+shift, f.int()+shift, f.int()
 	n := f.count()
 	p.Parts = f.parts.take(n)
-	for range n {
-		p.Parts = append(p.Parts, readPart(f, depth+1, shift))
+	for i := range n {
+		p.Parts = append(p.Parts, mail.Part{})
+		readPart(f, &p.Parts[i], depth+1, shift)
 	}
 	if f.byte() != 0 {
 		p.Message = new(mail.Summary)
 		readEnvelope(f, p.Message)
-		p.Message.Root = readPart(f, depth+1, shift)
+		readPart(f, &p.Message.Root, depth+1, shift)
 	}
-	return p
 }
 
 func readParams(f *text) []mail.Param {

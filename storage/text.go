@@ -6,12 +6,17 @@ import (
 	"letterlock/internal/mail"
 )
 
-// text reads what [segment.Fields] reads, of octets that are a string already:
-// whatever is taken out of it shares its memory. The first field that cannot be
-// read ends it: all later ones read as zero.
-type text struct {
-	rest string
+// scan reads what [segment.Fields] reads. The first field that cannot be read
+// ends it: all later ones read as zero.
+type scan[T string | []byte] struct {
+	rest T
 	bad  bool
+}
+
+// text scans octets that are a string already: whatever is taken out of it
+// shares its memory.
+type text struct {
+	scan[string]
 
 	// Lent to one summary after the other.
 	sum     mail.Summary
@@ -51,10 +56,10 @@ func (s *slab[T]) take(n int) []T {
 	return list
 }
 
-func (f *text) fail() { f.rest, f.bad = "", true }
+func (f *scan[T]) fail() { f.rest, f.bad = f.rest[:0], true }
 
 // uint is below 128 nearly always.
-func (f *text) uint() uint64 {
+func (f *scan[T]) uint() uint64 {
 	if len(f.rest) > 0 && f.rest[0] < 0x80 {
 		n := uint64(f.rest[0])
 		f.rest = f.rest[1:]
@@ -63,7 +68,7 @@ func (f *text) uint() uint64 {
 	return f.longUint()
 }
 
-func (f *text) longUint() (n uint64) {
+func (f *scan[T]) longUint() (n uint64) {
 	for i := 0; i < len(f.rest) && i < 10; i++ {
 		c := f.rest[i]
 		n |= uint64(c&0x7f) << (7 * i)
@@ -76,13 +81,13 @@ func (f *text) longUint() (n uint64) {
 	return 0
 }
 
-func (f *text) int() int64 {
+func (f *scan[T]) int() int64 {
 	n := f.uint()
 	return int64(n>>1) ^ -int64(n&1)
 }
 
 // count reads how many elements follow, each at least one octet.
-func (f *text) count() int {
+func (f *scan[T]) count() int {
 	n := f.uint()
 	if n > uint64(len(f.rest)) {
 		f.fail()
@@ -91,8 +96,8 @@ func (f *text) count() int {
 	return int(n)
 }
 
-func (f *text) byte() byte {
-	if f.rest == "" {
+func (f *scan[T]) byte() byte {
+	if len(f.rest) == 0 {
 		f.fail()
 		return 0
 	}
@@ -101,7 +106,13 @@ func (f *text) byte() byte {
 	return c
 }
 
+// string is short nearly always, and often empty.
 func (f *text) string() string {
+	if rest := f.rest; len(rest) > 0 && rest[0] < 0x80 && int(rest[0]) < len(rest) {
+		end := 1 + int(rest[0])
+		f.rest = rest[end:]
+		return rest[1:end]
+	}
 	n := f.count()
 	s := f.rest[:n]
 	f.rest = f.rest[n:]
@@ -109,7 +120,7 @@ func (f *text) string() string {
 }
 
 // skip passes over n octets.
-func (f *text) skip(n int) {
+func (f *scan[T]) skip(n int) {
 	if n > len(f.rest) {
 		f.fail()
 		return
@@ -117,8 +128,12 @@ func (f *text) skip(n int) {
 	f.rest = f.rest[n:]
 }
 
-func (f *text) skipStrings(n int) {
+func (f *scan[T]) skipStrings(n int) {
 	for range n {
+		if rest := f.rest; len(rest) > 0 && rest[0] < 0x80 && int(rest[0]) < len(rest) {
+			f.rest = rest[1+int(rest[0]):]
+			continue
+		}
 		f.skip(f.count())
 	}
 }
@@ -131,7 +146,7 @@ func (f *text) time() time.Time {
 	return time.UnixMicro(micro).In(zoneAt(int(offset)))
 }
 
-func (f *text) skipTime() {
+func (f *scan[T]) skipTime() {
 	if f.byte() != 0 {
 		f.int()
 		f.int()

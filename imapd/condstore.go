@@ -31,8 +31,34 @@ func highestCode(highest storage.ModSeq) string {
 	return "HIGHESTMODSEQ " + strconv.FormatUint(uint64(highest), 10)
 }
 
+// codeHighest asks for HIGHESTMODSEQ in the tagged answer, as it is when all else
+// was told.
+const codeHighest = "HIGHESTMODSEQ"
+
+// settled ends a command, or what was told without one. It answers the code of the
+// tagged answer. Where expunges were told, HIGHESTMODSEQ says how far all is known
+// now: a client cannot tell from VANISHED. Where MODSEQs were told while expunges
+// wait, it says that the client must not count on them (RFC 7162 §3.2, §6): it
+// would never hear of those expunges if the connection were lost now.
+func (s *session) settled(code string) string {
+	box := s.box
+	if box == nil || !s.qresync {
+		return code
+	}
+	tell := box.modseqs && box.held || box.expunged && !box.held && s.tells(syntax.EventFlagChange)
+	box.expunged, box.modseqs = false, false
+	if code == codeHighest {
+		return highestCode(box.told)
+	}
+	if tell {
+		s.highestModSeq(box.told)
+	}
+	return code
+}
+
 // appendModSeq is the MODSEQ item (RFC 7162 §3.1.4.2).
-func appendModSeq(b []byte, m storage.ModSeq) []byte {
+func (box *mailbox) appendModSeq(b []byte, m storage.ModSeq) []byte {
+	box.modseqs = true
 	b = append(b, "MODSEQ ("...)
 	b = strconv.AppendUint(b, uint64(m), 10)
 	return append(b, ')')
@@ -217,6 +243,7 @@ func (s *session) announceVanished(now *storage.View) {
 	for c := range storage.Diff(s.box.view, now) {
 		if c.Kind == storage.Gone {
 			gone = append(gone, uint32(c.Entry.UID))
+			s.box.expunged = true
 		}
 	}
 	s.vanished("", slices.Collect(syntax.Runs(gone)))

@@ -43,6 +43,7 @@ func (s *session) idling(ctx context.Context) error {
 		if err := s.sync(ctx, sendExpunges); err != nil {
 			return err
 		}
+		s.settled("")
 	}
 	return s.news(ctx)
 }

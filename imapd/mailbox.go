@@ -19,6 +19,8 @@ type mailbox struct {
 	view     *storage.View
 	told     storage.ModSeq // all that happened up to here was told
 	held     bool           // but for expunges
+	expunged bool           // VANISHED was said, and HIGHESTMODSEQ was not since
+	modseqs  bool           // so was a MODSEQ
 	keywords []string       // of the last FLAGS response, in the order of their bits
 	recent   []span         // which UIDs are \Recent here (RFC 3501 §2.3.2)
 	saved    []storage.UID
@@ -260,7 +262,7 @@ func (s *session) numbered(n int, rest string) {
 func (s *session) fetchFlags(seq int, e storage.Entry) {
 	b := s.appendFlags(append(s.fetchOf(seq, e), ' '), e)
 	if s.aware {
-		b = appendModSeq(append(b, ' '), e.ModSeq)
+		b = s.box.appendModSeq(append(b, ' '), e.ModSeq)
 	}
 	s.put(append(b, ")\r\n"...))
 }
@@ -268,7 +270,7 @@ func (s *session) fetchFlags(seq int, e storage.Entry) {
 // fetchModSeq is a FETCH that tells nothing but a new mod-sequence: what a
 // .SILENT STORE leaves to be said (RFC 7162 §3.1.3).
 func (s *session) fetchModSeq(seq int, e storage.Entry) {
-	b := appendModSeq(append(s.fetchOf(seq, e), ' '), e.ModSeq)
+	b := s.box.appendModSeq(append(s.fetchOf(seq, e), ' '), e.ModSeq)
 	s.put(append(b, ")\r\n"...))
 }
 

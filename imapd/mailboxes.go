@@ -84,6 +84,9 @@ func (s *session) rename(ctx context.Context, a *syntax.Rename) (answer, error) 
 	}
 	s.own.from, s.own.to = a.From, to
 	s.own.makes(to)
+	if a.From == inbox && s.notified != nil {
+		s.own.empties(s.notified.called(inbox), to)
+	}
 	if s.box != nil && s.box.name == a.From && a.From != inbox {
 		s.box.name = to
 	}

@@ -22,6 +22,7 @@ func (s *session) unasked(ctx context.Context) error {
 		if err := s.sync(ctx, exp); err != nil {
 			return err
 		}
+		s.settled("")
 	}
 	return s.news(ctx)
 }
@@ -69,7 +70,7 @@ func (s *session) statusNews(ctx context.Context, n *notified, box storage.Mailb
 		was, known = box, true
 		was.UIDNext, was.Messages, was.Unseen = 1, 0, 0
 	}
-	was = s.own.counted(was)
+	was = s.own.counted(was, box)
 	events := s.eventsOf(n, box) & syntax.MessageEvents
 	if events == 0 || s.box != nil && s.box.id == box.ID {
 		return nil

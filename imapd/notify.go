@@ -38,6 +38,9 @@ func (s *session) notify(ctx context.Context, a *syntax.Notify) (answer, error) 
 		s.notified = n
 		return answer{}, nil
 	}
+	if err := s.sync(ctx, sendExpunges); err != nil { // as NOOP, whatever is to be told from now on
+		return answer{}, err
+	}
 	if err := s.learn(ctx, n); err != nil {
 		return answer{}, err
 	}
@@ -118,6 +121,16 @@ func (s *session) learn(ctx context.Context, n *notified) error {
 		}
 	}
 	return nil
+}
+
+// called is what is known of the mailbox of a name.
+func (n *notified) called(name string) storage.Mailbox {
+	for _, box := range n.known {
+		if box.Name == name {
+			return box
+		}
+	}
+	return storage.Mailbox{}
 }
 
 func (n *notified) wants(event syntax.Events) bool {

@@ -12,9 +12,13 @@ import (
 // notified of that (RFC 5465 §5). It is as exact as the answer to the command, so
 // what others did meanwhile is told.
 type own struct {
-	made         []string // mailboxes, and levels above them
-	removed      string   // a mailbox
-	from, to     string   // a mailbox that got another name
+	made     []string // mailboxes, and levels above them
+	removed  string   // a mailbox
+	from, to string   // a mailbox that got another name
+
+	emptied storage.Mailbox // INBOX as it was when its messages went
+	filled  string          // into this mailbox, which was made for them
+
 	subscribed   string
 	unsubscribed string
 
@@ -42,13 +46,27 @@ func (o *own) has(in storage.MailboxID, uid storage.UID) bool {
 	return found && o.target == in
 }
 
-// counted is how a mailbox that stood as was stands with the messages that the
-// command put there.
-func (o *own) counted(was storage.Mailbox) storage.Mailbox {
-	if was.ID == o.target && len(o.uids) > 0 && o.uids[0] >= was.UIDNext {
+// empties notes that all messages of INBOX, as the client knows it, went into a
+// mailbox that was made for them (RFC 9051 §6.3.6).
+func (o *own) empties(known storage.Mailbox, into string) {
+	o.emptied, o.filled = known, into
+}
+
+// counted is how a mailbox that stood as was stands after what the command did;
+// now is how it stands.
+func (o *own) counted(was, now storage.Mailbox) storage.Mailbox {
+	switch {
+	case was.ID == o.target && len(o.uids) > 0 && o.uids[0] >= was.UIDNext:
 		was.UIDNext = o.uids[len(o.uids)-1] + 1
 		was.Messages += uint32(len(o.uids))
 		was.Unseen += o.unseen
+	case o.filled == "":
+	case was.ID == o.emptied.ID:
+		if was.Messages, was.Unseen = 0, 0; now.Messages == 0 {
+			was.Highest = now.Highest
+		}
+	case was.Name == o.filled:
+		was.UIDNext, was.Messages, was.Unseen = storage.UID(o.emptied.Messages)+1, o.emptied.Messages, o.emptied.Unseen
 	}
 	return was
 }

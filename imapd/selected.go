@@ -178,7 +178,7 @@ func (s *session) withHighest(done answer) answer {
 	if done.code != "" {
 		s.tellCodes([]answer{done})
 	}
-	return answer{highestCode(s.box.told), s.verb + " completed"}
+	return answer{codeHighest, s.verb + " completed"}
 }
 
 // deletable is the UIDs of v that are marked \Deleted and that the session may

@@ -244,6 +244,7 @@ func (s *session) step(ctx context.Context) error {
 	if err := s.aftermath(ctx, cmd.Args, err); err != nil {
 		return err
 	}
+	got.code = s.settled(got.code)
 	if err != nil {
 		r := s.refuse(err)
 		s.tagged(r.kind, r.code, r.text)

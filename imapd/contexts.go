@@ -9,8 +9,12 @@ import (
 	"letterlock/storage"
 )
 
-// maxContexts is how many results one session can have kept up to date.
-const maxContexts = 16
+const (
+	// maxContexts is how many results one session can have kept up to date.
+	maxContexts = 16
+	// maxContextKeys is about how many octets the searches of all of them may take.
+	maxContextKeys = 512 << 10
+)
 
 // followed is a search whose result is kept up to date until its mailbox is left
 // or the client cancels it (RFC 5267 §4.3).
@@ -38,17 +42,30 @@ func (s *session) follow(ctx context.Context, a *syntax.Search, by []syntax.Sort
 	if a.Return&syntax.ReturnUpdate == 0 {
 		return nil
 	}
-	if len(s.box.followed) >= maxContexts { // RFC 5267 §4.3.1
-		b := append(s.scratch[:0], "* NO ["...)
-		s.put(append(syntax.AppendNoUpdate(b, s.tag), "] Too many contexts\r\n"...))
+	if len(s.box.followed) >= maxContexts {
+		s.noUpdate()
 		return nil
 	}
 	c, err := query.NewContext(s.asked(ctx), a.Keys, by, r)
 	if err != nil {
 		return queryRefusal(err)
 	}
+	octets := c.KeyOctets()
+	for _, f := range s.box.followed {
+		octets += f.KeyOctets()
+	}
+	if octets > maxContextKeys {
+		s.noUpdate()
+		return nil
+	}
 	s.box.followed = append(s.box.followed, &followed{c, s.tag, a.UID, a.Update})
 	return nil
+}
+
+// noUpdate says that a result stays as it is (RFC 5267 §4.3.1).
+func (s *session) noUpdate() {
+	b := append(s.scratch[:0], "* NO ["...)
+	s.put(append(syntax.AppendNoUpdate(b, s.tag), "] Too many contexts\r\n"...))
 }
 
 // cancelUpdate is CANCELUPDATE (RFC 5267 §4.3.5).
@@ -82,12 +99,14 @@ func (s *session) leaving(ctx context.Context, now *storage.View) (come []arriva
 	return come
 }
 
-// arrive tells what came into the followed results (RFC 5267 §4.3.3), and of
+// arrive tells what came into the followed results (RFC 5267 §4.3.3), and then of
 // messages that are new to the mailbox, from index first on, what the client wants
-// to know (RFC 5465 §7).
+// to know (RFC 5465 §5.2: no FETCH before an ADDTO, §7).
 func (s *session) arrive(ctx context.Context, come []arrivals, first int) error {
 	for _, a := range come {
 		s.contextChanges(a.followed, a.added)
+	}
+	for _, a := range come {
 		if len(a.items) == 0 {
 			continue
 		}

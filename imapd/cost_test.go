@@ -102,6 +102,61 @@ func TestSearchForTooManyTextsIsRefused(t *testing.T) {
 	}
 }
 
+// evenUIDs is a search key that is long for what it says.
+func evenUIDs(n int) string {
+	b := []byte("UID 2")
+	for i := 2; i <= n; i++ {
+		b = fmt.Appendf(b, ",%d", 2*i)
+	}
+	return string(b)
+}
+
+// TestFiltersOfOneSearchAreBounded: a filter is written once, and could be named
+// two thousand times.
+func TestFiltersOfOneSearchAreBounded(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t)
+	h.deliver(letter{mailbox: "INBOX", text: openLetter})
+	c := h.loggedIn("c", "tls")
+	c.ok("EXAMINE INBOX")
+	key := "NOT " + evenUIDs(7000)
+	c.ok(fmt.Sprintf("SETMETADATA \"\" (/private/filters/values/even {%d+}\r\n%s)", len(key), key))
+	if got := c.ok("SEARCH FILTER even")[0]; got != "* SEARCH 1" {
+		t.Errorf("got %s, want * SEARCH 1", got)
+	}
+	const want = "NO [LIMIT] The filters of a search may be 64 KiB together"
+	for _, search := range []string{"SEARCH FILTER even FILTER even", "SEARCH RETURN (UPDATE) OR FILTER even FILTER even", "ESEARCH IN (personal) FILTER even FILTER even"} {
+		if lines := c.do(search); lines[len(lines)-1] != want {
+			t.Errorf("%s: got %q, want %s", search, lines, want)
+		}
+	}
+	c.ok("SEARCH FILTER even")
+}
+
+// TestContextsAreBoundedByWhatTheirSearchesTake: not by their number alone (RFC
+// 5267 §4.3.1).
+func TestContextsAreBoundedByWhatTheirSearchesTake(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t)
+	h.deliver(letter{mailbox: "INBOX", text: openLetter})
+	c := h.loggedIn("c", "tls")
+	c.ok("EXAMINE INBOX")
+	c.ok("SEARCH RETURN (UPDATE) ALL")
+	refused := 0
+	for range 15 {
+		lines := c.ok("SEARCH RETURN (UPDATE) NOT " + evenUIDs(8000))
+		if strings.Contains(strings.Join(lines, "\n"), "* NO [NOUPDATE ") {
+			refused++
+		}
+	}
+	if refused != 7 {
+		t.Errorf("%d of 15 searches of 64 KB were not kept up to date, want 7", refused)
+	}
+	if lines := c.ok("SEARCH RETURN (UPDATE) SEEN"); strings.Contains(strings.Join(lines, "\n"), "NOUPDATE") {
+		t.Errorf("a small one beside them: got %q", lines)
+	}
+}
+
 // TestDamagedMessageIsNamedAndTheOthersServed: nothing of it is sent, nothing
 // that was promised is left out, and the session goes on.
 func TestDamagedMessageIsNamedAndTheOthersServed(t *testing.T) {

@@ -113,7 +113,7 @@ func (s *session) fetch(ctx context.Context, a *syntax.Fetch) (answer, error) {
 			return answer{}, err
 		}
 	}
-	set, err := s.indices(a.Set, a.UID)
+	set, err := s.fetched(a)
 	if err != nil {
 		return answer{}, err
 	}

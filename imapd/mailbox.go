@@ -100,11 +100,21 @@ func (s *session) look(ctx context.Context, exp expunges) (*storage.View, error)
 func (s *session) announce(ctx context.Context, now *storage.View, told func(i int, e storage.Entry) bool) error {
 	box := s.box
 	old := box.view
+	if now != old {
+		s.announceKeywords(now)
+	}
+	flagsFirst := len(box.followed) > 0 // RFC 5465 §5.1: FETCH before ESEARCH
+	if flagsFirst {
+		for c := range storage.Diff(old, now) {
+			if c.Kind == storage.Changed {
+				s.announceFlags(c, 0, told)
+			}
+		}
+	}
 	come := s.leaving(ctx, now)
 	if now == old {
 		return s.arrive(ctx, come, old.Len())
 	}
-	s.announceKeywords(now)
 	if s.qresync {
 		s.announceVanished(now)
 	}
@@ -117,11 +127,8 @@ func (s *session) announce(ctx context.Context, now *storage.View, told func(i i
 			}
 			gone++
 		case storage.Changed:
-			if !s.tells(syntax.EventFlagChange) {
-				continue
-			}
-			if told == nil || !told(c.Index, c.Entry) {
-				s.fetchFlags(c.Index+1-gone, c.Entry)
+			if !flagsFirst {
+				s.announceFlags(c, gone, told)
 			}
 		case storage.Added:
 			added++
@@ -138,6 +145,14 @@ func (s *session) announce(ctx context.Context, now *storage.View, told func(i i
 		return err
 	}
 	return s.fetchNew(ctx, now.Len()-added)
+}
+
+// announceFlags tells of a message that has changed, where gone before it have
+// been expunged.
+func (s *session) announceFlags(c storage.Change, gone int, told func(i int, e storage.Entry) bool) {
+	if s.tells(syntax.EventFlagChange) && (told == nil || !told(c.Index, c.Entry)) {
+		s.fetchFlags(c.Index+1-gone, c.Entry)
+	}
 }
 
 // fetchNew tells of new messages, from index first on, what NOTIFY asks for (RFC

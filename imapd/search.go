@@ -3,6 +3,7 @@ package imapd
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"letterlock/imapd/query"
 	"letterlock/imapd/syntax"
@@ -21,9 +22,10 @@ func (s *session) asked(ctx context.Context) *query.Mailbox {
 
 // askedOf is any mailbox of the account, to be searched.
 func (s *session) askedOf(ctx context.Context, id storage.MailboxID, view *storage.View) *query.Mailbox {
+	left := maxFilters
 	return &query.Mailbox{
 		Account: s.account.Account, ID: id, View: view, Gate: s.gate.judge,
-		Filter:   func(name string) (syntax.And, error) { return s.namedFilter(ctx, name) },
+		Filter:   func(name string) (syntax.And, error) { return s.namedFilter(ctx, name, &left) },
 		Progress: s.progress(),
 		Trouble: func(uid storage.UID, err error) {
 			s.log.Error("message cannot be searched", "mailbox", id, "uid", uid, "err", err)
@@ -129,6 +131,7 @@ var (
 	errSearchTime  = no("LIMIT", "The search took longer than 5 minutes; search fewer messages")
 	queryRefusals  = map[error]error{query.ErrNumber: errBadNumber, query.ErrKey: errSearchKey, query.ErrRelevancy: errRelevancy, query.ErrNeedles: errManyTexts, query.ErrTime: errSearchTime}
 	errFilterThere = no("CANNOT", "The value of a filter is the keys of a SEARCH")
+	errFilters     = no("LIMIT", fmt.Sprintf("The filters of a search may be %d KiB together", maxFilters>>10))
 )
 
 // queryRefusal says in IMAP what is wrong with a search.
@@ -148,9 +151,14 @@ func queryRefusal(err error) error {
 // Where filters are kept (RFC 5466 §3.2), one's own before everybody's.
 var filterEntries = []string{"/private/filters/values/", "/shared/filters/values/"}
 
+// maxFilters is how many octets the filters of one search have together, each
+// counted as often as it is named: a name costs the client little, and what it
+// stands for may be a megabyte of keys.
+const maxFilters = storage.MaxAnnotation
+
 // namedFilter is the keys that a filter stands for (RFC 5466 §3.1). One that is
-// no search is as if it were not there.
-func (s *session) namedFilter(ctx context.Context, name string) (syntax.And, error) {
+// no search is as if it were not there. left is what remains of maxFilters.
+func (s *session) namedFilter(ctx context.Context, name string, left *int) (syntax.And, error) {
 	for _, root := range filterEntries {
 		list, err := s.annotations(ctx, 0, []string{root + name}, storage.DepthZero)
 		if err != nil && !errors.Is(err, storage.ErrBadName) {
@@ -158,6 +166,9 @@ func (s *session) namedFilter(ctx context.Context, name string) (syntax.And, err
 		}
 		if len(list) == 0 {
 			continue
+		}
+		if *left -= len(list[0].Value); *left < 0 {
+			return nil, errFilters
 		}
 		keys, err := syntax.ParseKeys(string(list[0].Value))
 		if err != nil {

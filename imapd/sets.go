@@ -53,6 +53,17 @@ func (s *session) indices(set syntax.Set, uid bool) ([]int, error) {
 	return out, nil
 }
 
+// fetched is the messages a FETCH is about: those that its set names, or the part
+// of them that PARTIAL wants (RFC 9394 §3.3), CHANGEDSINCE not yet asked.
+func (s *session) fetched(a *syntax.Fetch) ([]int, error) {
+	set, err := s.indices(a.Set, a.UID)
+	if err != nil || a.Partial == (syntax.Paging{}) {
+		return set, err
+	}
+	from, to := a.Partial.Of(len(set))
+	return set[from:to], nil
+}
+
 func fromOneToStar(set syntax.Set) bool {
 	for _, r := range set.Ranges {
 		if min(r.First, r.Last) != syntax.Star || max(r.First, r.Last) != 1 {

@@ -53,11 +53,21 @@ func overview(c *call) error {
 	return err
 }
 
-// helpIMAP lists the extensions that the server offers, from its own list.
+// helpIMAP lists the extensions that the server offers, from its own list, and
+// what a person should know of each.
 func helpIMAP(c *call) error {
-	w := columns(c.out)
+	var table strings.Builder
+	w := columns(&table)
 	for _, x := range imapd.Capabilities {
-		fmt.Fprintf(w, "%s\tRFC %s\n", x.Name, x.RFC)
+		fmt.Fprintf(w, "%s\tRFC %s\t%s\n", x.Name, x.RFC, x.Limits)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(table.String()) {
+		if _, err := fmt.Fprintln(c.out, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -15,6 +15,7 @@ import (
 // where they are sorted by relevancy, and no view but the last.
 type Context struct {
 	key    syntax.Key
+	octets int                    // about what key takes
 	by     []syntax.SortCriterion // nil: the mailbox's order
 	view   *storage.View          // as of which the result is right
 	uids   []storage.UID          // the result, in its order
@@ -36,7 +37,7 @@ func NewContext(m *Mailbox, key syntax.Key, by []syntax.SortCriterion, r *Result
 	if err != nil {
 		return nil, err
 	}
-	c := &Context{key: frozen, by: by, view: m.View, uids: make([]storage.UID, len(r.Found)), timed: f.timed, asked: m.now()}
+	c := &Context{key: frozen, octets: f.octets, by: by, view: m.View, uids: make([]storage.UID, len(r.Found)), timed: f.timed, asked: m.now()}
 	for at, i := range r.Found {
 		c.uids[at] = m.View.At(int(i)).UID
 	}
@@ -45,6 +46,9 @@ func NewContext(m *Mailbox, key syntax.Key, by []syntax.SortCriterion, r *Result
 	}
 	return c, nil
 }
+
+// KeyOctets is about how much memory the key takes, for whoever bounds it.
+func (c *Context) KeyOctets() int { return c.octets }
 
 // Len is how many messages there are in the result.
 func (c *Context) Len() int { return len(c.uids) }

@@ -11,13 +11,21 @@ import (
 // filters their keys.
 type freezing struct {
 	*searching
-	timed bool // there is a key on the age of messages
+	timed  bool // there is a key on the age of messages
+	octets int  // about what the frozen keys take
 }
+
+// What a key and a range of a set take, in octets, roughly.
+const (
+	keyOctets   = 64
+	rangeOctets = 8
+)
 
 func (f *freezing) freeze(key syntax.Key) (syntax.Key, error) {
 	if f.keys++; f.keys > maxKeys {
 		return nil, ErrNeedles
 	}
+	f.octets += keyOctets
 	switch k := key.(type) {
 	case syntax.And:
 		return f.freezeAnd(k)
@@ -47,6 +55,14 @@ func (f *freezing) freeze(key syntax.Key) (syntax.Key, error) {
 		return f.freezeUIDs(k), nil
 	case syntax.Within:
 		f.timed = true
+	case syntax.Header:
+		f.octets += len(k.Field) + len(k.Value)
+	case syntax.Body:
+		f.octets += len(k.Value)
+	case syntax.Text:
+		f.octets += len(k.Value)
+	case syntax.HasFlag:
+		f.octets += len(k.Flag)
 	}
 	return key, nil
 }
@@ -79,6 +95,7 @@ func (f *freezing) uids(spans []span) syntax.Key {
 			set.Ranges = append(set.Ranges, syntax.Range{First: uid, Last: uid})
 		}
 	}
+	f.octets += rangeOctets * len(set.Ranges)
 	return syntax.UIDs{Set: set}
 }
 
@@ -106,6 +123,7 @@ func (f *freezing) freezeUIDs(k syntax.UIDs) syntax.Key {
 	if len(set.Ranges) == 0 {
 		return syntax.Not{Key: syntax.All{}}
 	}
+	f.octets += rangeOctets * len(set.Ranges)
 	return syntax.UIDs{Set: set}
 }
 

@@ -1,8 +1,11 @@
 package syntax
 
 import (
+	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/emersion/go-imap/v2"
 )
 
 // GetMetadata is GETMETADATA (RFC 5464 §4.2). An empty Mailbox is the server.
@@ -113,8 +116,13 @@ func isNoEntryChar(r rune) bool {
 	return r == '*' || r == '%' || r <= 0x19 || r == 0x7f || r >= utf8.RuneSelf
 }
 
-// metadataValue reads RFC 5464 §5, value.
+// metadataValue reads RFC 5464 §5, value. One that no command has room for is
+// refused as too long for an entry (§4.3).
 func (d *Decoder) metadataValue() *string {
+	if lit, start, ok := announced(d.line); ok && start == d.pos && lit.size > int64(d.limits.Literals) {
+		d.refuse(imap.ResponseCode("METADATA MAXSIZE "+strconv.Itoa(d.limits.Literals)), "the value is too long")
+		return nil
+	}
 	if d.peek() == '~' {
 		s := d.literal8String()
 		return &s

@@ -11,8 +11,8 @@ import (
 
 // ask asks the deliverer about one recipient. A panic is a fault of ours.
 func (c *session) ask(ctx context.Context, addr mail.Address) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, askPatience)
-	defer cancel()
+	ctx = c.patience.begin(ctx, askPatience)
+	defer c.patience.end()
 	defer func() {
 		if fault := recover(); fault != nil {
 			err = c.fault(fault)
@@ -23,8 +23,8 @@ func (c *session) ask(ctx context.Context, addr mail.Address) (err error) {
 
 // deliver answers one error for each of rcpts, whatever the deliverer does.
 func (c *session) deliver(ctx context.Context, env *mail.Envelope, body mail.Body, rcpts []mail.Address) (errs []error) {
-	ctx, cancel := context.WithTimeout(ctx, deliverPatience)
-	defer cancel()
+	ctx = c.patience.begin(ctx, deliverPatience)
+	defer c.patience.end()
 	defer func() {
 		if fault := recover(); fault != nil {
 			errs = slices.Repeat([]error{c.fault(fault)}, len(rcpts))

@@ -35,7 +35,7 @@ func (c *session) newIncoming(declared uint64) *incoming {
 	hold := &holding{budget: &c.bodies, spool: c.opt.Spool, first: int(min(declared, declaredBody-1)) + 1}
 	return &incoming{
 		limit:  c.opt.MaxSize,
-		tooBig: c.tooBig(),
+		tooBig: c.tooBig,
 		end:    c.opt.Now().Add(bodyPatience),
 		hold:   hold,
 		mend:   mender{to: hold},

@@ -54,13 +54,9 @@ func (c *session) mayBegin(tx *transaction) *reply.Error {
 	case !tx.utf8 && !tx.from.ASCII():
 		return reply.Perm(50, "6.7", reply.NeedsSMTPUTF8.Text) // RFC 6531 §3.5: 550 for MAIL, 553 for RCPT
 	case tx.declared > uint64(c.opt.MaxSize):
-		return c.tooBig()
+		return c.tooBig
 	}
 	return nil
-}
-
-func (c *session) tooBig() *reply.Error {
-	return reply.TooBig.Saying("message too big: the limit is %d octets", c.opt.MaxSize)
 }
 
 // takeParams takes what follows the path of MAIL.

@@ -98,6 +98,7 @@ type Server struct {
 	bodies budget
 	names  budget // of recipients; their own, so that bodies never make RCPT fail
 	ids    idSource
+	tooBig *reply.Error // what is said of a message beyond the limit
 }
 
 // New makes a server.
@@ -120,7 +121,7 @@ func New(opt Options) *Server {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	s := &Server{opt: opt}
+	s := &Server{opt: opt, tooBig: reply.TooBig.Saying("message too big: the limit is %d octets", opt.MaxSize)}
 	s.bodies.left.Store(opt.Memory)
 	s.names.left.Store(opt.Memory / 4)
 	return s
@@ -144,6 +145,7 @@ func (s *Server) Handle(ctx context.Context, conn *serve.Conn) {
 	}
 	defer conn.OnDraining(c.in.Interrupt)()
 	defer c.reset()
+	defer c.patience.forget()
 	defer c.unanswered(ctx)
 	c.run(ctx)
 	out.Flush()

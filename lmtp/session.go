@@ -24,12 +24,13 @@ type session struct {
 	out  *wire.Writer
 	log  *slog.Logger
 
-	helo   string       // what the peer called itself; empty before LHLO
-	tx     *transaction // nil outside a mail transaction
-	taken  *taken       // the last message, until the peer goes on
-	errors int          // broken commands since the last message
-	over   bool         // the connection is to be closed
-	reply  []byte       // the last one said; its room is used again
+	helo     string       // what the peer called itself; empty before LHLO
+	tx       *transaction // nil outside a mail transaction
+	taken    *taken       // the last message, until the peer goes on
+	patience patience     // with the deliverer
+	errors   int          // broken commands since the last message
+	over     bool         // the connection is to be closed
+	reply    []byte       // the last one said; its room is used again
 }
 
 // transaction is one message coming in: from MAIL to its last octet.

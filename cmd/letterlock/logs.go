@@ -3,13 +3,15 @@ package main
 import (
 	"io"
 	"log/slog"
+
+	"letterlock/internal/maillog"
 )
 
 // newLog writes for people on a terminal and JSON for whoever collects it
 // elsewhere.
 func newLog(w io.Writer) *slog.Logger {
 	if _, tty := terminal(w); !tty {
-		return slog.New(slog.NewJSONHandler(w, nil))
+		return slog.New(maillog.NewJSONHandler(w))
 	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: forPeople}))
 }

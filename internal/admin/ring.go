@@ -13,7 +13,7 @@ type Ring struct {
 	lines []line        // the oldest at next % cap, once it is full
 	size  int           // how many it keeps
 	next  uint64        // how many there ever were
-	moved chan struct{} // closed by the next line
+	moved chan struct{} // closed by the next line; nil: nobody waits for it
 }
 
 // line is one as it was written, formed only where somebody asks.
@@ -25,7 +25,7 @@ type line struct {
 
 // NewRing makes one that keeps size lines, at least one.
 func NewRing(size int) *Ring {
-	return &Ring{size: max(1, size), moved: make(chan struct{})}
+	return &Ring{size: max(1, size)}
 }
 
 // Handler passes lines on to next, and remembers those of level info and above.
@@ -40,8 +40,10 @@ func (r *Ring) add(l line) {
 		r.lines[r.next%uint64(r.size)] = l
 	}
 	r.next++
-	close(r.moved)
-	r.moved = make(chan struct{})
+	if r.moved != nil {
+		close(r.moved)
+		r.moved = nil
+	}
 }
 
 // since answers the lines from number at on that are still kept, the number to
@@ -51,6 +53,9 @@ func (r *Ring) since(at uint64) (all []TraceRecord, next uint64, moved <-chan st
 	var lines []line
 	for i := max(at, r.next-uint64(len(r.lines))); i < r.next; i++ {
 		lines = append(lines, r.lines[i%uint64(r.size)])
+	}
+	if r.moved == nil {
+		r.moved = make(chan struct{})
 	}
 	next, moved = r.next, r.moved
 	r.mu.Unlock()

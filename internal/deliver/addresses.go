@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"letterlock/internal/mail"
@@ -36,8 +37,8 @@ const maxTargets = 1000
 // alias', or those of the address without detail, or postmaster's, or the
 // catch-all's. It answers [reply.NoSuchUser] where there is none.
 func (s *Sorter) resolve(ctx context.Context, rcpt mail.Address) ([]uint64, error) {
-	x := expansion{Sorter: s, seen: map[mail.Address]bool{}, owns: map[uint64]bool{}}
-	if err := x.add(ctx, s.opt.Addresses.Normal(rcpt)); err != nil {
+	x := expansion{Sorter: s, from: s.opt.Addresses.Normal(rcpt)}
+	if err := x.follow(ctx, x.from); err != nil {
 		return nil, fmt.Errorf("look up %s: %w", rcpt, err)
 	}
 	if len(x.ids) == 0 {
@@ -49,17 +50,25 @@ func (s *Sorter) resolve(ctx context.Context, rcpt mail.Address) ([]uint64, erro
 // expansion follows aliases.
 type expansion struct {
 	*Sorter
-	seen map[mail.Address]bool
-	owns map[uint64]bool
+	from mail.Address
+	seen map[mail.Address]bool // from, and what aliases pointed at; nil: there was none yet
 	ids  []uint64
 }
 
+// add follows what an alias points at, once.
 func (x *expansion) add(ctx context.Context, addr mail.Address) error {
+	if x.seen == nil {
+		x.seen = map[mail.Address]bool{x.from: true}
+	}
 	if x.seen[addr] || len(x.seen) >= maxTargets {
 		return nil
 	}
 	x.seen[addr] = true
-	names := []mail.Address{addr}
+	return x.follow(ctx, addr)
+}
+
+func (x *expansion) follow(ctx context.Context, addr mail.Address) error {
+	names := append(make([]mail.Address, 0, 2), addr)
 	if base, _, ok := addr.Detail(x.opt.Addresses.Delimiter); ok {
 		names = append(names, base)
 	}
@@ -106,8 +115,7 @@ func (x *expansion) alias(ctx context.Context, from mail.Address) (bool, error) 
 }
 
 func (x *expansion) own(id uint64) {
-	if !x.owns[id] {
-		x.owns[id] = true
+	if !slices.Contains(x.ids, id) {
 		x.ids = append(x.ids, id)
 	}
 }

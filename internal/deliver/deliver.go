@@ -107,24 +107,41 @@ func (s *Sorter) Deliver(ctx context.Context, env *mail.Envelope, body mail.Body
 	if err != nil {
 		return same(err, len(rcpts))
 	}
-	errs := make([]error, len(rcpts))
+	defer l.end()
+	errs, first := make([]error, len(rcpts)), firstNamed(rcpts)
 	var fates []*fate
-	planned := map[mail.Address][]*fate{} // a recipient's
+	planned := make([]int, len(rcpts)+1) // fates[planned[i]:planned[i+1]] are those of rcpts[i]
 	for i, rcpt := range rcpts {
-		if _, twice := planned[rcpt]; twice {
-			continue
+		if first(i) == i {
+			var its []*fate
+			its, errs[i] = l.plan(ctx, rcpt)
+			fates = append(fates, its...)
 		}
-		planned[rcpt], errs[i] = l.plan(ctx, rcpt)
-		fates = append(fates, planned[rcpt]...)
+		planned[i+1] = len(fates)
 	}
 	l.commit(ctx, fates)
 	for i, rcpt := range rcpts {
-		if err := worst(planned[rcpt]); err != nil {
+		if err := worst(fates[planned[i]:planned[i+1]]); err != nil {
 			errs[i] = fmt.Errorf("deliver to %s: %w", rcpt, err)
 		}
+		errs[i] = errs[first(i)]
 	}
 	l.report(ctx, fates)
-	return echoTwins(rcpts, errs)
+	return errs
+}
+
+// firstNamed answers where a recipient was named first.
+func firstNamed(rcpts []mail.Address) func(i int) int {
+	if len(rcpts) == 1 { // as nearly always
+		return func(int) int { return 0 }
+	}
+	first := make(map[mail.Address]int, len(rcpts))
+	for i, rcpt := range rcpts {
+		if _, twice := first[rcpt]; !twice {
+			first[rcpt] = i
+		}
+	}
+	return func(i int) int { return first[rcpts[i]] }
 }
 
 // plan decides for all accounts behind a recipient. It can be refused only
@@ -163,29 +180,49 @@ func (l *letter) plan(ctx context.Context, rcpt mail.Address) ([]*fate, error) {
 }
 
 // newLetter summarizes the body and refuses one that travels in circles. It
-// keeps the header in memory: the scripts of a thousand recipients read it a
-// thousand times.
+// keeps the header in memory up to [letter.end]: the scripts of a thousand
+// recipients read it a thousand times.
 func (s *Sorter) newLetter(env *mail.Envelope, body mail.Body) (*letter, error) {
 	sum, err := mime.Summarize(body)
 	if err != nil {
 		return nil, fmt.Errorf("summarize: %w", err)
 	}
-	start := make([]byte, min(body.Size(), max(atOnce, min(sum.Root.Body, maxHeader))))
-	if n, err := body.ReadAt(start, 0); n < len(start) {
+	l := &letter{Sorter: s, env: env, body: body, sum: sum, start: borrow(min(body.Size(), max(atOnce, min(sum.Root.Body, maxHeader))))}
+	if n, err := body.ReadAt(l.start, 0); n < len(l.start) {
+		l.end()
 		return nil, fmt.Errorf("read header: %w", err)
 	}
-	if n := received(start[:min(int64(len(start)), sum.Root.Body)]); n >= maxReceived {
+	if n := received(l.start[:min(int64(len(l.start)), sum.Root.Body)]); n >= maxReceived {
+		l.end()
 		return nil, reply.MailLoop.Saying("mail loop: %d Received fields", n)
 	}
-	return &letter{
-		Sorter: s, env: env, body: body, sum: sum, read: join(start, body, int64(len(start))),
-		header: sync.OnceValue(func() *mime.Header { return mime.ParseHeader(start) }),
-	}, nil
+	return l, nil
+}
+
+// starts hold the starts of letters, one after the other's end.
+var starts = sync.Pool{New: func() any { return new([atOnce]byte) }}
+
+func borrow(octets int64) []byte {
+	if octets > atOnce {
+		return make([]byte, octets)
+	}
+	return starts.Get().(*[atOnce]byte)[:octets]
+}
+
+// end gives back what the letter lay in: nobody reads it from now on.
+func (l *letter) end() {
+	if cap(l.start) == atOnce {
+		starts.Put((*[atOnce]byte)(l.start[:atOnce]))
+	}
+	l.start = nil
 }
 
 // received counts how many servers the message came by.
 func received(header []byte) (n int) {
 	for line := range bytes.Lines(header) {
+		if line[0]|0x20 != 'r' { // most are something else
+			continue
+		}
 		name, _, _ := bytes.Cut(line, []byte(":"))
 		if bytes.EqualFold(bytes.TrimRight(name, " \t"), []byte("Received")) {
 			n++
@@ -208,19 +245,6 @@ func worst(fates []*fate) error {
 		}
 	}
 	return nil
-}
-
-// echoTwins gives a recipient named again the answer it had the first time.
-func echoTwins(rcpts []mail.Address, errs []error) []error {
-	first := map[mail.Address]int{}
-	for i, rcpt := range rcpts {
-		if j, twice := first[rcpt]; twice {
-			errs[i] = errs[j]
-		} else {
-			first[rcpt] = i
-		}
-	}
-	return errs
 }
 
 func same(err error, n int) []error {

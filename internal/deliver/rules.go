@@ -69,7 +69,10 @@ const Managed = "letterlock-managed"
 // that do not compile are left out and noted: the message is kept unless the
 // others know better.
 func (l *letter) chain(ctx context.Context, account uint64) (run []*sieve.Script, notes []note, err error) {
-	l.global.Do(func() { l.before, l.after, l.globalErr = l.globalScripts(ctx) })
+	if !l.asked {
+		l.asked = true
+		l.before, l.after, l.globalErr = l.globalScripts(ctx)
+	}
 	if l.globalErr != nil {
 		return nil, nil, l.globalErr
 	}

@@ -10,7 +10,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -270,6 +272,26 @@ func TestRulesFileWithFlags(t *testing.T) {
 		t.Errorf("flags %q", got)
 	}
 	o.says("msg=filed", `mailboxes="[Drinks/Tea Junk]"`, `rules="[rules, line 2 rules, line 3]"`)
+}
+
+// Each letter is sorted by its own header, however many lie on the table.
+func TestLettersThatComeAtOnceAreSortedByTheirOwnHeaders(t *testing.T) {
+	o := openOffice(t, nil)
+	o.rule("ann@example.org", `require ["fileinto", "mailbox", "variables"]; if header :matches "Subject" "*" { fileinto :create "${1}"; }`)
+	o.usual(letter, "ann@example.org")
+	want := []string{"tea 1"}
+	var all sync.WaitGroup
+	for _, subject := range []string{"a", "b", "c", "d", "e", "f"} {
+		want = slices.Insert(want, len(want)-1, subject+" 4")
+		text := "From: alice@sender.example\r\nSubject: " + subject + "\r\n\r\nhello\r\n"
+		all.Go(func() {
+			for range 4 {
+				o.usual(text, "ann@example.org")
+			}
+		})
+	}
+	all.Wait()
+	o.lies("ann@example.org", strings.Join(want, ", "))
 }
 
 func TestIncludeOfPersonalAndGlobalScripts(t *testing.T) {

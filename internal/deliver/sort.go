@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 
 	"letterlock/internal/mail"
 	"letterlock/internal/mime"
@@ -19,10 +18,10 @@ type letter struct {
 	env    *mail.Envelope
 	body   mail.Body
 	sum    *mail.Summary
-	header func() *mime.Header // parsed for the first who asks
-	read   mail.Body           // body, its header in memory
+	start  []byte       // of body, its header at least; ends with [letter.end]
+	parsed *mime.Header // of start; nil: nobody has asked yet
 
-	global        sync.Once // asks for what follows
+	asked         bool // for what follows
 	before, after *compiled
 	globalErr     error
 }
@@ -64,6 +63,14 @@ type refusal struct {
 // §2.10.2).
 const implicit = "implicit keep"
 
+// header is that of the message.
+func (l *letter) header() *mime.Header {
+	if l.parsed == nil {
+		l.parsed = mime.ParseHeader(l.start)
+	}
+	return l.parsed
+}
+
 // sort decides what becomes of the message for an account. An error is the
 // store's, and nothing was decided.
 func (l *letter) sort(ctx context.Context, account uint64, rcpt mail.Address) (*fate, error) {
@@ -96,7 +103,7 @@ func (l *letter) run(ctx context.Context, f *fate, scripts []*sieve.Script) erro
 		rcpt.Domain = strings.ToLower(l.opt.Addresses.Domain)
 	}
 	base, _, _ := rcpt.Detail(l.opt.Addresses.Delimiter)
-	rt := sieve.NewRuntime(ctx, l.shelf.engine, join(f.prefix, l.read, 0), &sieve.Input{
+	rt := sieve.NewRuntime(ctx, l.shelf.engine, join(f.prefix, join(l.start, l.body, int64(len(l.start))), 0), &sieve.Input{
 		Envelope:    sieve.Envelope{From: l.env.From.String(), To: rcpt.String(), RemoteIP: remoteIP(l.env.Peer)},
 		Owner:       owner.String(),
 		Own:         []string{owner.String(), base.String()},

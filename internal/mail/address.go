@@ -69,12 +69,25 @@ func parseLocal(s string) (local, rest string, err error) {
 	if end == 0 {
 		return "", "", errEmptyLocal
 	}
-	for atom := range strings.SplitSeq(s[:end], ".") {
-		if atom == "" || strings.IndexFunc(atom, notAtext) >= 0 {
-			return "", "", errSyntax
-		}
+	if !isDotString(s[:end]) {
+		return "", "", errSyntax
 	}
 	return s[:end], s[end:], nil
+}
+
+// isDotString says whether s is atoms with single dots between them (RFC 5321
+// §4.1.2, RFC 6531 §3.3).
+func isDotString(s string) bool {
+	inAtom := false
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '.' && !inAtom, notAtext(c):
+			return false
+		default:
+			inAtom = c != '.'
+		}
+	}
+	return inAtom
 }
 
 func parseQuoted(s string) (local, rest string, err error) {
@@ -121,8 +134,12 @@ func parseDomain(s string) (string, error) {
 	return norm.NFC.String(strings.ToLower(s)), nil
 }
 
-func notAtext(r rune) bool {
-	return r <= ' ' || r == 0x7f || strings.ContainsRune(`()<>[]:;@\,"`, r)
+func notAtext(c byte) bool {
+	switch c {
+	case '(', ')', '<', '>', '[', ']', ':', ';', '@', '\\', ',', '"', 0x7f:
+		return true
+	}
+	return c <= ' '
 }
 
 func notLiteral(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`[]\<>`, r) }
@@ -137,24 +154,42 @@ func (a Address) IsNull() bool { return a == Address{} }
 
 // ASCII says whether the address can travel without SMTPUTF8 (RFC 6531).
 func (a Address) ASCII() bool {
-	return strings.IndexFunc(a.Local+a.Domain, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
+	return ascii(a.Local) && ascii(a.Domain)
+}
+
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // String is the address with its local part quoted where it must be, without
 // angle brackets. The null path reads as "".
 func (a Address) String() string {
-	local := a.Local
-	if _, rest, err := parseLocal(local); (err != nil || rest != "" || local[0] == '"') && local != "" {
-		local = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(local) + `"`
-	}
 	if a.Domain == "" {
-		return local
+		return a.localPart()
 	}
-	return local + "@" + a.Domain
+	return a.localPart() + "@" + a.Domain
+}
+
+// localPart is the local part as addresses have it: quoted where it must be.
+func (a Address) localPart() string {
+	if a.Local == "" || isDotString(a.Local) {
+		return a.Local
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(a.Local) + `"`
 }
 
 // Path is the address in angle brackets, as RFC 5321 and Return-Path write it.
-func (a Address) Path() string { return "<" + a.String() + ">" }
+func (a Address) Path() string {
+	if a.Domain == "" {
+		return "<" + a.localPart() + ">"
+	}
+	return "<" + a.localPart() + "@" + a.Domain + ">"
+}
 
 // Fold is the address with the case of its local part folded (the domain
 // always is).

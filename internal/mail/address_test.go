@@ -97,3 +97,13 @@ func FuzzParsePath(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkPath(b *testing.B) {
+	a := mail.Address{Local: "ann.lee+lists", Domain: "example.org"}
+	b.ReportAllocs()
+	for b.Loop() {
+		if a.Path() == "" {
+			b.Fatal("no path")
+		}
+	}
+}

@@ -33,5 +33,6 @@
 //	failregex = msg="login failed" protocol=\S+ peer=<HOST>
 //
 // The zero of everything is usable: a nil [*Log] says and counts nothing.
-// It knows no rooms. Start reading at [Log].
+// It knows no rooms. Start reading at [Log]; [NewJSONHandler] is how the lines
+// are written where a program collects them.
 package maillog

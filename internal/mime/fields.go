@@ -39,26 +39,49 @@ const (
 	messageFields = references
 )
 
-var fieldNames = map[string]field{
-	"content-type":              contentType,
-	"content-id":                contentID,
-	"content-description":       contentDescription,
-	"content-transfer-encoding": contentEncoding,
-	"content-md5":               contentMD5,
-	"content-disposition":       contentDisposition,
-	"content-language":          contentLanguage,
-	"content-location":          contentLocation,
-	"date":                      date,
-	"subject":                   subject,
-	"from":                      from,
-	"sender":                    sender,
-	"reply-to":                  replyTo,
-	"to":                        to,
-	"cc":                        cc,
-	"bcc":                       bcc,
-	"in-reply-to":               inReplyTo,
-	"message-id":                messageID,
-	"references":                references,
+// fieldNamed is the field of a name in lower case.
+func fieldNamed(lower string) field {
+	switch lower {
+	case "content-type":
+		return contentType
+	case "content-id":
+		return contentID
+	case "content-description":
+		return contentDescription
+	case "content-transfer-encoding":
+		return contentEncoding
+	case "content-md5":
+		return contentMD5
+	case "content-disposition":
+		return contentDisposition
+	case "content-language":
+		return contentLanguage
+	case "content-location":
+		return contentLocation
+	case "date":
+		return date
+	case "subject":
+		return subject
+	case "from":
+		return from
+	case "sender":
+		return sender
+	case "reply-to":
+		return replyTo
+	case "to":
+		return to
+	case "cc":
+		return cc
+	case "bcc":
+		return bcc
+	case "in-reply-to":
+		return inReplyTo
+	case "message-id":
+		return messageID
+	case "references":
+		return references
+	}
+	return noField
 }
 
 const longestName = len("content-transfer-encoding")
@@ -77,7 +100,7 @@ func lookUp(line []byte, wanted field) (f field, value int) {
 	for i, c := range name {
 		lower[i] = lowerByte(c)
 	}
-	f = fieldNames[string(lower[:len(name)])]
+	f = fieldNamed(string(lower[:len(name)]))
 	if f > wanted {
 		f = noField
 	}

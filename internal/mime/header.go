@@ -194,6 +194,9 @@ func named(block []byte, name string) iter.Seq[string] {
 			if isBlank(block[at:end]) {
 				return
 			}
+			if lowerByte(block[at]) != lowerByte(name[0]) { // most are something else
+				continue
+			}
 			got, colon := fieldName(block[at:end])
 			if len(got) == len(name) && colon > 0 && is(string(got), name) && !yield(string(block[at+colon+1:end])) {
 				return

@@ -58,9 +58,11 @@ type reading struct {
 	raw     []byte
 	text    []byte
 	memory  bytes.Reader
-	front   []byte  // the start of a text, for a preview
-	own     extract // words of its own
-	others  extract // and those it quotes
+	parts   []*mail.Part // that a preview may be made of
+	source  readErrors   // of the one at hand
+	front   []byte       // the start of a text, for a preview
+	own     extract      // words of its own
+	others  extract      // and those it quotes
 }
 
 var readings = sync.Pool{New: func() any { return &reading{} }}
@@ -68,7 +70,8 @@ var readings = sync.Pool{New: func() any { return &reading{} }}
 func (p *reading) free() {
 	p.src = nil
 	p.section, p.memory = io.SectionReader{}, bytes.Reader{}
-	p.decode.r, p.guess.r, p.convert.r = nil, nil, nil
+	p.decode.r, p.guess.r, p.convert.r, p.source.r = nil, nil, nil, nil
+	clear(p.parts)
 	if cap(p.raw) <= keepText && cap(p.text) <= keepText {
 		readings.Put(p)
 	}

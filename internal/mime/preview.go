@@ -32,7 +32,8 @@ func Preview(sum *mail.Summary, r io.ReaderAt) (string, error) {
 	p := readings.Get().(*reading)
 	defer p.free()
 	p.src = r
-	for i, part := range previewParts(nil, &sum.Root) {
+	p.parts = previewParts(p.parts[:0], &sum.Root)
+	for i, part := range p.parts {
 		if i == maxPreviewTry {
 			break
 		}
@@ -76,8 +77,8 @@ func plainFirst(parts []*mail.Part) {
 }
 
 func (p *reading) preview(part *mail.Part) (string, error) {
-	passage := p.leaf(part)
-	source := &readErrors{r: passage.Reader}
+	source := &p.source
+	*source = readErrors{r: p.leaf(part).Reader}
 	if is(part.Subtype, "html") {
 		text := p.htmlPreview(io.LimitReader(source, maxPreviewHTML))
 		return text, source.err
@@ -231,6 +232,9 @@ func (e *extract) add(text []byte) {
 			e.gap()
 		case c < utf8.RuneSelf:
 			e.character(text[:1])
+			more := visible(text[1:], maxPreview-e.n)
+			e.b = append(e.b, text[1:1+more]...)
+			e.n, size = e.n+more, 1+more
 		default:
 			var r rune
 			r, size = utf8.DecodeRune(text)
@@ -238,6 +242,18 @@ func (e *extract) add(text []byte) {
 		}
 		text = text[size:]
 	}
+}
+
+// visible is how many octets in front of text, at most most, are characters that
+// are seen and need no looking up.
+func visible(text []byte, most int) int {
+	text = text[:min(len(text), most)]
+	for i, c := range text {
+		if c <= ' ' || c >= 0x7f {
+			return i
+		}
+	}
+	return len(text)
 }
 
 // rune takes one that is no ASCII. Characters that steer or fill, as newsletters

@@ -39,17 +39,20 @@ func (s *Store) SetAlias(ctx context.Context, a Alias) error {
 
 // Alias finds an alias by the address it stands for: [ErrNotFound].
 func (s *Store) Alias(ctx context.Context, from mail.Address) (a Alias, err error) {
-	err = s.readSystem(ctx, func(r kv.Reader) error {
-		f, err := fields(r, addressKey(keyAlias, from))
-		if err == nil && f == nil {
-			err = fmt.Errorf("alias %s: %w", from, ErrNotFound)
+	err = s.index.Get(ctx, s.shardOf(systemAccount).number, addressKey(keyAlias, from), func(v []byte) error {
+		if v == nil {
+			return ErrNotFound
 		}
+		v, err := open(v)
 		if err == nil {
-			a, err = readAlias(f)
+			a, err = readAlias(segment.ReadFields(v))
 		}
 		return err
 	})
-	return a, err
+	if err != nil {
+		return a, fmt.Errorf("alias %s: %w", from, err)
+	}
+	return a, nil
 }
 
 // Aliases walks all aliases by the address they stand for.

@@ -21,8 +21,8 @@ type Letter struct {
 
 // What one Append takes: it is one transaction.
 const (
-	maxLetters     = maxWrites/writesPerRecipient - 16
-	maxAppendBytes = 256 << 20 // octets of bodies that lie in the segment
+	maxLetters     = maxWrites/(writesPerRecipient+1) - 16 // and their blocks
+	maxAppendBytes = 256 << 20                             // octets of bodies that lie in the segment
 )
 
 // Append files letters in order, all or none. [ErrNotFound] where the mailbox

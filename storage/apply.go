@@ -11,12 +11,46 @@ import (
 	"letterlock/storage/segment"
 )
 
-// What one recipient of a record writes at most: row, summary, thread,
-// account, and per copy mailbox, block and a block that is full.
+// What one recipient of a record writes at most beside what is shared with others:
+// row, summary and thread. Each account writes its record once in a transaction,
+// and each mailbox its own, its last block and one that was filled.
 const (
-	writesPerRecipient = 4
-	writesPerCopy      = 3
+	writesPerRecipient = 3
+	writesPerAccount   = 1
+	writesPerBox       = 3
+	bytesPerEntry      = 24 // of a block
 )
+
+// guess is about what one transaction writes.
+type guess struct {
+	writes, bytes int
+	counted       map[shared]bool
+}
+
+// shared is an account, or one of its mailboxes.
+type shared struct {
+	account uint64
+	mailbox uint32
+}
+
+func (g *guess) add(it *item) {
+	g.writes, g.bytes = g.writes+it.writes, g.bytes+it.bytes
+	for _, p := range it.parts {
+		rc := p.recipient()
+		if own := (shared{account: rc.Account}); !g.counted[own] {
+			g.counted[own] = true
+			g.writes, g.bytes = g.writes+writesPerAccount, g.bytes+1024
+		}
+		for i := range rc.Copies {
+			box := shared{rc.Account, rc.Copies[i].Mailbox}
+			if box.mailbox != 0 && g.counted[box] {
+				continue
+			}
+			g.counted[box] = true
+			g.writes, g.bytes = g.writes+writesPerBox, g.bytes+1024+blockSize*bytesPerEntry
+		}
+	}
+}
 
 // recipientItem is one recipient of a delivery.
 func recipientItem(p part) (it item) {
@@ -28,8 +62,8 @@ func recipientItem(p part) (it item) {
 func (it *item) add(p part) {
 	rc := p.recipient()
 	it.parts = append(it.parts, p)
-	it.writes += writesPerRecipient + writesPerCopy*len(rc.Copies) + writesOfMore(rc.More)
-	it.bytes += min(len(p.Summary), maxCached) + rowSize + 1024 + blockSize*24*len(rc.Copies)/4 + 2*len(rc.More)
+	it.writes += writesPerRecipient + writesOfMore(rc.More)
+	it.bytes += min(len(p.Summary), maxCached) + rowSize + 256 + bytesPerEntry*len(rc.Copies) + 2*len(rc.More)
 }
 
 // severalItems are the recipients of a letter in several forms, each with all the
@@ -59,7 +93,7 @@ func appendItem(group []*segment.Record) (it item) {
 		it.writes += writesPerRecipient + writesOfMore(r.Recipients[0].More)
 		it.bytes += min(len(r.Summary), maxCached) + rowSize + 64
 	}
-	it.writes += writesPerCopy + len(group)/blockSize
+	it.writes += len(group) / blockSize
 	return it
 }
 
@@ -86,73 +120,76 @@ func (sh *shard) apply(batch []item) (results []applied, err error) {
 	return results, err
 }
 
+// apply files the parts of one item, all or none. Why none were is for who waits
+// for an answer.
 func (t *txn) apply(it *item, result *applied) error {
 	for _, p := range it.parts {
-		rc := p.recipient()
-		a := AccountID(rc.Account)
-		c, err := t.account(a)
-		if isNotFound(err) { // the person was removed meanwhile
-			result.err = err
+		if err := t.applyPart(it, p, result); err != nil {
+			return err
+		}
+		if result.err != nil {
 			return t.discard(it.parts)
-		}
-		if err != nil {
-			return err
-		}
-		if c.address.IsNull() {
-			c.address = rc.Rcpt
-		}
-		if p.Kind == segment.Moved {
-			if unknown, err := t.relocate(a, p.Record, p.recip); !unknown || !it.unmarked || err != nil {
-				return err
-			}
-		}
-		if there, err := t.isThere(it, a, p); there || err != nil {
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		boxes, err := t.targets(a, p.Kind, rc)
-		if err != nil {
-			return err
-		}
-		beside, err := decodeMore(rc.More)
-		if err != nil {
-			return err
-		}
-		if len(boxes) == 0 && len(rc.Copies) > 0 {
-			result.err = fmt.Errorf("mailbox %s: %w", rc.Copies[0].Name, ErrNotFound)
-		} else if result.err, err = t.replace(a, c, beside.replaces, it.hold); err != nil {
-			return err
-		}
-		if result.err != nil { // of letters that were appended: they go nowhere
-			return t.discard(it.parts)
-		}
-		needed, err := t.more(a, p.Record, p.recip, &beside, it.hold)
-		if err != nil {
-			return err
-		}
-		if len(boxes) == 0 && !needed {
-			err = t.discard([]part{p})
-		} else {
-			err = t.file(a, c, p.Record, p.recip, boxes, result)
-		}
-		if err != nil {
-			return err
 		}
 	}
 	return nil
 }
 
-// isThere says whether a form was filed before the crash that an item is replayed
-// after: where another form of its group is damaged, what is left of the group
-// does not begin where the mark within it says.
-func (t *txn) isThere(it *item, a AccountID, p part) (bool, error) {
-	if !it.again || p.Kind != segment.Several {
-		return false, nil
+func (t *txn) applyPart(it *item, p part, result *applied) error {
+	rc := p.recipient()
+	a := AccountID(rc.Account)
+	c, err := t.account(a)
+	if isNotFound(err) { // the person was removed meanwhile
+		result.err = err
+		return nil
 	}
-	w, err := getRow(t.tx, a, p.Number(p.recip))
-	return w != nil, err
+	if err != nil {
+		return err
+	}
+	if c.address.IsNull() {
+		c.address = rc.Rcpt
+	}
+	if there, err := t.isThere(it, a, p); there || err != nil {
+		return err
+	}
+	boxes, err := t.targets(a, p.Kind, rc)
+	if err != nil {
+		return err
+	}
+	if len(boxes) == 0 && len(rc.Copies) > 0 { // letters that were appended: they go nowhere
+		result.err = fmt.Errorf("mailbox %s: %w", rc.Copies[0].Name, ErrNotFound)
+		return nil
+	}
+	beside, err := decodeMore(rc.More)
+	if err != nil {
+		return err
+	}
+	if result.err, err = t.replace(a, c, beside.replaces, it.hold); result.err != nil || err != nil {
+		return err
+	}
+	needed, err := t.more(a, p.Record, p.recip, &beside, it.hold)
+	if err != nil {
+		return err
+	}
+	if len(boxes) == 0 && !needed {
+		return t.discard([]part{p})
+	}
+	return t.file(a, c, p.Record, p.recip, boxes, result)
+}
+
+// isThere says whether a part needs no row of its own any more. A moved record
+// gives its row the new place. A form may have been filed before the crash that
+// its item is replayed after: where another form of its group is damaged, what is
+// left of the group does not begin where the mark within it says.
+func (t *txn) isThere(it *item, a AccountID, p part) (bool, error) {
+	switch {
+	case p.Kind == segment.Moved:
+		unknown, err := t.relocate(a, p.Record, p.recip)
+		return !unknown || !it.unmarked, err
+	case p.Kind == segment.Several && it.again:
+		w, err := getRow(t.tx, a, p.Number(p.recip))
+		return w != nil, err
+	}
+	return false, nil
 }
 
 // discard counts records as dead: nobody gets a row of them.
@@ -243,12 +280,14 @@ func (t *txn) file(a AccountID, c *account, r *segment.Record, i int, boxes []ta
 	w := newRow(r, i)
 	w.headerSize, w.messageID = uint32(thread.headerSize), known[len(known)-1].of(thread.messageID)
 	var err error
-	if w.threadID, err = t.thread(a, thread, known); err != nil {
+	if w.threadID, err = t.thread(a, thread, known, w.messageID); err != nil {
 		return err
 	}
-	t.tx.Put(rowKey(a, number), w.encode())
+	t.value = w.encodeIn(t.value)
+	t.tx.Put(t.number(a, keyRow, number), t.value)
 	if len(r.Summary) <= maxCached {
-		t.tx.Put(summaryKey(a, number), sealValue(append(make([]byte, valueHeader, valueHeader+len(r.Summary)), r.Summary...)))
+		t.value = sealValue(append(t.header(), r.Summary...))
+		t.tx.Put(t.number(a, keySummary, number), t.value)
 	}
 	e := entry{number: number, saved: r.Envelope.Received.Unix(), size: w.size()}
 	for _, to := range boxes {
@@ -280,11 +319,12 @@ func shareOf(r *segment.Record) uint32 {
 	return uint32(min(r.Size/int64(len(r.Recipients)), 1<<32-1))
 }
 
-// thread finds the thread of a message by what it answers, else begins one.
+// thread finds the thread of a message by what it answers, else begins one. own
+// is its Message-ID in its own space.
 // What a message that requires TLS refers to is known to others of its kind
 // alone: a thread that open mail joins by way of it would tell readers in clear
 // of its content (RFC 8689 §4.4).
-func (t *txn) thread(a AccountID, th threading, known []idSpace) (id ObjectID, err error) {
+func (t *txn) thread(a AccountID, th threading, known []idSpace, own uint64) (id ObjectID, err error) {
 	for i := len(th.references) - 1; i >= 0 && id == 0; i-- {
 		if id, err = t.threadOf(a, th.references[i], known); err != nil {
 			return 0, err
@@ -298,15 +338,15 @@ func (t *txn) thread(a AccountID, th threading, known []idSpace) (id ObjectID, e
 		return same, err
 	}
 	id = cmp.Or(id, random())
-	own := known[len(known)-1].of(th.messageID)
-	t.tx.Put(threadKey(a, own), sealValue(binary.LittleEndian.AppendUint64(newValue(), uint64(id))))
+	t.value = sealValue(binary.LittleEndian.AppendUint64(t.header(), uint64(id)))
+	t.tx.Put(t.number(a, keyThread, own), t.value)
 	return id, nil
 }
 
 // threadOf is the thread of the message with an id; 0: it is not known.
 func (t *txn) threadOf(a AccountID, hash uint64, known []idSpace) (ObjectID, error) {
 	for _, space := range known {
-		v, err := get(t.tx, threadKey(a, space.of(hash)))
+		v, err := get(t.tx, t.number(a, keyThread, space.of(hash)))
 		if err != nil {
 			return 0, err
 		}

@@ -158,24 +158,11 @@ func (s *Store) resolve(ctx context.Context, plan *mail.Delivery, came *mail.Var
 	if len(p.shares) > maxForms {
 		return p, fmt.Errorf("%d forms of one message: %w", len(p.shares), ErrLimit)
 	}
-	err = s.index.View(ctx, sh.number, func(r kv.Reader) error {
-		c, found, err := getCounts(r, a)
-		if err != nil {
-			return err
-		}
-		if !found || c.removed {
-			return fmt.Errorf("account %d: %w", a, ErrNotFound)
-		}
-		if err := p.findBoxes(r, a); err != nil {
-			return err
-		}
-		if p.held, err = sh.reserve(a, &c, need); err != nil {
-			return fmt.Errorf("account %d: %w", a, err)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := p.findBoxes(ctx, s.index, sh.number, a); err != nil {
 		return resolved{}, err
+	}
+	if p.held, err = s.Account(a).reserve(ctx, need); err != nil {
+		return resolved{}, fmt.Errorf("account %d: %w", a, err)
 	}
 	return p, nil
 }
@@ -195,21 +182,34 @@ func (p *resolved) of(form *mail.Variant, plan *mail.Delivery) *segment.Recipien
 	return &p.shares[len(p.shares)-1].Recipient
 }
 
-// findBoxes looks up the mailboxes that are there.
-func (p *resolved) findBoxes(r kv.Reader, a AccountID) error {
+// findBoxes looks up the mailboxes that are there. One that goes, or comes,
+// before the letter is applied is found out then: see [txn.target].
+func (p *resolved) findBoxes(ctx context.Context, index *kv.Memory, shard int, a AccountID) error {
 	for i := range p.shares {
 		copies := p.shares[i].Copies
 		for j := range copies {
-			v, err := get(r, namedKey(a, keyName, copies[j].Name))
+			err := index.Get(ctx, shard, namedKey(a, keyName, copies[j].Name), func(v []byte) (err error) {
+				copies[j].Mailbox, err = readNamed(v)
+				return err
+			})
 			if err != nil {
 				return err
-			}
-			if v != nil {
-				copies[j].Mailbox = uint32(segment.ReadFields(v).Uint())
 			}
 		}
 	}
 	return nil
+}
+
+// readNamed reads which mailbox has a name; 0: none.
+func readNamed(v []byte) (uint32, error) {
+	if v == nil {
+		return 0, nil
+	}
+	v, err := open(v)
+	if err != nil {
+		return 0, fmt.Errorf("name of a mailbox: %w", err)
+	}
+	return uint32(segment.ReadFields(v).Uint()), nil
 }
 
 // planCopy checks one copy of a plan. A name that cannot be one means INBOX: a

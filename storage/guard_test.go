@@ -331,27 +331,34 @@ func TestQuotaCountsWhatIsOnItsWay(t *testing.T) {
 	deliver(t, s, "fits", requiretls.Usual(), a.id)
 }
 
-// A letter that leaves and whose octets rotted is parked: trying it for ever
-// helps nobody.
-func TestRowWhoseOctetsRottedIsParked(t *testing.T) {
-	ctx := context.Background()
-	s := openStore(t, t.TempDir(), Options{})
-	p := addPerson(t, s, "ann")
-	env := &mail.Envelope{ID: "x", From: elsewhere("sender"), Demand: requiretls.Usual()}
-	b, sum := letter("rots")
-	plan := mail.Delivery{Account: uint64(p.ID), Outbound: []*mail.Outbound{env.Redirect(mail.Redirect{To: elsewhere("to")})}}
+// redirected redirects a letter and answers its row of the outbox.
+func redirected(t *testing.T, s *Store, from AccountID, subject string) OutID {
+	t.Helper()
+	ctx, env := context.Background(), &mail.Envelope{ID: "x", From: elsewhere("sender"), Demand: requiretls.Usual()}
+	b, sum := letter(subject)
+	plan := mail.Delivery{Account: uint64(from), Outbound: []*mail.Outbound{env.Redirect(mail.Redirect{To: elsewhere("to")})}}
 	if err := s.Commit(ctx, env, b, sum, []mail.Delivery{plan})[0]; err != nil {
 		t.Fatal(err)
 	}
 	if err := s.IndexIdle(ctx); err != nil {
 		t.Fatal(err)
 	}
-	rot(t, s, "Hello rots")
 	rows, _, err := s.DueOut(ctx, far, 10, all)
 	if err != nil || len(rows) != 1 {
 		t.Fatal(rows, err)
 	}
-	l, err := s.OpenOut(ctx, rows[0].ID)
+	return rows[0].ID
+}
+
+// A letter that leaves and whose octets rotted is parked: trying it for ever
+// helps nobody.
+func TestRowWhoseOctetsRottedIsParked(t *testing.T) {
+	ctx := context.Background()
+	s := openStore(t, t.TempDir(), Options{})
+	p := addPerson(t, s, "ann")
+	id := redirected(t, s, p.ID, "rots")
+	rot(t, s, "Hello rots")
+	l, err := s.OpenOut(ctx, id)
 	if err == nil {
 		_, err = io.ReadAll(io.NewSectionReader(l.Body, 0, l.Body.Size()))
 		l.Close()
@@ -359,10 +366,10 @@ func TestRowWhoseOctetsRottedIsParked(t *testing.T) {
 	if err == nil {
 		t.Fatal("the octets were read as if nothing was")
 	}
-	if err := s.SettleOut(ctx, rows[0].ID, OutSettlement{End: Stays, Due: far, History: History{Tries: 1}}); err != nil {
+	if err := s.SettleOut(ctx, id, OutSettlement{End: Stays, Due: far, History: History{Tries: 1}}); err != nil {
 		t.Fatal(err)
 	}
-	if rows, _, err = s.DueOut(ctx, far, 10, all); err != nil || len(rows) != 0 {
+	if rows, _, err := s.DueOut(ctx, far, 10, all); err != nil || len(rows) != 0 {
 		t.Errorf("it is due again: %v, %v", rows, err)
 	}
 	for q, err := range s.Outbox(ctx) {
@@ -377,27 +384,15 @@ func TestRowWithoutItsMessageIsParked(t *testing.T) {
 	ctx := context.Background()
 	s := openStore(t, t.TempDir(), Options{})
 	p := addPerson(t, s, "ann")
-	env := &mail.Envelope{ID: "x", From: elsewhere("sender"), Demand: requiretls.Usual()}
-	b, sum := letter("gone")
-	plan := mail.Delivery{Account: uint64(p.ID), Outbound: []*mail.Outbound{env.Redirect(mail.Redirect{To: elsewhere("to")})}}
-	if err := s.Commit(ctx, env, b, sum, []mail.Delivery{plan})[0]; err != nil {
-		t.Fatal(err)
-	}
-	if err := s.IndexIdle(ctx); err != nil {
-		t.Fatal(err)
-	}
-	rows, _, err := s.DueOut(ctx, far, 10, all)
-	if err != nil || len(rows) != 1 {
-		t.Fatal(rows, err)
-	}
-	err = s.index.Update(ctx, s.shardOf(p.ID).number, func(tx kv.Tx) error {
+	id := redirected(t, s, p.ID, "gone")
+	err := s.index.Update(ctx, s.shardOf(p.ID).number, func(tx kv.Tx) error {
 		tx.DeleteRange(key(p.ID, keyRow), kv.After(key(p.ID, keyRow)))
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l, err := s.OpenOut(ctx, rows[0].ID); !errors.Is(err, mail.ErrParked) || l == nil {
+	if l, err := s.OpenOut(ctx, id); !errors.Is(err, mail.ErrParked) || l == nil {
 		t.Errorf("%+v, %v, want it parked", l, err)
 	}
 }
@@ -432,21 +427,8 @@ func TestRowThatCannotBeReadCanBeDeleted(t *testing.T) {
 	ctx := context.Background()
 	s := openStore(t, t.TempDir(), Options{})
 	p := addPerson(t, s, "ann")
-	env := &mail.Envelope{ID: "x", From: elsewhere("sender"), Demand: requiretls.Usual()}
-	b, sum := letter("x")
-	plan := mail.Delivery{Account: uint64(p.ID), Outbound: []*mail.Outbound{env.Redirect(mail.Redirect{To: elsewhere("to")})}}
-	if err := s.Commit(ctx, env, b, sum, []mail.Delivery{plan})[0]; err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Account(p.ID).Usage(ctx); err != nil { // waits for the index
-		t.Fatal(err)
-	}
-	rows, _, err := s.DueOut(ctx, far, 10, all)
-	if err != nil || len(rows) != 1 {
-		t.Fatal(rows, err)
-	}
-	id := rows[0].ID
-	err = s.index.Update(ctx, id.shard(), func(tx kv.Tx) error {
+	id := redirected(t, s, p.ID, "x")
+	err := s.index.Update(ctx, id.shard(), func(tx kv.Tx) error {
 		tx.Put(outKey(id), []byte("rotten"))
 		return nil
 	})
@@ -558,7 +540,7 @@ func TestStoreOpensWithADamagedMemoryOfRetries(t *testing.T) {
 				t.Fatal(err)
 			}
 			whole := s.index
-			s.index = s.files // below the seal
+			s.index = kv.Remember(s.files, keyHead, remembered) // below the seal
 			spoil(t, s, firstKey(t, s, 0, key(systemAccount, keyRetry)), 0, at, 0x77, false)
 			s.index = whole
 			if err := s.Close(); err != nil {

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 
 	"letterlock/storage/kv"
 )
@@ -49,17 +50,40 @@ func (a *Account) Limits(ctx context.Context) (u Usage, err error) {
 func (a *Account) CheckQuota(ctx context.Context, need Usage) error {
 	held, err := a.reserve(ctx, need)
 	a.store.shardOf(a.id).release(a.id, held)
+	if isNotFound(err) { // one that nobody has used yet has no quota
+		return nil
+	}
 	return err
 }
 
-// reserve takes need of the quota until it is released.
+// reserve takes need of the quota until it is released; [ErrNotFound] where there
+// is no such account.
 func (a *Account) reserve(ctx context.Context, need Usage) (held Usage, err error) {
+	held, err = a.tryReserve(ctx, need)
+	if !errors.Is(err, ErrOverQuota) {
+		return held, err
+	}
+	// What was applied this moment may have counted twice.
+	if err := a.store.shardOf(a.id).seen(ctx, a.id); err != nil {
+		return held, err
+	}
+	return a.tryReserve(ctx, need)
+}
+
+// tryReserve never lets through too much: what is applied is released after the
+// Update that has counted it ended, and none ends between the look at the record
+// and at what is on its way.
+func (a *Account) tryReserve(ctx context.Context, need Usage) (held Usage, err error) {
 	sh := a.store.shardOf(a.id)
-	err = a.store.index.View(ctx, sh.number, func(r kv.Reader) error {
-		c, found, err := getCounts(r, a.id)
-		if found && err == nil {
-			held, err = sh.reserve(a.id, &c, need)
+	err = a.store.index.Get(ctx, sh.number, accountKey(a.id), func(v []byte) error {
+		c, known, err := openCounts(v)
+		if err != nil {
+			return err
 		}
+		if !known || c.removed {
+			return ErrNotFound
+		}
+		held, err = sh.reserve(a.id, &c, need)
 		return err
 	})
 	return held, err

@@ -63,11 +63,13 @@ func (c *account) readCounts(f *segment.Fields) {
 	c.limits = Usage{Bytes: f.Uint(), Messages: f.Uint()}
 }
 
-// getCounts reads no more of the record than [account.readCounts]; found says
+// openCounts reads no more of the record than [account.readCounts]; known says
 // whether there is one.
-func getCounts(r kv.Reader, a AccountID) (c account, found bool, err error) {
-	v, err := get(r, accountKey(a))
-	if v == nil || err != nil {
+func openCounts(v []byte) (c account, known bool, err error) {
+	if v == nil {
+		return c, false, nil
+	}
+	if v, err = open(v); err != nil {
 		return c, false, err
 	}
 	f := segment.ReadFields(v)

@@ -3,6 +3,7 @@ package storage
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"letterlock/internal/requiretls"
@@ -37,9 +38,12 @@ type row struct {
 // 66 internal date, 74 body size, 82 hash of the Message-ID, 90 the peer.
 const rowSize = 90
 
-func (w *row) encode() []byte {
+func (w *row) encode() []byte { return w.encodeIn(nil) }
+
+// encodeIn makes the value, in b where that has room.
+func (w *row) encodeIn(b []byte) []byte {
 	le := binary.LittleEndian
-	b := make([]byte, rowSize, rowSize+len(w.peer))
+	b = slices.Grow(b[:0], rowSize+len(w.peer))[:rowSize]
 	b[5] = w.demand
 	le.PutUint16(b[6:], w.tlsVersion)
 	le.PutUint16(b[8:], w.tlsCipher)

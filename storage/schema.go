@@ -60,9 +60,14 @@ const (
 // systemAccount owns what belongs to nobody.
 const systemAccount AccountID = 0
 
-func key(a AccountID, letter byte) []byte {
-	b := make([]byte, 0, 32)
+func key(a AccountID, letter byte) []byte { return appendKey(make([]byte, 0, 32), a, letter) }
+
+func appendKey(b []byte, a AccountID, letter byte) []byte {
 	return append(binary.BigEndian.AppendUint64(b, uint64(a)), letter)
+}
+
+func appendUint64Key(b []byte, a AccountID, letter byte, n uint64) []byte {
+	return binary.BigEndian.AppendUint64(appendKey(b, a, letter), n)
 }
 
 // accountPrefix starts every key of an account.
@@ -73,7 +78,7 @@ func keyUint32(a AccountID, letter byte, n uint32) []byte {
 }
 
 func keyUint64(a AccountID, letter byte, n uint64) []byte {
-	return binary.BigEndian.AppendUint64(key(a, letter), n)
+	return appendUint64Key(make([]byte, 0, 32), a, letter, n)
 }
 
 func accountKey(a AccountID) []byte                { return key(a, keyAccount) }
@@ -170,6 +175,21 @@ func hide(k []byte) int {
 		return 17
 	}
 	return 0
+}
+
+// keyHead is how many octets of a key say what it is of.
+const keyHead = 9
+
+// remembered says which keys are kept in memory: what is asked for each letter.
+func remembered(k []byte) bool {
+	if len(k) < keyHead {
+		return false
+	}
+	switch k[keyHead-1] {
+	case keyAccount, keyName, keyAlias:
+		return true
+	}
+	return false
 }
 
 // Every value starts with its CRC-32C and a version octet.

@@ -40,8 +40,11 @@ type shard struct {
 	closing  bool
 
 	wake chan struct{} // room for one: something is queued
+	full chan struct{} // room for one: enough for one transaction is queued
 	kick chan struct{} // room for one: somebody waits
 	done chan struct{}
+
+	turn bool // the applier's own: it has [Store.applying]
 }
 
 // item is what must be applied in one transaction: all that one group of the log
@@ -49,8 +52,8 @@ type shard struct {
 type item struct {
 	parts  []part
 	after  segment.Mark
-	writes int // at most
-	bytes  int // about
+	writes int // about, without what is shared: see [guess]
+	bytes  int
 	answer func(applied)
 	again  bool // replayed: a part of it may be there, where its group was damaged
 	// unmarked: the index was put back to before this message came, so a moved
@@ -80,9 +83,9 @@ type applied struct {
 
 // When the applier moves, and how much one transaction may hold.
 const (
-	gatherTime   = 250 * time.Millisecond // nobody looks, and the log has it
+	gatherTime   = 500 * time.Millisecond // nobody looks, and the log has it
 	gatherSoon   = 25 * time.Millisecond  // something leaves
-	gatherItems  = 512
+	gatherItems  = 1024
 	maxQueued    = 8192 // items: beyond that the log waits
 	maxWrites    = kv.MaxTxWrites - 96
 	maxBytes     = kv.MaxTxBytes / 2
@@ -95,7 +98,7 @@ func (s *Store) startShards() error {
 		sh := &shard{
 			store: s, number: i, restored: s.opt.restored[i], pending: make(map[AccountID]uint64), held: make(map[AccountID]Usage),
 			moved: make(chan struct{}), done: make(chan struct{}),
-			wake: make(chan struct{}, 1), kick: make(chan struct{}, 1),
+			wake: make(chan struct{}, 1), full: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 		}
 		err := s.index.View(context.Background(), i, func(r kv.Reader) (err error) {
 			sh.mark, err = getMark(r)
@@ -194,10 +197,13 @@ func (sh *shard) push(items ...item) {
 		}
 		sh.queue = append(sh.queue, it)
 	}
-	hurry = hurry || len(sh.queue) >= gatherItems
+	n := len(sh.queue)
 	sh.mu.Unlock()
 	poke(sh.wake)
-	if hurry {
+	if n >= gatherItems {
+		poke(sh.full)
+	}
+	if hurry || n >= 2*gatherItems {
 		poke(sh.kick)
 	}
 }
@@ -268,6 +274,7 @@ func (sh *shard) run() {
 	for range sh.wake {
 		for sh.waitForMore() {
 			sh.applySome()
+			sh.endTurn()
 		}
 		if sh.ended() {
 			return
@@ -282,8 +289,8 @@ func (sh *shard) ended() bool {
 	return sh.closing
 }
 
-// waitForMore gathers for a moment, unless somebody waits; false: nothing is
-// queued, or it cannot be applied and the store closes.
+// waitForMore gathers for a moment, and for the shard's turn, unless somebody
+// waits; false: nothing is queued, or it cannot be applied and the store closes.
 func (sh *shard) waitForMore() bool {
 	sh.mu.Lock()
 	n, closing, failing := len(sh.queue), sh.closing, sh.failing
@@ -296,30 +303,49 @@ func (sh *shard) waitForMore() bool {
 	case failing != nil:
 		wait = retryApplies
 	case n >= gatherItems:
-		return true
+		wait = 0
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
+	full := sh.full
+	if failing != nil {
+		full = nil
+	}
 	select {
 	case <-timer.C:
+	case <-full:
+	case <-sh.kick:
+		return true
+	}
+	select {
+	case sh.store.applying <- struct{}{}:
+		sh.turn = true
 	case <-sh.kick:
 	}
 	return true
 }
 
+// endTurn lets the next shard begin.
+func (sh *shard) endTurn() {
+	if sh.turn {
+		sh.turn = false
+		<-sh.store.applying
+	}
+}
+
 // applySome brings the front of the queue into the index with one transaction.
 func (sh *shard) applySome() {
 	sh.mu.Lock()
-	n, writes, bytes, most := 0, 0, 0, gatherItems
+	n, most := 0, gatherItems
+	g := guess{counted: make(map[shared]bool)}
 	if some := sh.store.opt.items; some > 0 {
 		most = some
 	}
 	for n < len(sh.queue) && n < most {
-		it := &sh.queue[n]
-		if n > 0 && (writes+it.writes > maxWrites || bytes+it.bytes > maxBytes) {
+		if g.add(&sh.queue[n]); n > 0 && (g.writes > maxWrites || g.bytes > maxBytes) {
 			break
 		}
-		n, writes, bytes = n+1, writes+it.writes, bytes+it.bytes
+		n++
 	}
 	batch := sh.queue[:n:n]
 	sh.mu.Unlock()

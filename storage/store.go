@@ -74,7 +74,7 @@ type Store struct {
 	dir     string
 	opt     Options
 	lock    *os.File
-	index   kv.Engine
+	index   *kv.Memory
 	cover   *sealed.Engine // in index, around files
 	files   *bolt.Engine
 	log     *segment.Log
@@ -88,14 +88,18 @@ type Store struct {
 	trouble trouble
 	rotten  rotten
 	sends   chan struct{} // room for one: the outbox has news
-	reaper  *reaper
-	gc      *collector
-	opened  time.Time
-	indexer *indexer
-	load    load
-	turn    chan struct{} // room for one: who collects, checks or backs up
-	once    sync.Once
-	closed  error
+	// applying has room for one: the shard whose turn it is to apply what nobody
+	// waits for. A batch takes a processor for some milliseconds; two at once would
+	// leave those who deliver none.
+	applying chan struct{}
+	reaper   *reaper
+	gc       *collector
+	opened   time.Time
+	indexer  *indexer
+	load     load
+	turn     chan struct{} // room for one: who collects, checks or backs up
+	once     sync.Once
+	closed   error
 }
 
 // The folders inside the data folder.
@@ -115,7 +119,7 @@ func Open(dir string, opt Options) (*Store, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{dir: dir, opt: opt, turn: make(chan struct{}, 1), sends: make(chan struct{}, 1)}
+	s := &Store{dir: dir, opt: opt, turn: make(chan struct{}, 1), sends: make(chan struct{}, 1), applying: make(chan struct{}, 1)}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", dir, err), s.Close())
 	}
@@ -146,9 +150,6 @@ func (s *Store) open() (err error) {
 	if err := checkRepaired(s.dir, s.opt.restored); err != nil {
 		return err
 	}
-	if s.opt.wrap != nil {
-		s.index = s.opt.wrap(s.index)
-	}
 	return s.start()
 }
 
@@ -166,11 +167,14 @@ func (s *Store) openIndex() error {
 	if s.files, err = bolt.Open(filepath.Join(s.dir, indexDir), bolt.Options{Shards: said.shards, Slack: sealed.Slack}); err != nil {
 		return err
 	}
-	s.index = s.files
 	if s.cover, err = sealed.New(s.files, s.opt.Keys, hide); err != nil {
 		return err
 	}
-	s.index = s.cover
+	var below kv.Engine = s.cover
+	if s.opt.wrap != nil {
+		below = s.opt.wrap(below)
+	}
+	s.index = kv.Remember(below, keyHead, remembered)
 	n := s.index.Shards()
 	if said.shards != n && !fresh {
 		return fmt.Errorf("the index has %d shards, %s says %d", n, formatName, said.shards)
@@ -243,8 +247,8 @@ func (s *Store) Close() error {
 		if s.gc != nil && s.gc.worthACheckpoint() && errors.Join(errs...) == nil {
 			s.gc.last()
 		}
-		if s.index != nil {
-			errs = append(errs, s.index.Close())
+		if s.files != nil {
+			errs = append(errs, s.files.Close())
 		}
 		if s.lock != nil {
 			errs = append(errs, s.lock.Close())

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"letterlock/storage/kv"
@@ -20,7 +21,18 @@ type txn struct {
 	shard    int    // of the account, for rows of the outbox
 	nextOut  uint64 // 0: not read
 	sends    bool   // rows of the outbox were added
+
+	key, value []byte // for what is put at once: a Put copies both
 }
+
+// number is keyUint64 in the transaction's own buffer, good until the next.
+func (t *txn) number(a AccountID, letter byte, n uint64) []byte {
+	t.key = appendUint64Key(t.key[:0], a, letter, n)
+	return t.key
+}
+
+// header is newValue in the transaction's own buffer, good until the next.
+func (t *txn) header() []byte { return slices.Grow(t.value[:0], valueHeader)[:valueHeader] }
 
 // boxID names a mailbox in the store.
 type boxID struct {

@@ -236,8 +236,9 @@ func (u *update) reply(err error) {
 // of one that failed after it had written, or -1.
 func (s *shard) runGroup(b *bbolt.Bucket, group []*update) (ran, bad int) {
 	var total kv.Tally
+	var values kept
 	for i, u := range group {
-		t := &tx{reader: newReader(b), tally: kv.Tally{Slack: s.opt.Slack}, noted: s.journal != nil}
+		t := &tx{reader: newReader(b), kept: &values, tally: kv.Tally{Slack: s.opt.Slack}, noted: s.journal != nil}
 		u.result = u.run(t)
 		u.topics, u.writes = t.topics, t.writes
 		if u.result != nil && t.tally.Writes > 0 {

@@ -62,11 +62,31 @@ func before(c *bbolt.Cursor, hi []byte) (k, v []byte) {
 // tx is one closure's part of a transaction.
 type tx struct {
 	reader
+	kept   *kept
 	tally  kv.Tally
 	topics []string
 	noted  bool // keep writes
 	writes []write
 	err    error
+}
+
+// kept is where the values of a transaction lie until it is committed: one
+// allocation for many.
+type kept struct {
+	room []byte
+	next int // octets of the next piece
+}
+
+const leastKept, mostKept = 1 << 10, 64 << 10
+
+func (k *kept) clone(b []byte) []byte {
+	if len(b) > cap(k.room)-len(k.room) {
+		k.next = min(max(leastKept, 2*k.next), mostKept)
+		k.room = make([]byte, 0, max(k.next, len(b)))
+	}
+	at := len(k.room)
+	k.room = append(k.room, b...)
+	return k.room[at:len(k.room):len(k.room)]
 }
 
 // write is one of a transaction, for those who follow it.
@@ -92,7 +112,7 @@ func (t *tx) write(kind writeKind, key, value []byte) {
 func (t *tx) Put(key, value []byte) {
 	if t.tally.Count(key, value) {
 		// bbolt copies the key and keeps the value until the commit.
-		value = bytes.Clone(value)
+		value = t.kept.clone(value)
 		t.note(t.b.Put(key, value))
 		t.write(putOne, key, value)
 	}

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"letterlock/storage/kv"
@@ -34,21 +35,53 @@ func (t *txn) createPath(a AccountID, name, use string) (*openBox, error) {
 	if err != nil {
 		return nil, err
 	}
-	above := parents(name)
-	if t.countBoxes(a)+len(above)+1 > MaxMailboxes {
-		return nil, fmt.Errorf("more than %d mailboxes: %w", MaxMailboxes, ErrLimit)
-	}
-	for _, p := range above {
+	fresh := []string{}
+	for _, p := range parents(name) {
 		b, err := t.find(a, p)
 		if err != nil {
 			return nil, err
 		}
 		if b == nil {
-			t.create(a, c, p, "")
+			fresh = append(fresh, p)
 		}
+	}
+	if t.countBoxes(a)+len(fresh)+1 > MaxMailboxes {
+		return nil, errManyBoxes
+	}
+	for _, p := range fresh {
+		t.create(a, c, p, "")
 	}
 	return t.create(a, c, name, use), nil
 }
+
+// boxesAtOnce is how many paths one transaction makes, of 32 levels each.
+const boxesAtOnce = 32
+
+// makeBoxes makes the mailboxes that an item files into ahead of it: all that it
+// brings is more than one transaction writes.
+func (sh *shard) makeBoxes(it *item) error {
+	for _, p := range it.parts {
+		rc := p.recipient()
+		for some := range slices.Chunk(rc.Copies, boxesAtOnce) {
+			err := sh.store.index.Update(context.Background(), sh.number, func(tx kv.Tx) error {
+				t := newTxn(tx, sh.store.opt.Now())
+				for i := range some {
+					if _, err := t.target(AccountID(rc.Account), &some[i]); err != nil {
+						return err
+					}
+				}
+				t.finish()
+				return nil
+			})
+			if err != nil && !isNotFound(err) { // a person who was removed meanwhile
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+var errManyBoxes = fmt.Errorf("more than %d mailboxes: %w", MaxMailboxes, ErrLimit)
 
 func (t *txn) countBoxes(a AccountID) (n int) {
 	lo := key(a, keyName)

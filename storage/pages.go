@@ -2,7 +2,9 @@ package storage
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"runtime/debug"
 	"strings"
 	"sync"
 
@@ -35,6 +37,7 @@ type page struct {
 	found  []glimpse
 	rest   []UID // those that it did not come to
 	err    error // ends the walk
+	fault  any   // a panic while it was read
 	ends   []int // of the encoded summary of each; where there is none, that of the one before
 	octets int   // of all of them
 }
@@ -60,12 +63,14 @@ func (w *walk) pages(uids []UID) iter.Seq2[*page, error] {
 		now, next := new(page), new(page)
 		for now.read(w, uids); now.err == nil; now, next = next, now {
 			if len(now.rest) > 0 {
-				w.ahead.Go(func() { next.read(w, now.rest) })
+				w.ahead.Go(func() { next.readAhead(w, now.rest) })
 			}
 			if !yield(now, nil) || len(now.rest) == 0 {
 				return
 			}
-			w.ahead.Wait()
+			if w.ahead.Wait(); next.fault != nil {
+				panic(next.fault)
+			}
 		}
 		yield(nil, now.err)
 	}
@@ -75,6 +80,17 @@ func (w *walk) pages(uids []UID) iter.Seq2[*page, error] {
 func (w *walk) hand(g *glimpse) *Opened {
 	w.opened = Opened{Row: g.located.row.public(&g.located.entry), Err: g.err, glimpse: g, walk: w}
 	return &w.opened
+}
+
+// readAhead is read beside the walk. A panic is for whoever walks: his session ends
+// with it, and not everybody's.
+func (p *page) readAhead(w *walk, uids []UID) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			p.fault = fmt.Errorf("read ahead: %v\n%s", fault, debug.Stack())
+		}
+	}()
+	p.read(w, uids)
 }
 
 // read reads the first of uids.

@@ -99,6 +99,37 @@ func TestManyAndLargeSummariesComeInPages(t *testing.T) {
 	}
 }
 
+// A page is read beside the walk. What goes wrong there is the walker's, as if he
+// had read it himself, and nobody else's.
+func TestPanicInAPageIsTheWalkers(t *testing.T) {
+	s := openStore(t, t.TempDir(), Options{})
+	a := s.Account(addPerson(t, s, "ann").ID)
+	var letters []Letter
+	for range pageMessages + 1 {
+		b, sum := letter("s")
+		letters = append(letters, Letter{Body: b, Summary: sum, Demand: requiretls.Usual()})
+	}
+	_, uids, err := a.Append(t.Context(), inbox, letters)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, handed := 0, 0
+	gate := func(d requiretls.Demand) (requiretls.Release, error) {
+		if asked++; asked > pageMessages {
+			panic("boom")
+		}
+		return overTLS(d)
+	}
+	defer func() {
+		if p := recover(); p == nil || handed != pageMessages {
+			t.Errorf("%d messages were handed out, then %v", handed, p)
+		}
+	}()
+	for range a.Summaries(t.Context(), inboxID, uids, gate) {
+		handed++
+	}
+}
+
 func TestCachedBlocksShowWhatChanged(t *testing.T) {
 	ctx := context.Background()
 	s := openStore(t, t.TempDir(), Options{wrap: strictly})

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -10,7 +11,8 @@ import (
 // parents. Renaming INBOX moves its messages into a new mailbox and leaves it
 // empty; what lies below it stays (RFC 9051 §6.3.6). Nothing of a message
 // changes, its demand least of all; UIDVALIDITY grows where the name had one
-// that was as great, with another mailbox.
+// that was as great, with another mailbox. [ErrNotFound], [ErrExists],
+// [ErrBadName], and [ErrLimit] where there is no room for the parents.
 func (a *Account) Rename(ctx context.Context, from, to string) error {
 	from, err := cleanName(from)
 	if err != nil {
@@ -72,10 +74,12 @@ func (t *txn) rename(a AccountID, c *account, from, to string) error {
 			return fmt.Errorf("mailbox %s: %w", name, ErrExists)
 		}
 	}
-	for _, p := range parents(to) {
-		if _, ok := names[p]; !ok {
-			t.create(a, c, p, "")
-		}
+	above := slices.DeleteFunc(parents(to), func(p string) bool { return names[p] != 0 })
+	if len(above) > 0 && len(boxes)+len(above) > MaxMailboxes {
+		return errManyBoxes
+	}
+	for _, p := range above {
+		t.create(a, c, p, "")
 	}
 	return t.renameAll(a, c, moved)
 }

@@ -28,7 +28,7 @@ type shard struct {
 	queue    []item
 	queued   uint64               // items ever queued
 	applied  uint64               // of these, in the index
-	soon     bool                 // something in the queue leaves, and a kick is on its way
+	soon     bool                 // something that leaves was queued, and a kick is on its way
 	held     map[AccountID]Usage  // of quotas, by what is not in the index yet
 	pending  map[AccountID]uint64 // the last item of an account that is not applied
 	moved    chan struct{}        // closed and made anew when applied grows or failing changes
@@ -172,10 +172,11 @@ func (s *Store) newestMark() segment.Mark {
 }
 
 // push queues items. It waits while the applier is far behind, and that slows
-// the log down.
+// the log down. While the index fails it does not: nothing more is taken then than
+// what is on its way, and who waited could hurry nobody.
 func (sh *shard) push(items ...item) {
 	sh.mu.Lock()
-	for len(sh.queue) >= maxQueued && !sh.closing {
+	for len(sh.queue) >= maxQueued && !sh.closing && sh.failing == nil {
 		moved := sh.moved
 		sh.mu.Unlock()
 		poke(sh.kick)
@@ -192,7 +193,7 @@ func (sh *shard) push(items ...item) {
 			hurry = hurry || sh.store.watch.watched(a)
 			if len(p.recipient().More) > 0 && !sh.soon {
 				sh.soon = true
-				time.AfterFunc(gatherSoon, func() { poke(sh.kick) })
+				time.AfterFunc(gatherSoon, sh.hurry)
 			}
 		}
 		sh.queue = append(sh.queue, it)
@@ -206,6 +207,14 @@ func (sh *shard) push(items ...item) {
 	if hurry || n >= 2*gatherItems {
 		poke(sh.kick)
 	}
+}
+
+// hurry is for what leaves: whatever comes from now on has to call it again.
+func (sh *shard) hurry() {
+	sh.mu.Lock()
+	sh.soon = false
+	sh.mu.Unlock()
+	poke(sh.kick)
 }
 
 func poke(ch chan struct{}) {
@@ -356,6 +365,11 @@ func (sh *shard) applySome() {
 		batch = batch[:n:n]
 		results, err = sh.apply(batch)
 	}
+	if errors.Is(err, kv.ErrBounds) { // made for one
+		if err = sh.makeBoxes(&batch[0]); err == nil {
+			results, err = sh.apply(batch)
+		}
+	}
 
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -378,9 +392,7 @@ func (sh *shard) applySome() {
 		sh.mark = batch[n-1].after
 		sh.applied += uint64(n)
 		clear(batch) // the records may go
-		if sh.queue = sh.queue[n:]; len(sh.queue) == 0 {
-			sh.soon = false
-		}
+		sh.queue = sh.queue[n:]
 		for a, last := range sh.pending {
 			if last <= sh.applied {
 				delete(sh.pending, a)
@@ -441,8 +453,14 @@ func (s *Store) durable(group []*segment.Record) {
 	}
 }
 
-// replayed is durable for what an earlier process acknowledged.
+// replayed is durable for what an earlier process acknowledged. It ends where the
+// index cannot follow: a log may be longer than what finds room in memory.
 func (s *Store) replayed(group []*segment.Record) error {
+	for _, sh := range s.shards {
+		if err := sh.trouble(); err != nil {
+			return unavailable(err)
+		}
+	}
 	return s.queue(group, func(sh *shard, it *item) bool {
 		it.again = true
 		return it.parts[0].serial() < sh.opened.Serial

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -630,6 +631,48 @@ func TestMailboxNames(t *testing.T) {
 	}
 	if err := a.Delete(ctx, "inbox"); !errors.Is(err, ErrBadName) {
 		t.Errorf("delete INBOX: %v", err)
+	}
+}
+
+// Whatever way mailboxes are made: as many as there can be are renamed in one
+// change, and no more come of that.
+func TestAThousandMailboxesAreRenamedAndNoMoreAreMade(t *testing.T) {
+	ctx := context.Background()
+	s := openStore(t, t.TempDir(), Options{})
+	a := s.Account(addPerson(t, s, "ann").ID)
+	deep := "x" + strings.Repeat("/x", 20)
+	if _, err := a.Create(ctx, deep, ""); err != nil {
+		t.Fatal(err)
+	}
+	there, err := a.Mailboxes(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var copies []mail.Copy
+	for i := len(there); i < MaxMailboxes-1; i++ { // the levels above are there already
+		copies = append(copies, mail.Copy{Mailbox: fmt.Sprintf("%s/%s%d", deep, strings.Repeat("y", 400), i), Create: true})
+	}
+	b, sum := letter("for all of them")
+	for some := range slices.Chunk(copies, 200) {
+		plans := []mail.Delivery{{Account: uint64(a.id), Copies: some}}
+		if errs := s.Commit(ctx, &mail.Envelope{Demand: requiretls.Usual()}, b, sum, plans); errs[0] != nil {
+			t.Fatal(errs[0])
+		}
+	}
+	if all, err := a.Mailboxes(ctx); err != nil || len(all) != MaxMailboxes-1 {
+		t.Errorf("%d mailboxes, %v: want %d", len(all), err, MaxMailboxes-1)
+	}
+	if err := a.Rename(ctx, "x", "a/b/c"); !errors.Is(err, ErrLimit) {
+		t.Errorf("renamed below two that are not there: %v, want ErrLimit", err)
+	}
+	if err := a.Rename(ctx, "x", "a/b"); err != nil {
+		t.Errorf("renamed below one that is not there: %v", err)
+	}
+	if err := a.Rename(ctx, "a", "z"); err != nil {
+		t.Errorf("renamed: %v", err)
+	}
+	if all, err := a.Mailboxes(ctx); err != nil || len(all) != MaxMailboxes {
+		t.Errorf("%d mailboxes, %v: want %d", len(all), err, MaxMailboxes)
 	}
 }
 

@@ -51,7 +51,7 @@ type memory struct {
 	values   map[string][]byte  // nil: the key is absent
 	changing map[string]*change // keys that Updates have written which have not ended
 	sweeping int                // Updates that have deleted ranges and have not ended
-	events   uint64             // Updates that came to their commit, or ended
+	events   uint64             // Updates that came to their commit, or ended; and recoveries
 	failures uint64             // Updates that the engine could not write
 	doubtful bool               // none has been written since: it may take back what snapshots show
 }
@@ -240,8 +240,9 @@ func (u *noted) end(err error) {
 		mem.failures++
 		mem.doubtful = true
 		clear(mem.values)
-	case err == nil && mem.failures == u.failures:
+	case err == nil && mem.doubtful && mem.failures == u.failures:
 		mem.doubtful = false // the engine has recovered: it was written after the last failure
+		mem.events++         // snapshots of before may show what was taken back
 	}
 	if u.sweeps {
 		mem.sweeping--

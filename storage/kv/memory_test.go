@@ -199,6 +199,53 @@ func TestMemoryTrustsNothingOfAnEngineInDoubt(t *testing.T) {
 	}
 }
 
+// lingering is an engine whose snapshots may stay open.
+type lingering struct {
+	refusing
+	read func() // after a snapshot was read, before the View ends
+}
+
+func (l *lingering) View(ctx context.Context, shard int, fn func(kv.Reader) error) error {
+	err := l.Engine.View(ctx, shard, fn)
+	if read := l.read; read != nil {
+		l.read = nil
+		read()
+	}
+	return err
+}
+
+// A snapshot of what an engine took back later may still be read when it has
+// recovered: what it showed does not stay.
+func TestMemoryForgetsWhatWasReadBeforeTheEngineRecovered(t *testing.T) {
+	var l *lingering
+	m := withMemory(t, t.TempDir(), func(e kv.Engine) kv.Engine { l = &lingering{refusing: refusing{Engine: e}}; return l })
+	defer m.Close()
+	put := func(e kv.Engine, key, value string) error {
+		return e.Update(t.Context(), 0, func(tx kv.Tx) error { tx.Put([]byte(key), []byte(value)); return nil })
+	}
+	if err := put(m, "1", "acknowledged"); err != nil {
+		t.Fatal(err)
+	}
+	l.commits, l.refuses = true, true
+	if err := put(m, "1", "refused"); err == nil {
+		t.Fatal("the engine took it")
+	}
+	l.refuses = false
+	l.read = func() { // the engine recovers, with a change of something else
+		if err := put(l.Engine, "1", "acknowledged"); err != nil {
+			t.Error(err)
+		}
+		if err := put(m, "not remembered", "x"); err != nil {
+			t.Error(err)
+		}
+	}
+	for range 2 {
+		if got, _ := recall(t, m, "1"); got != "acknowledged" {
+			t.Errorf("got %q, which was taken back", got)
+		}
+	}
+}
+
 // Numbers that only grow: nobody ever reads one below the last that was
 // acknowledged before he asked, or below one that a snapshot has shown him.
 func TestMemoryNeverShowsLessThanWasAcknowledged(t *testing.T) {

@@ -1,7 +1,9 @@
 package segment
 
 import (
+	"os"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -85,5 +87,44 @@ func TestNothingIsWrittenBehindBigLetters(t *testing.T) {
 		if disk.upTo != int64(l.end.Offset) {
 			t.Fatalf("written up to %d, the log ends at %d", disk.upTo, l.end.Offset)
 		}
+	}
+}
+
+// unreserved is a disk that reserves nothing, as ZFS and NFS do, and has room for
+// so many octets of each file.
+type unreserved struct {
+	OS
+	room int64
+}
+
+func (u unreserved) Create(name string) (File, error) {
+	f, err := u.OS.Create(name)
+	return unreservedFile{f, u.room}, err
+}
+
+type unreservedFile struct {
+	File
+	room int64
+}
+
+func (f unreservedFile) Allocate(int64) error { return nil }
+
+func (f unreservedFile) WriteAt(b []byte, off int64) (int, error) {
+	if off+int64(len(b)) > f.room {
+		n, _ := f.File.WriteAt(b[:max(0, f.room-off)], off)
+		return n, &os.PathError{Op: "write", Path: "segment", Err: syscall.ENOSPC}
+	}
+	return f.File.WriteAt(b, off)
+}
+
+// No letter is refused for zeros that find no room.
+func TestNothingIsWrittenAheadWhereNothingIsReserved(t *testing.T) {
+	l, _, _ := openLog(t, t.TempDir(), Options{SegmentSize: 4 << 20, Files: unreserved{room: 128 << 10}})
+	defer closeLog(t, l)
+	for range 10 {
+		add(t, l, bodyOf(5000, 1))
+	}
+	if l.end.Segment != 1 {
+		t.Errorf("the first segment was given up: the log ends at %v", l.end)
 	}
 }

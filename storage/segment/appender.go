@@ -3,6 +3,7 @@ package segment
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -359,13 +360,13 @@ const (
 var nothing [ahead]byte // never written
 
 // zerosBehind is what follows the last record of a flush, which ends at an offset of
-// the active segment; empty: the blocks behind it are written, or so much comes at
-// once that a flush costs what it weighs.
+// the active segment; empty: the blocks behind it are written, or not reserved, where
+// letters need the room, or so much comes at once that a flush costs what it weighs.
 func (l *Log) zerosBehind(end uint64) []byte {
-	if end <= l.written || end-l.end.Offset > ahead/4 {
+	if end <= l.written || end >= l.reserved || end-l.end.Offset > ahead/4 {
 		return nil
 	}
-	upTo := min((end+ahead)&^(diskBlock-1), l.size)
+	upTo := min((end+ahead)&^(diskBlock-1), l.size, l.reserved)
 	return nothing[:upTo-end]
 }
 
@@ -417,9 +418,18 @@ func (l *Log) next(size int64) error {
 	l.mu.Lock()
 	l.segments[s.Number] = s
 	l.mu.Unlock()
-	l.active, l.size, l.written = f, uint64(got), segmentHeader
+	l.active, l.size, l.reserved, l.written = f, uint64(got), sizeOf(s.Name), segmentHeader
 	l.end, l.opens = Pos{s.Number, segmentHeader}, false
 	return err
+}
+
+// sizeOf is how many octets a file has: at least those that were reserved.
+func sizeOf(name string) uint64 {
+	st, err := os.Stat(name)
+	if err != nil {
+		return 0
+	}
+	return uint64(st.Size())
 }
 
 // errBegun says that a segment has its header, and may not be durable.

@@ -73,16 +73,17 @@ type Log struct {
 	leaving  []uint64           // big bodies to be removed when they are done
 
 	// The appender's own, once Start has run.
-	active  File
-	end     Pos    // where the next record goes; durable up to here
-	size    uint64 // of the active segment
-	written uint64 // up to where its blocks hold octets, records or zeros
-	serial  uint64 // of the next record
-	epoch   uint64
-	opens   bool // the next record is the first of its epoch
-	scratch []byte
-	pieces  [][]byte
-	crowd   crowd
+	active   File
+	end      Pos    // where the next record goes; durable up to here
+	size     uint64 // of the active segment
+	reserved uint64 // of that, on the disk
+	written  uint64 // up to where its blocks hold octets, records or zeros
+	serial   uint64 // of the next record
+	epoch    uint64
+	opens    bool // the next record is the first of its epoch
+	scratch  []byte
+	pieces   [][]byte
+	crowd    crowd
 }
 
 // Segment is one file of the log.
@@ -323,7 +324,7 @@ func (l *Log) start(end Pos, serial uint64) error {
 			l.epoch = 0
 			return err
 		}
-		l.active, l.size, l.written = f, uint64(s.Size), end.Offset
+		l.active, l.size, l.reserved, l.written = f, uint64(s.Size), uint64(s.Size), end.Offset
 	}
 	go l.run()
 	return nil

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"letterlock/imapd/syntax"
+	"letterlock/internal/requiretls"
 	"letterlock/storage"
 )
 
@@ -47,5 +49,24 @@ func TestQuestionsAreBounded(t *testing.T) {
 		if seen[n] = true; len(a.questions) > maxQuestions {
 			t.Fatalf("%d questions are known, want at most %d", len(a.questions), maxQuestions)
 		}
+	}
+}
+
+// TestRequireTLSAnswersAreNotSharedWithSessionsInClear: the vault knows more of a
+// message's demand than the index, and lets a session in clear have what it says
+// itself, never what it said to another (RFC 8689 §4.4).
+func TestRequireTLSAnswersAreNotSharedWithSessionsInClear(t *testing.T) {
+	t.Parallel()
+	srv := new(Server)
+	numbers := make(map[uint64]bool)
+	for _, tls := range []bool{true, false} {
+		f := &fetching{s: &session{srv: srv, box: &mailbox{}, gate: gate{reader: requiretls.Reader{TLS: tls}}}}
+		f.items = []fetchItem{f.prepare(&syntax.FetchItem{Kind: syntax.FetchBodyStructure})}
+		for range 2 { // the first time it is only noted
+			numbers[f.question()] = true
+		}
+	}
+	if len(numbers) != 3 || !numbers[0] {
+		t.Errorf("the questions are %v, want 0 and one for each kind of session", numbers)
 	}
 }

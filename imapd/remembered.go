@@ -37,6 +37,7 @@ type question struct {
 	account storage.AccountID
 	mailbox storage.MailboxID
 	form    string // the item, and the mode of the session
+	held    bool   // by a session that is not given everything: what the vault let through for such a one
 }
 
 // asked is a question by its number, of one message.
@@ -115,7 +116,7 @@ func (f *fetching) question() uint64 {
 	if form == "" {
 		return 0
 	}
-	return f.s.srv.answers.number(question{f.s.id, f.s.box.id, form})
+	return f.s.srv.answers.number(question{f.s.id, f.s.box.id, form, f.s.gate.withholdsAny()})
 }
 
 func mayBeRemembered(item *fetchItem) bool {

@@ -16,6 +16,7 @@ import (
 	"letterlock/internal/auth"
 	"letterlock/internal/conformance"
 	"letterlock/internal/deliver"
+	"letterlock/internal/dialogue"
 	"letterlock/internal/mail"
 	"letterlock/internal/mime"
 	"letterlock/internal/requiretls"
@@ -55,18 +56,6 @@ func (v vault) Eldest(ctx context.Context) (uint64, bool, error) {
 }
 
 func (v vault) Room(context.Context, uint64) error { return nil }
-
-func (v vault) Credentials(ctx context.Context, login string) (uint64, []byte, error) {
-	addr, err := mail.ParseAddress(login)
-	if err != nil {
-		return 0, nil, auth.ErrNoUser
-	}
-	p, err := v.Person(ctx, addr.Fold())
-	if errors.Is(err, storage.ErrNotFound) {
-		return 0, nil, auth.ErrNoUser
-	}
-	return uint64(p.ID), p.Credentials, err
-}
 
 // ours are the vault's errors but that something is not there.
 func ours(err error) error {
@@ -155,7 +144,7 @@ func openHouse(t *testing.T, changes ...change) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := joints{imap: imapd.Options{Store: store, Passwords: auth.NewChecker(vault{store}, 2), Hostname: "localhost"}}
+	o := joints{imap: imapd.Options{Store: store, Passwords: auth.NewChecker(dialogue.Users{Store: store}, 2), Hostname: "localhost"}}
 	for _, c := range changes {
 		c(&o)
 	}

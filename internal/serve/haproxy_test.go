@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"letterlock/internal/dialogue"
 	"letterlock/internal/serve"
 )
 
@@ -58,7 +59,7 @@ func TestBehindHAProxy(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(h.dir, "haproxy.cfg"), []byte(conf.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var said lines
+	var said dialogue.Record
 	proxy.Stderr = &said
 	if err := proxy.Start(); err != nil {
 		t.Fatal(err)

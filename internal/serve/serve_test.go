@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"letterlock/internal/dialogue"
 	"letterlock/internal/serve"
 )
 
@@ -26,13 +27,13 @@ import (
 type house struct {
 	*serve.Server
 	dir  string // with ca.pem
-	log  *lines
+	log  *dialogue.Record
 	stop func() error // ends Run and says what it said
 }
 
 func open(t *testing.T, opt serve.Options, endpoints ...string) *house {
 	t.Helper()
-	h := &house{dir: t.TempDir(), log: &lines{}}
+	h := &house{dir: t.TempDir(), log: &dialogue.Record{}}
 	for _, s := range endpoints {
 		e, err := serve.ParseEndpoint(s)
 		if err != nil {
@@ -88,23 +89,6 @@ func echo(ctx context.Context, c *serve.Conn) {
 			io.WriteString(c, line)
 		}
 	}
-}
-
-type lines struct {
-	mu sync.Mutex // guards b
-	b  strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // guest is a client's end.

@@ -66,25 +66,22 @@ func (a *Account) Octets(ctx context.Context, id MailboxID, uids []UID, gate Gat
 func (a *Account) messages(ctx context.Context, id MailboxID, uids []UID, gate Gate, want extent) iter.Seq2[*Opened, error] {
 	return func(yield func(*Opened, error) bool) {
 		w := newWalk(ctx, a, id, gate, want)
-		for p, err := range w.pages(uids) {
+		for o, err := range w.each(uids) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			for i := range p.found {
-				o := w.hand(&p.found[i])
-				if o.Err == nil {
-					if o.Message, o.Err = o.open(); isNotFound(o.Err) { // expunged since the look
-						continue
-					}
+			if o.Err == nil {
+				if o.Message, o.Err = o.open(); isNotFound(o.Err) { // expunged since the look
+					continue
 				}
-				more := yield(o, nil)
-				if o.Message != nil {
-					_ = o.Message.Close() // read only: nothing can be lost
-				}
-				if !more {
-					return
-				}
+			}
+			more := yield(o, nil)
+			if o.Message != nil {
+				_ = o.Message.Close() // read only: nothing can be lost
+			}
+			if !more {
+				return
 			}
 		}
 	}

@@ -76,6 +76,23 @@ func (w *walk) pages(uids []UID) iter.Seq2[*page, error] {
 	}
 }
 
+// each walks the messages of all pages, each good until the next one.
+func (w *walk) each(uids []UID) iter.Seq2[*Opened, error] {
+	return func(yield func(*Opened, error) bool) {
+		for p, err := range w.pages(uids) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for i := range p.found {
+				if !yield(w.hand(&p.found[i]), nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // hand is a message as it is handed out.
 func (w *walk) hand(g *glimpse) *Opened {
 	w.opened = Opened{Row: g.located.row.public(&g.located.entry), Err: g.err, glimpse: g, walk: w}

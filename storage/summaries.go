@@ -44,20 +44,17 @@ func (a *Account) Structures(ctx context.Context, id MailboxID, uids []UID, gate
 func (a *Account) summarized(ctx context.Context, id MailboxID, uids []UID, gate Gate, want extent) iter.Seq2[Summarized, error] {
 	return func(yield func(Summarized, error) bool) {
 		w := newWalk(ctx, a, id, gate, want)
-		for p, err := range w.pages(uids) {
+		for o, err := range w.each(uids) {
 			if err != nil {
 				yield(Summarized{}, err)
 				return
 			}
-			for i := range p.found {
-				o := w.hand(&p.found[i])
-				one := Summarized{Row: o.Row, Err: o.Err}
-				if o.Err == nil {
-					one.Summary, one.Err = o.summary(want)
-				}
-				if !yield(one, nil) {
-					return
-				}
+			one := Summarized{Row: o.Row, Err: o.Err}
+			if o.Err == nil {
+				one.Summary, one.Err = o.summary(want)
+			}
+			if !yield(one, nil) {
+				return
 			}
 		}
 	}

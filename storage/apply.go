@@ -148,6 +148,11 @@ func (t *txn) applyPart(it *item, p part, result *applied) error {
 	if c.address.IsNull() {
 		c.address = rc.Rcpt
 	}
+	if p.Kind == segment.Moved {
+		if unknown, err := t.relocate(a, p.Record, p.recip); !unknown || !it.unmarked || err != nil {
+			return err
+		}
+	}
 	if there, err := t.isThere(it, a, p); there || err != nil {
 		return err
 	}
@@ -176,20 +181,15 @@ func (t *txn) applyPart(it *item, p part, result *applied) error {
 	return t.file(a, c, p.Record, p.recip, boxes, result)
 }
 
-// isThere says whether a part needs no row of its own any more. A moved record
-// gives its row the new place. A form may have been filed before the crash that
-// its item is replayed after: where another form of its group is damaged, what is
-// left of the group does not begin where the mark within it says.
+// isThere says whether a form was filed before the crash that an item is replayed
+// after: where another form of its group is damaged, what is left of the group
+// does not begin where the mark within it says.
 func (t *txn) isThere(it *item, a AccountID, p part) (bool, error) {
-	switch {
-	case p.Kind == segment.Moved:
-		unknown, err := t.relocate(a, p.Record, p.recip)
-		return !unknown || !it.unmarked, err
-	case p.Kind == segment.Several && it.again:
-		w, err := getRow(t.tx, a, p.Number(p.recip))
-		return w != nil, err
+	if !it.again || p.Kind != segment.Several {
+		return false, nil
 	}
-	return false, nil
+	w, err := getRow(t.tx, a, p.Number(p.recip))
+	return w != nil, err
 }
 
 // discard counts records as dead: nobody gets a row of them.

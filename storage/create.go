@@ -35,7 +35,7 @@ func (t *txn) createPath(a AccountID, name, use string) (*openBox, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh := []string{}
+	var fresh []string
 	for _, p := range parents(name) {
 		b, err := t.find(a, p)
 		if err != nil {

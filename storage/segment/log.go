@@ -138,15 +138,15 @@ func (l *Log) list() error {
 	for i, name := range names {
 		s, err := l.readSegment(name)
 		if errors.Is(err, ErrDamaged) && i == len(names)-1 {
-			begun, berr := l.begun(name)
-			if berr == nil && !begun {
-				l.opt.Log.Warn("removed a segment that was never begun", "file", name)
-				berr = l.opt.Files.Remove(name)
-			}
-			if berr != nil {
-				return berr
+			begun, err := l.begun(name)
+			if err != nil {
+				return err
 			}
 			if !begun {
+				l.opt.Log.Warn("removed a segment that was never begun", "file", name)
+				if err := l.opt.Files.Remove(name); err != nil {
+					return err
+				}
 				continue
 			}
 		}

@@ -97,9 +97,9 @@ func (x *examination) repair(ctx context.Context, cfg *config.Config) error {
 	case errors.Is(err, storage.ErrLocked):
 		return withHint(err, "a repair needs the store to itself: stop the server first; without --repair fsck runs beside it")
 	case errors.Is(err, seal.ErrNoKey):
-		return withHint(err, "nothing was changed: key_file in section [storage] names the file with the keys")
+		return withHint(err, "nothing was thrown away: key_file in section [storage] names the file with the keys")
 	case errors.Is(err, fs.ErrPermission):
-		return withHint(err, "nothing was changed: run it as the user whose mail it is")
+		return withHint(err, "nothing was thrown away: run it as the user whose mail it is")
 	case errors.Is(err, context.Canceled):
 		return withHint(err, "run it again: it goes on where it was ended")
 	}

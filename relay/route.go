@@ -259,17 +259,29 @@ func (r *router) prove(w *route, t *target, chain []*x509.Certificate) (proof st
 		return "", errPin
 	}
 	if t.dane != nil && len(t.dane.Usable) > 0 {
-		names := []string{t.dane.Base, t.host}
-		if t.smarthost == nil {
-			names = append(names, w.domain, w.mx.Canonical)
-		}
-		return word("dane", t.dane.verify(chain, names, now))
+		return word("dane", t.dane.verify(chain, t.certNames(w), now))
 	}
 	roots := r.opt.Roots
 	if t.smarthost != nil && t.smarthost.Roots != nil {
 		roots = t.smarthost.Roots
 	}
-	return word("chain", verifyChain(chain, roots, t.names, now))
+	return word("chain", verifyChain(chain, roots, t.certNames(w), now))
+}
+
+// certNames are the names of which a certificate must have one. Below a DANE-TA
+// record those of the domain will do as well (RFC 7672 §3.2.2), so what proves
+// the host for one domain may not for another; a DANE-EE record asks for no name
+// (§3.1.1).
+func (t *target) certNames(w *route) []string {
+	switch {
+	case t.dane == nil || len(t.dane.Usable) == 0:
+		return t.names
+	case !slices.ContainsFunc(t.dane.Usable, func(r TLSA) bool { return r.Usage == usageTA }):
+		return nil
+	case t.smarthost != nil:
+		return []string{t.dane.Base, t.host}
+	}
+	return []string{t.dane.Base, t.host, w.domain, w.mx.Canonical}
 }
 
 var errPin = errors.New("neither the certificate nor its key is pinned")

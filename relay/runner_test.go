@@ -80,6 +80,22 @@ func TestLettersOfOneLevelShareAConnection(t *testing.T) {
 	}
 }
 
+// A host below a DANE-TA record may prove itself by the name of the domain that
+// the letter goes to. That says nothing of the next domain it is the mx host of:
+// whoever sits on the way could have a certificate for a domain of his own.
+func TestAConnectionProvenForOneDomainIsNotSharedWithAnother(t *testing.T) {
+	w := newWorld(t)
+	w.zone([]string{"secure"})
+	w.zone([]string{"secure", "other.test"})
+	w.net.Record("other.test. MX 10 a.mx.test.")
+	w.host("a", "10", "10 requiretls cert=to.test tlsa=ca")
+	w.send([]string{"required"})
+	w.send([]string{"required", "to=carl@other.test"})
+	if got := w.hosts["a"].Got(); len(got) != 1 || got[0].To != "<carl@to.test>" {
+		t.Errorf("arrived: %+v, want the letter to to.test alone; log:\n%s", got, w.log)
+	}
+}
+
 func TestAConnectionThatDiedIdleIsReplaced(t *testing.T) {
 	w := newWorld(t)
 	w.host("a", "10", "10 cut=RSET")

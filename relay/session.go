@@ -187,12 +187,12 @@ func (s *session) allowed(t *target, level Level, d requiretls.Demand) *reply.Er
 // same way for the same names, under the same demands. Mail of one level never
 // travels over a connection that was opened for a lower one. Reports have theirs
 // to themselves: the facts count otherwise for them (see asBounce).
-func (t *target) sessionKey(ip netip.Addr, level Level, d requiretls.Demand, f factsFor) string {
+func (t *target) sessionKey(w *route, ip netip.Addr, level Level, d requiretls.Demand, f factsFor) string {
 	var tlsa []TLSA
 	if t.dane != nil {
 		tlsa = t.dane.All
 	}
-	return fmt.Sprint(t.host, ip, t.port, t.needs(level), d, f, t.names, tlsa, t.smarthost != nil)
+	return fmt.Sprint(t.host, ip, t.port, t.needs(level), d, f, t.certNames(w), tlsa, t.smarthost != nil)
 }
 
 // factsFor says for whom those of a connection count.

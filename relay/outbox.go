@@ -26,7 +26,8 @@ type Outbox interface {
 	// Due returns rows whose time has come, the longest due first, at most
 	// limit, and leaves out those that skip names; skip is quick and is called
 	// within the walk. next is the earliest time at which a row becomes due
-	// that is not due now; zero where there is none.
+	// that is not due now; zero where there is none. With an error come the rows
+	// that could be read.
 	Due(ctx context.Context, now time.Time, limit int, skip func(Row) bool) (rows []Row, next time.Time, err error)
 	// Open reads a row whole. [ErrGone] says that it has ended in the meantime.
 	// [mail.ErrParked] comes with the letter: the runner settles it as Parked.

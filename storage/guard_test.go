@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -376,6 +377,46 @@ func TestRowWhoseOctetsRottedIsParked(t *testing.T) {
 		if err != nil || !q.Parked {
 			t.Errorf("%+v, %v: not parked", q, err)
 		}
+	}
+}
+
+// The time of one row can rot as well. The letters beside it leave, and where no
+// seal is broken that one too: all that was lost is the name of its domain.
+func TestDamagedTimeOfARowDoesNotStopTheOutbox(t *testing.T) {
+	ctx := context.Background()
+	keys, _ := newKeys(t)
+	for name, keys := range map[string]*seal.Keys{"in clear": nil, "sealed": keys} {
+		t.Run(name, func(t *testing.T) {
+			s := openStore(t, t.TempDir(), Options{Keys: keys, Shards: 2})
+			ann, bob := addPerson(t, s, "ann"), addPerson(t, s, "bob")
+			send(t, s, ann.ID, "first", requiretls.Usual(), nil, "carl")
+			rotten := due(t, s)[0]
+			send(t, s, ann.ID, "second", requiretls.Usual(), nil, "dora")
+			send(t, s, bob.ID, "third", requiretls.Usual(), nil, "emil")
+			err := s.files.Update(ctx, rotten.ID.shard(), func(tx kv.Tx) error { // below the seal
+				v := slices.Clone(tx.Get(dueKey(rotten.Due, rotten.ID)))
+				v[len(v)-1] ^= 1
+				tx.Put(dueKey(rotten.Due, rotten.ID), v)
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows, _, err := s.DueOut(ctx, far, 10, all)
+			var leave []string
+			for _, row := range rows {
+				to, _, _ := strings.Cut(leaves(t, s, row.ID), " ")
+				leave = append(leave, to)
+			}
+			if keys == nil {
+				equal(t, "what leaves", leave, "carl", "dora", "emil")
+				return
+			}
+			equal(t, "what leaves", leave, "emil")
+			if !isDamaged(err) {
+				t.Errorf("said %v, want the damage named", err)
+			}
+		})
 	}
 }
 

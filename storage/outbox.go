@@ -67,17 +67,20 @@ type dueWalk struct {
 	ended bool
 }
 
+// fill reads the next page. An error ends the walk of this shard, behind what
+// could be read. A domain that is damaged reads as "": the key says which row it
+// is, and the row itself where it goes.
 func (d *dueWalk) fill(ctx context.Context, s *Store) error {
 	if len(d.page) > 0 || d.ended {
 		return nil
 	}
-	return s.index.View(ctx, d.shard, func(r kv.Reader) error {
+	err := s.index.View(ctx, d.shard, func(r kv.Reader) error {
 		lo := d.lo
 		d.page = d.page[:0]
 		for k, v := range r.Range(lo, kv.After(key(systemAccount, keyDue)), kv.Options{Limit: duePage}) {
 			v, err := open(v)
 			if err != nil {
-				return fmt.Errorf("key %x: %w", k, err)
+				v = nil
 			}
 			d.page = append(d.page, OutRow{
 				ID: OutID(tailUint64(k)), Domain: string(v), Due: time.UnixMicro(int64(tailUint64(k[:len(k)-8]))).UTC(),
@@ -87,13 +90,17 @@ func (d *dueWalk) fill(ctx context.Context, s *Store) error {
 		d.ended = len(d.page) < duePage
 		return nil
 	})
+	d.ended = d.ended || err != nil
+	return err
 }
 
 // DueOut returns rows whose time has come, the longest due first, at most
 // limit, without those that skip names; skip must not call the store. next is
 // the earliest time at which one becomes due that is not due now, as far as it
 // was looked for; zero where there is none. What is parked or held is never
-// due. It waits for nothing that is on its way: [Store.SendsChanged] tells.
+// due. It waits for nothing that is on its way: [Store.SendsChanged] tells. With
+// an error come the rows of all that could be read: what is damaged in one place
+// does not keep the others.
 func (s *Store) DueOut(ctx context.Context, now time.Time, limit int, skip func(OutRow) bool) (rows []OutRow, next time.Time, err error) {
 	walks := make([]dueWalk, len(s.shards))
 	for i := range walks {
@@ -103,25 +110,25 @@ func (s *Store) DueOut(ctx context.Context, now time.Time, limit int, skip func(
 		var first *dueWalk
 		for i := range walks {
 			d := &walks[i]
-			if err := d.fill(ctx, s); err != nil {
-				return nil, time.Time{}, fmt.Errorf("outbox: %w", err)
+			if e := d.fill(ctx, s); e != nil {
+				err = errors.Join(err, fmt.Errorf("outbox, shard %d: %w", d.shard, e))
 			}
 			if len(d.page) > 0 && (first == nil || d.page[0].Due.Before(first.page[0].Due)) {
 				first = d
 			}
 		}
 		if first == nil {
-			return rows, time.Time{}, nil
+			return rows, time.Time{}, err
 		}
 		row := first.page[0]
 		if row.Due.After(now) {
-			return rows, row.Due, nil
+			return rows, row.Due, err
 		}
 		if first.page = first.page[1:]; !skip(row) {
 			rows = append(rows, row)
 		}
 	}
-	return rows, time.Time{}, nil
+	return rows, time.Time{}, err
 }
 
 // OpenOut reads a row whole: [ErrRowGone]. [mail.ErrParked], where the demand

@@ -109,6 +109,11 @@ func (call *Call) bindTags() (positional []*Arg, ok bool) {
 		if len(positional) > 0 {
 			c.errs.remark(arg.Pos, "tags such as %s belong before the other arguments (RFC 5228 §2.6.2)", quote(":"+tag.Name))
 		}
+		if call.Has(tag.Name) { // kept once: then there are no more than the spec has
+			c.errs.add(arg.Pos, "%s is given twice", quote(":"+tag.Name))
+			ok = false
+			continue
+		}
 		call.tags = append(call.tags, value)
 	}
 	return positional, ok
@@ -265,11 +270,7 @@ func (call *Call) checkTags() bool {
 		t := &call.tags[i]
 		for j := range i {
 			o := &call.tags[j]
-			switch {
-			case o.Name == t.Name:
-				c.errs.add(t.Pos, "%s is given twice", quote(":"+t.Name))
-				ok = false
-			case t.Class != "" && t.Class == o.Class:
+			if t.Class != "" && t.Class == o.Class {
 				c.errs.add(t.Pos, "%s and %s exclude each other: only one %s can be given", quote(":"+o.Name), quote(":"+t.Name), t.Class)
 				ok = false
 			}

@@ -197,6 +197,24 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// A script is read in time that grows with its length and not with its square:
+// each of these would keep a core for a quarter of an hour.
+func TestLongestScriptsAreReadOnce(t *testing.T) {
+	const octets = 1<<20 - 100
+	fill := func(s string) string { return strings.Repeat(s, octets/len(s)) }
+	e := engine(t)
+	for name, c := range map[string]struct{ script, err string }{
+		"one tag":             {`require ["fileinto", "copy"]; fileinto ` + fill(":copy ") + `"x";`, "`:copy` is given twice"},
+		"starts of variables": {`require "variables"; if string "` + fill("${.") + `}" "x" { keep; }`, ""},
+		"starts of encoded":   {`require "encoded-character"; if header "Subject" "` + fill("${hex: ") + `}" { keep; }`, ""},
+	} {
+		_, err := e.Compile("", []byte(c.script))
+		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("%s: got %.200v, want %q", name, err, c.err)
+		}
+	}
+}
+
 // A run ends when its context does.
 func TestRunEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())

@@ -129,10 +129,14 @@ func (c *compiler) pieces(pos Pos, text string) []piece {
 	return out
 }
 
-// reference reads a variable-ref behind "${" (RFC 5229 §3).
+// reference reads a variable-ref behind "${" (RFC 5229 §3). It looks no further
+// than one can go, so that a script of nothing but "${" is read once.
 func reference(s string) (name string, ok bool) {
-	end := strings.IndexByte(s, '}')
-	if end <= 0 {
+	end := 0
+	for end < len(s) && (isLetter(s[end]) || isDigit(s[end]) || s[end] == '.') {
+		end++
+	}
+	if end == 0 || end == len(s) || s[end] != '}' {
 		return "", false
 	}
 	name = s[:end]
@@ -324,13 +328,16 @@ func (c *compiler) decode(pos Pos, s string) string {
 }
 
 // encodedCharacters reads one sequence at the start of s; n is its length, 0
-// where there is none.
+// where there is none. None has another $ in it: no further is looked.
 func encodedCharacters(s string) (text string, n int, err error) {
 	if !strings.HasPrefix(s, "${") {
 		return "", 0, nil
 	}
-	end := strings.IndexByte(s, '}')
-	kind, list, ok := strings.Cut(s[2:max(end, 2)], ":")
+	end := 2 + strings.IndexAny(s[2:], "$}")
+	if end < 2 || s[end] == '$' {
+		return "", 0, nil
+	}
+	kind, list, ok := strings.Cut(s[2:end], ":")
 	kind = foldASCII(kind)
 	if !ok || kind != "hex" && kind != "unicode" {
 		return "", 0, nil

@@ -29,9 +29,11 @@ func (o Addresses) Normal(a mail.Address) mail.Address {
 	return a
 }
 
-// maxTargets bounds how many addresses one recipient may expand to, so that
-// aliases that point at each other come to an end.
-const maxTargets = 1000
+// maxTargets bounds how many addresses one recipient may expand to. More are
+// refused, not left out: whoever was left out would never know of the letter.
+const maxTargets = 10_000
+
+var errTooManyTargets = fmt.Errorf("more than %d addresses are behind it", maxTargets)
 
 // resolve finds the accounts behind a recipient, each once: its own, or its
 // alias', or those of the address without detail, or postmaster's, or the
@@ -55,13 +57,17 @@ type expansion struct {
 	ids  []uint64
 }
 
-// add follows what an alias points at, once.
+// add follows what an alias points at, once: aliases that point at each other
+// come to an end.
 func (x *expansion) add(ctx context.Context, addr mail.Address) error {
 	if x.seen == nil {
 		x.seen = map[mail.Address]bool{x.from: true}
 	}
-	if x.seen[addr] || len(x.seen) >= maxTargets {
+	switch {
+	case x.seen[addr]:
 		return nil
+	case len(x.seen) > maxTargets:
+		return errTooManyTargets
 	}
 	x.seen[addr] = true
 	return x.follow(ctx, addr)

@@ -1,8 +1,10 @@
 package deliver_test
 
 import (
+	"fmt"
 	"testing"
 
+	"letterlock/internal/reply"
 	"letterlock/internal/requiretls"
 	"letterlock/storage"
 )
@@ -39,5 +41,38 @@ func TestAliasIsOneFateForAllItsTargets(t *testing.T) {
 	h.wantFates(h.deliver(envelope(requiretls.Usual()), letter, "team@example.org"), "delivered")
 	if letters, _ := h.inbox("ann@example.org"); len(letters) != 1 {
 		t.Errorf("ann has %d copies, want 1", len(letters))
+	}
+}
+
+// Aliases of aliases reach whole companies. Nobody of these is left out and
+// called delivered to; where there are more than can be, the sender tries again.
+func TestNobodyBehindABigAliasIsLeftOut(t *testing.T) {
+	h := open(t)
+	h.person("last@example.org")
+	const each = 100
+	departments := func(all string, n int) {
+		var names []string
+		for d := range n {
+			name := fmt.Sprintf("%s%d@example.org", all, d)
+			var members []string
+			for m := range each - 1 { // who is gone takes room, too
+				members = append(members, fmt.Sprintf("%s%d-%d@example.org", all, d, m))
+			}
+			if d == n-1 {
+				members = append(members, "last@example.org")
+			}
+			h.alias(name, members...)
+			names = append(names, name)
+		}
+		h.alias(all+"@example.org", names...)
+	}
+	departments("all", 20)
+	h.wantFates(h.deliver(envelope(requiretls.Usual()), letter, "all@example.org"), "delivered")
+	if letters, _ := h.inbox("last@example.org"); len(letters) != 1 {
+		t.Errorf("the last of 2000 has %d letters, want 1", len(letters))
+	}
+	departments("world", 110)
+	if err := h.sorter.Recipient(t.Context(), addr(t, "world@example.org")); reply.From(err).Class != reply.Temporary {
+		t.Errorf("RCPT of an alias of 11000 says %v, want a temporary refusal", err)
 	}
 }

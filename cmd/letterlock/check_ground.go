@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -196,8 +197,8 @@ func (r *report) checkListener(cfg *config.Config, what string, l config.Listene
 	switch {
 	case err != nil:
 		r.fail(what, err, "")
-	case slices.Contains(running.Listening[what], e.Address):
-		r.add(what, fine, "%s is ours", l.Address)
+	case isOurs(e, running.Listening[what]):
+		r.open(what, l, e, "%s is ours")
 	case e.Network == "unix":
 		r.checkSocket(cfg, what, e)
 	default:
@@ -205,18 +206,53 @@ func (r *report) checkListener(cfg *config.Config, what string, l config.Listene
 	}
 }
 
+// isOurs says whether an endpoint is one of those that the server that runs has
+// bound. The system names these in its own way: 0.0.0.0 is [::], localhost an
+// address.
+func isOurs(e serve.Endpoint, bound []string) bool {
+	if slices.Contains(bound, e.Address) {
+		return true
+	}
+	want, err := net.ResolveTCPAddr("tcp", e.Address)
+	if e.Network != "tcp" || err != nil {
+		return false
+	}
+	return slices.ContainsFunc(bound, func(b string) bool {
+		has, err := netip.ParseAddrPort(b)
+		if err != nil || int(has.Port()) != want.Port {
+			return false
+		}
+		everywhere := want.IP == nil || want.IP.IsUnspecified()
+		addr, _ := netip.AddrFromSlice(want.IP)
+		return everywhere && has.Addr().IsUnspecified() || addr.Unmap() == has.Addr().Unmap()
+	})
+}
+
 func (r *report) checkPort(what string, l config.Listener, e serve.Endpoint) {
+	if err := e.Check(); err != nil {
+		r.fail(what, fmt.Errorf("%s: %w", l.Address, err), "letterlock must be able to read it")
+		return
+	}
 	probe, err := net.Listen("tcp", e.Address)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		r.add(what, worry, "%s: %v", l.Address, err).Hint = "ports below 1024 need CAP_NET_BIND_SERVICE (AmbientCapabilities= in a systemd unit), which this command does not have"
+		return
+	case err != nil:
 		r.fail(what, fmt.Errorf("%s: %w", l.Address, err), "another process listens there (ss -ltnp names it), or the address is not this machine's")
 		return
 	}
 	probe.Close()
-	if host, _, _ := net.SplitHostPort(e.Address); what == "lmtp" && !loopback(host) && len(l.Allow) == 0 && l.ClientCA == "" {
+	r.open(what, l, e, "%s is free")
+}
+
+// open says that all is well with a listener, unless it takes anybody's mail.
+func (r *report) open(what string, l config.Listener, e serve.Endpoint, well string) {
+	if host := hostOf(e.Address); what == "lmtp" && e.Network == "tcp" && !loopback(host) && len(l.Allow) == 0 && l.ClientCA == "" {
 		r.add(what, worry, "%s takes mail from everybody who reaches it", l.Address).Hint = "[[lmtp.listener]] with allow = [networks] or client_ca lets your MTA alone in"
 		return
 	}
-	r.add(what, fine, "%s is free", l.Address)
+	r.add(what, fine, well, l.Address)
 }
 
 // checkProxies names the ways on which a password is there for all to read.
@@ -239,6 +275,10 @@ func (r *report) checkSocket(cfg *config.Config, what string, e serve.Endpoint) 
 	dir := filepath.Dir(e.Address)
 	if _, err := os.Stat(dir); err != nil && filepath.Clean(dir) != filepath.Clean(cfg.Data) {
 		r.fail(what, err, "the folder of the socket must be there, writable for letterlock")
+		return
+	}
+	if err := e.Check(); err != nil {
+		r.fail(what, err, "letterlock must be able to read it")
 		return
 	}
 	if filepath.Clean(dir) == filepath.Clean(cfg.Data) {

@@ -45,6 +45,9 @@ func mtaAdvice(cfg *config.Config) []advice {
 	switch {
 	case tcp != "":
 		host, port, _ := net.SplitHostPort(tcp)
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() { // everywhere is no place to connect to
+			host = cfg.Hostname
+		}
 		return []advice{postfixTCP(cfg, host, port), exim(cfg, host, port)}
 	case socket != "":
 		return []advice{postfixSocket(cfg, socket)}

@@ -52,6 +52,20 @@ func (e Endpoint) String() string {
 	return e.Address
 }
 
+// Check says what keeps a server from listening at the endpoint, as far as that
+// can be told without binding it: nil is nothing. Whether a port is free it cannot
+// tell.
+func (e Endpoint) Check() error {
+	if _, err := e.clientCAs(); err != nil || e.Network != "unix" {
+		return err
+	}
+	if err := checkPath(e.Address); err != nil {
+		return err
+	}
+	_, err := stale(e.Address)
+	return err
+}
+
 // admits says whether somebody from addr may connect. An address that is not
 // there is a UNIX socket's, whose file mode decides.
 func (e Endpoint) admits(addr netip.Addr) bool {

@@ -30,10 +30,8 @@ func (e Endpoint) bind() (net.Listener, error) {
 }
 
 func bindUnix(path string) (net.Listener, error) {
-	// sun_path ends with a NUL.
-	if longest := len(syscall.RawSockaddrUnix{}.Path) - 1; len(path) > longest {
-		return nil, hint(fmt.Errorf("the path of the socket is %d octets long, this system allows %d: %s", len(path), longest, path),
-			"choose a shorter one, such as unix:/run/letterlock/lmtp.sock")
+	if err := checkPath(path); err != nil {
+		return nil, err
 	}
 	if err := removeStale(path); err != nil {
 		return nil, err
@@ -58,26 +56,45 @@ var unixConfig = net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn
 	return raw.Control(func(fd uintptr) { _ = syscall.Fchmod(int(fd), socketMode) })
 }}
 
+// checkPath refuses the path of a socket that the system could not name.
+func checkPath(path string) error {
+	longest := len(syscall.RawSockaddrUnix{}.Path) - 1 // sun_path ends with a NUL
+	if len(path) <= longest {
+		return nil
+	}
+	return hint(fmt.Errorf("the path of the socket is %d octets long, this system allows %d: %s", len(path), longest, path),
+		"choose a shorter one, such as unix:/run/letterlock/lmtp.sock")
+}
+
 // removeStale removes the socket a process that died has left behind. One that
 // somebody listens at, and anything that is no socket, stays and is an error.
 func removeStale(path string) error {
+	left, err := stale(path)
+	if err == nil && left {
+		err = os.Remove(path)
+	}
+	return err
+}
+
+// stale says whether a socket is there that nobody listens at.
+func stale(path string) (left bool, err error) {
 	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	if info.Mode().Type() != os.ModeSocket {
-		return hint(fmt.Errorf("%s is there and is no socket", path), "remove it, or choose another path")
+		return false, hint(fmt.Errorf("%s is there and is no socket", path), "remove it, or choose another path")
 	}
 	c, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {
 		c.Close()
-		return hint(fmt.Errorf("another process listens at %s", path), "stop it, or choose another path")
+		return false, hint(fmt.Errorf("another process listens at %s", path), "stop it, or choose another path")
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("is somebody listening at %s? %w", path, err)
+		return false, fmt.Errorf("is somebody listening at %s? %w", path, err)
 	}
-	return os.Remove(path)
+	return true, nil
 }

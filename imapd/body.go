@@ -13,7 +13,8 @@ import (
 // one is read twice.
 const headerInMemory = 64 << 10
 
-// literalInMemory is how big a literal may be to become part of its line.
+// literalInMemory is how big a literal may be to become part of its line, and how
+// long a line may grow before what there is of it is sent.
 const literalInMemory = 32 << 10
 
 // section is BODY[…] and the items of RFC 3501 that are other names for it.
@@ -56,10 +57,6 @@ func (l *fetchLine) literal(m *fetched, x extent, item *fetchItem) error {
 	if err := m.octets.fill(l.b[octets:], x.start); err != nil {
 		l.b, l.items = l.b[:start], items
 		return fmt.Errorf("read message: %w", err)
-	}
-	if len(l.b) > literalInMemory { // and give the memory back
-		l.s.put(l.b)
-		l.b = l.s.scratch[:0]
 	}
 	return nil
 }

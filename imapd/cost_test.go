@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -81,6 +82,40 @@ func TestFetchThatReadsAndReadsIsEnded(t *testing.T) {
 		t.Errorf("the long header was sent %d times of 200", n)
 	}
 	c.ok("FETCH 1 BODY.PEEK[HEADER.FIELDS (Subject)]")
+}
+
+// TestFetchHoldsOneItemOfALineAndNotAll: what one message says of itself may be as
+// long as a summary, and can be asked for 256 times in a line. While the client
+// reads slowly the server holds what it is about to send, no more.
+func TestFetchHoldsOneItemOfALineAndNotAll(t *testing.T) {
+	for item, text := range map[string]string{
+		"ENVELOPE":      "From: " + strings.Repeat(strings.Repeat("a", 60)+"@b, ", 4000) + "\r\n\r\nHi\r\n",
+		"BODYSTRUCTURE": "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("--b\r\n\r\nx\r\n", 5000),
+	} {
+		t.Run(item, func(t *testing.T) {
+			h := openHouse(t)
+			h.deliver(letter{mailbox: "INBOX", text: text})
+			c := h.loggedIn("c", "tls")
+			c.ok("EXAMINE INBOX")
+			before := held()
+			c.send("f FETCH 1 (" + strings.TrimSpace(strings.Repeat(item+" ", 256)) + ")\r\n")
+			if _, err := io.ReadFull(c.r, make([]byte, 1000)); err != nil {
+				t.Fatal(err)
+			}
+			if now := held(); now > before+24<<20 {
+				t.Errorf("the server holds %d KiB for the line, want no more than some items", (now-before)>>10)
+			}
+			c.conn.Close()
+		})
+	}
+}
+
+// held is the octets of memory that are in use.
+func held() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // TestSearchForTooManyTextsIsRefused: with the limit in the answer.

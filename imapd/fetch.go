@@ -364,6 +364,7 @@ func (f *fetching) write(m *fetched, items []fetchItem) error {
 		default:
 			f.unreadable(m, err)
 		}
+		l.giveBack()
 	}
 	if m.newFlags {
 		f.addNews(l, m, items)

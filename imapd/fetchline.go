@@ -9,8 +9,8 @@ import (
 	"strconv"
 )
 
-// fetchLine is a FETCH response being written. Nothing of it is sent before its
-// first literal or its end, so a line without items can be dropped.
+// fetchLine is a FETCH response being written. Nothing of it is sent before it
+// has items, so a line without any can be dropped.
 type fetchLine struct {
 	s     *session
 	b     []byte
@@ -36,6 +36,16 @@ func (l *fetchLine) next() {
 func (l *fetchLine) named(item *fetchItem) {
 	l.next()
 	l.b = append(l.b, item.name...)
+}
+
+// giveBack sends the line up to here, between two items, where it has become long:
+// structure, envelope and fields of a header may each be as long as a summary, and
+// be asked for again and again.
+func (l *fetchLine) giveBack() {
+	if len(l.b) > literalInMemory {
+		l.s.put(l.b)
+		l.b = l.s.scratch[:0]
+	}
 }
 
 // stream sends the line up to here and n octets from src.

@@ -24,14 +24,19 @@ type Runner struct {
 	ended chan struct{} // closed when Run ends
 	live  sync.WaitGroup
 
-	flying map[RowID]string // rows on their way and their destinations; the loop's own
+	flying map[RowID]string // rows on their way and their destinations; the loop's own, as all below
 	places map[string]*place
+	stale  bool      // the outbox may have more to do than the last walk found
+	next   time.Time // when it will; zero: not before somebody says so
+	rested time.Time // no walk before: a long queue is not walked all the time
 }
 
 // landing is a row whose worker has ended, and whether anybody answered.
 type landing struct {
-	id  RowID
-	met met
+	id   RowID
+	met  met
+	due  time.Time // when it is due again; zero where it has ended
+	more bool      // it stays as it was, or made others: the outbox is to be asked
 }
 
 type met uint8
@@ -49,12 +54,31 @@ type place struct {
 	quiet  time.Duration // how long it is left alone after the next failure
 	until  time.Time     // left alone until then
 	failed bool          // the last word was no answer: one letter at a time
+	ready  []Row         // due at the last walk, and not started for want of room
+	beyond bool          // the walk met more of them than it kept
+}
+
+// hasRoom says whether another letter may go there.
+func (r *Runner) hasRoom(p *place) bool {
+	return p.active < r.opt.PerDomain && !(p.failed && p.active > 0)
+}
+
+// keep remembers a row for when there is room, so that a long queue to one
+// destination is walked once for many letters and not for each.
+func (p *place) keep(row Row) {
+	if len(p.ready) < maxReady {
+		p.ready = append(p.ready, row)
+	} else {
+		p.beyond = true
+	}
 }
 
 const (
 	firstQuiet = time.Minute
 	mostQuiet  = 10 * time.Minute
 	maxPlaces  = 4096 // destinations remembered
+	maxReady   = 256  // rows of each that wait for room
+	restAfter  = 4    // times what a walk of the outbox took until the next
 	houseEvery = 10 * time.Minute
 )
 
@@ -67,7 +91,7 @@ func New(opt Options) *Runner {
 		book:  &stsBook{resolver: opt.Resolver, policies: opt.Policies, dial: opt.Dial, roots: opt.Roots, now: opt.Now, log: opt.Log},
 		tally: &tally{policies: opt.Policies, now: opt.Now, log: opt.Log},
 	}
-	return &Runner{router: r, opt: opt, known: newKnowledge(opt.Now), done: make(chan landing), again: make(chan struct{}, 1), asked: make(chan chan Stats), ended: make(chan struct{}), flying: map[RowID]string{}, places: map[string]*place{}}
+	return &Runner{router: r, opt: opt, known: newKnowledge(opt.Now), done: make(chan landing), again: make(chan struct{}, 1), asked: make(chan chan Stats), ended: make(chan struct{}), flying: map[RowID]string{}, places: map[string]*place{}, stale: true}
 }
 
 // Run sends what is due, once in a Runner's life, until ctx ends. Letters on their way then have
@@ -89,12 +113,53 @@ func (r *Runner) Run(ctx context.Context) error {
 	return nil
 }
 
-// start gives workers to rows that are due, and says when to look again.
+// start gives workers to rows that are due, and says when to look again; zero
+// where something else will say so.
 func (r *Runner) start(ctx, working context.Context) (next time.Time) {
 	now := r.opt.Now()
-	free := r.opt.Concurrency - len(r.flying)
-	if free <= 0 {
-		return time.Time{}
+	free, until := r.free(now)
+	rest := time.Until(r.rested)
+	switch {
+	case free <= 0:
+		return until
+	case !r.stale:
+		r.startReady(ctx, working, free)
+		return r.next
+	case rest > 0:
+		r.startReady(ctx, working, free)
+		return now.Add(rest)
+	}
+	r.walk(ctx, working, now, free)
+	return r.next
+}
+
+// free is how many letters may be started, or until when none may; zero is
+// until one lands. Nobody looks through the outbox for what has to go through a
+// smarthost that has no room.
+func (r *Runner) free(now time.Time) (n int, until time.Time) {
+	n = r.opt.Concurrency - len(r.flying)
+	if r.opt.Smarthost == nil {
+		return n, time.Time{}
+	}
+	p := r.places[r.destination("")]
+	switch {
+	case p == nil:
+		return min(n, r.opt.PerDomain), time.Time{}
+	case p.until.After(now):
+		return 0, p.until
+	case !r.hasRoom(p):
+		return 0, time.Time{}
+	case p.failed:
+		return min(n, 1), time.Time{}
+	}
+	return min(n, r.opt.PerDomain-p.active), time.Time{}
+}
+
+// walk looks in the outbox for what is due, the longest due first.
+func (r *Runner) walk(ctx, working context.Context, now time.Time, free int) {
+	began := time.Now()
+	for _, p := range r.places {
+		p.ready, p.beyond = nil, false
 	}
 	r.forget(now)
 	wake := time.Time{}
@@ -112,7 +177,8 @@ func (r *Runner) start(ctx, working context.Context) (next time.Time) {
 		case p.until.After(now):
 			wake = earliest(wake, p.until)
 			return true
-		case p.active >= r.opt.PerDomain, p.failed && p.active > 0:
+		case !r.hasRoom(p):
+			p.keep(row)
 			return true
 		}
 		p.active++
@@ -126,17 +192,36 @@ func (r *Runner) start(ctx, working context.Context) (next time.Time) {
 		}
 		next = now.Add(10 * time.Second)
 	}
+	r.next, r.rested = earliest(next, wake), time.Now().Add(restAfter*time.Since(began))
 	started := map[RowID]bool{}
 	for _, row := range rows {
 		started[row.ID] = true
-		r.live.Go(func() { r.work(ctx, working, row) })
+		r.fly(ctx, working, row)
 	}
 	for _, id := range chosen { // chosen, but not handed out
 		if !started[id] {
-			r.landed(landing{id, notTried})
+			r.landed(landing{id: id, met: notTried})
 		}
 	}
-	return earliest(next, wake)
+	r.stale = len(rows) >= free
+}
+
+// startReady starts what the last walk found and what had no room then.
+func (r *Runner) startReady(ctx, working context.Context, free int) {
+	now := r.opt.Now()
+	for at, p := range r.places {
+		for ; free > 0 && len(p.ready) > 0 && r.hasRoom(p) && !p.until.After(now); free-- {
+			row := p.ready[0]
+			p.ready = p.ready[1:]
+			p.active++
+			r.flying[row.ID] = at
+			r.fly(ctx, working, row)
+		}
+	}
+}
+
+func (r *Runner) fly(ctx, working context.Context, row Row) {
+	r.live.Go(func() { r.work(ctx, working, row) })
 }
 
 // destination is what rows share connections and limits by.
@@ -174,8 +259,11 @@ func (r *Runner) wait(ctx context.Context, next time.Time) {
 	select {
 	case <-ctx.Done():
 	case <-timer:
+		r.stale = true
 	case <-r.opt.Outbox.Changed():
+		r.stale = true
 	case <-r.again:
+		r.stale = true
 		for _, p := range r.places {
 			p.until = time.Time{}
 		}
@@ -230,10 +318,15 @@ func (r *Runner) Retry() {
 func (r *Runner) landed(l landing) {
 	p := r.places[r.flying[l.id]]
 	delete(r.flying, l.id)
+	r.stale = r.stale || l.more
+	if !l.due.IsZero() {
+		r.next = earliest(r.next, l.due)
+	}
 	if p == nil {
 		return
 	}
 	p.active--
+	r.stale = r.stale || p.beyond && len(p.ready) == 0
 	switch l.met {
 	case metHost:
 		p.failed, p.quiet, p.until = false, 0, time.Time{}
@@ -245,6 +338,7 @@ func (r *Runner) landed(l landing) {
 		p.failed = true
 		p.quiet = min(mostQuiet, max(firstQuiet, 2*p.quiet))
 		p.until = now.Add(jitter(p.quiet))
+		r.next = earliest(r.next, p.until)
 	}
 }
 
@@ -260,28 +354,30 @@ func (r *Runner) stop(cut context.CancelFunc) {
 
 // work carries one row to its next state.
 func (r *Runner) work(ctx, working context.Context, row Row) {
-	l := landing{row.ID, notTried}
+	l := landing{id: row.ID, more: true}
 	defer func() { r.done <- l }()
 	var err error
-	l.met, err = r.carry(working, row.ID)
+	l, err = r.carry(working, row.ID)
 	if err != nil && !errors.Is(err, ErrGone) {
+		l.more = true
 		r.opt.Log.LogAttrs(working, slog.LevelError, "letter in the outbox cannot be handled", slog.Uint64("row", uint64(row.ID)), slog.String("err", err.Error()))
 		r.pause(ctx, time.Minute) // whatever it is, it is not tried in a circle
 	}
 }
 
-func (r *Runner) carry(ctx context.Context, id RowID) (met, error) {
+func (r *Runner) carry(ctx context.Context, id RowID) (landing, error) {
+	left := landing{id: id, met: notTried}
 	l, err := r.opt.Outbox.Open(ctx, id)
 	if l != nil && l.Close != nil {
 		defer l.Close()
 	}
 	switch {
 	case errors.Is(err, mail.ErrParked):
-		return notTried, r.park(ctx, id, l, err)
+		return left, r.park(ctx, id, l, err)
 	case err != nil:
-		return notTried, fmt.Errorf("open: %w", err)
+		return left, fmt.Errorf("open: %w", err)
 	case !l.Demand().Stated():
-		return notTried, r.park(ctx, id, l, mail.ErrParked)
+		return left, r.park(ctx, id, l, mail.ErrParked)
 	}
 	if l.Kind == mail.Redirected && l.From.IsNull() && l.Demand().IsRequired() {
 		l.Redacted = standIn(r.opt, l)
@@ -292,18 +388,20 @@ func (r *Runner) carry(ctx context.Context, id RowID) (met, error) {
 		r.known.learn(l, r.destination(l.To.Domain), o)
 	}
 	if ctx.Err() != nil && o.err != nil {
-		return notTried, nil // cut short by our own end: as if it had not been tried
+		left.more = true
+		return left, nil // cut short by our own end: as if it had not been tried
 	}
-	at := metNobody
+	left.met = metNobody
 	if o.err == nil || o.reached || isFinal(o.err) {
-		at = metHost
+		left.met = metHost
 	}
 	s := r.judge(l, o, last)
+	left.due, left.more = s.Due, len(s.Reports) > 0
 	if err := r.settle(ctx, id, s); err != nil {
-		return at, err
+		return left, err
 	}
 	r.tell(ctx, l, o, s)
-	return at, nil
+	return left, nil
 }
 
 // park sets a row aside whose demand cannot be read.

@@ -357,6 +357,7 @@ func TestLongQueueOfDeadDestinationsIsBounded(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for range 50 {
+		w.r.rested = time.Time{}
 		w.r.start(ctx, ctx)
 		for len(w.r.flying) > 0 {
 			w.r.landed(landing{id: (<-w.r.done).id, met: metNobody})
@@ -391,6 +392,39 @@ func (b *endlessBox) Open(context.Context, RowID) (*Letter, error) {
 }
 func (b *endlessBox) Settle(context.Context, RowID, Settlement) error { return nil }
 func (b *endlessBox) Changed() <-chan struct{}                        { return nil }
+
+// A long queue to one destination, or to a smarthost, is not looked through once
+// for each letter that leaves.
+func TestLongQueueIsNotWalkedForEachLetter(t *testing.T) {
+	for name, through := range map[string]*Smarthost{"to one domain": nil, "through a smarthost": {Host: "a.mx.test"}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.host("a", "10", "10")
+			box := &countingBox{boltBox: w.box}
+			w.opt.Outbox, w.opt.Smarthost, w.opt.Log = box, through, slog.New(slog.DiscardHandler)
+			const rows = 1000
+			for range rows {
+				w.box.add(t, w.letter(requiretls.Usual(), carl), testBody, w.now)
+			}
+			stop := w.run()
+			w.await(Sent, rows)
+			stop()
+			if n := box.seen.Load(); n > 50*rows {
+				t.Errorf("%d rows were looked at to send %d", n, rows)
+			}
+		})
+	}
+}
+
+// countingBox counts the rows that the runner is shown.
+type countingBox struct {
+	*boltBox
+	seen atomic.Int64
+}
+
+func (b *countingBox) Due(ctx context.Context, now time.Time, limit int, skip func(Row) bool) ([]Row, time.Time, error) {
+	return b.boltBox.Due(ctx, now, limit, func(row Row) bool { b.seen.Add(1); return skip(row) })
+}
 
 func TestPreflightKnowsWhatWasMet(t *testing.T) {
 	w := newWorld(t)

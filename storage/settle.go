@@ -92,12 +92,14 @@ func (t *txn) report(w *outRow, o *mail.Outbound) error {
 }
 
 // changeOut changes one row: it is off the list of what is due when fn is
-// called, which writes it again or ends it.
+// called, which writes it again or ends it, and says in sends whether whoever
+// empties the outbox is to look again.
 func (s *Store) changeOut(ctx context.Context, id OutID, fn func(*txn, *outRow) error) error {
 	gone := fmt.Errorf("outbox, row %d: %w", id, ErrRowGone)
 	if id.shard() >= len(s.shards) {
 		return gone
 	}
+	sends := false
 	err := s.update(ctx, s.shards[id.shard()], func(tx kv.Tx) error {
 		w, err := getOut(tx, id)
 		if w == nil || err != nil {
@@ -108,10 +110,14 @@ func (s *Store) changeOut(ctx context.Context, id OutID, fn func(*txn, *outRow) 
 		}
 		t := newTxn(tx, s.opt.Now())
 		t.shard = id.shard()
-		return fn(t, w)
+		err = fn(t, w)
+		sends = t.sends
+		return err
 	})
 	if err == nil {
-		poke(s.sends)
+		if sends {
+			poke(s.sends)
+		}
 		s.reaper.wake()
 	}
 	return err
@@ -124,6 +130,7 @@ func (s *Store) RetryOut(ctx context.Context, id OutID) error {
 		if w.due = t.now; w.state == outHeld {
 			w.state = outQueued
 		}
+		t.sends = true
 		w.write(t.tx, id)
 		return nil
 	})
@@ -135,6 +142,7 @@ func (s *Store) HoldOut(ctx context.Context, id OutID) error {
 		if w.state == outQueued {
 			w.state = outHeld
 		}
+		t.sends = true
 		w.write(t.tx, id)
 		return nil
 	})

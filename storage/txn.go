@@ -20,7 +20,7 @@ type txn struct {
 	boxes    map[boxID]*openBox
 	shard    int    // of the account, for rows of the outbox
 	nextOut  uint64 // 0: not read
-	sends    bool   // rows of the outbox were added
+	sends    bool   // rows of the outbox were added, or are due at another time
 
 	key, value []byte // for what is put at once: a Put copies both
 }

@@ -242,7 +242,7 @@ func compileExtracttext(c *Call) (Op, error) {
 	}, nil
 }
 
-// firstRunes is the first n characters.
+// firstRunes is the first n characters, without one that a limit has cut in two.
 func firstRunes(s string, n int) string {
 	for i := range s {
 		if n == 0 {
@@ -250,8 +250,13 @@ func firstRunes(s string, n int) string {
 		}
 		n--
 	}
-	for len(s) > 0 && !utf8.ValidString(s[max(0, len(s)-utf8.UTFMax):]) {
-		s = s[:len(s)-1] // a character that the limit cut in two
+	for last := len(s) - 1; last >= max(0, len(s)-utf8.UTFMax); last-- {
+		if utf8.RuneStart(s[last]) {
+			if !utf8.FullRuneInString(s[last:]) {
+				return s[:last]
+			}
+			break
+		}
 	}
 	return s
 }

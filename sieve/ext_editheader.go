@@ -103,10 +103,18 @@ func (rt *Runtime) addField(name, value string, last bool) error {
 	return rt.edit(len(name) + len(raw))
 }
 
-// editable is the message's own header, whatever part the script is at.
+var errTooLong = fmt.Errorf("the header is too long to be changed: it has more than %d octets or %d fields", maxHeader, maxFields)
+
+// editable is the message's own header, whatever part the script is at. One that
+// was not read whole is left alone: what was not read would be lost.
 func (rt *Runtime) editable() (*entity, error) {
 	if !rt.head.read {
-		return &rt.head, rt.readHeader(&rt.head, 0, rt.msg.Size())
+		if err := rt.readHeader(&rt.head, 0, rt.msg.Size()); err != nil {
+			return nil, err
+		}
+	}
+	if rt.head.cut {
+		return nil, errTooLong
 	}
 	return &rt.head, nil
 }
@@ -251,7 +259,7 @@ func (d *deletion) matches(rt *Runtime, f *field) (bool, error) {
 }
 
 // rewrite is the header as it is now; nil where nothing was changed. Lines that
-// were no fields are gone.
+// are no fields are in it as they came: they may be all there is of the message.
 func (rt *Runtime) rewrite() *Rewrite {
 	if !rt.edited {
 		return nil
@@ -260,9 +268,11 @@ func (rt *Runtime) rewrite() *Rewrite {
 		var b strings.Builder
 		for i := range rt.head.fields {
 			f := &rt.head.fields[i]
-			b.WriteString(f.name)
-			b.WriteByte(':')
-			b.WriteString(f.raw)
+			if f.name != "" {
+				b.WriteString(f.name)
+				b.WriteByte(':')
+			}
+			b.WriteString(strings.TrimRight(f.raw, "\r\n"))
 			b.WriteString("\r\n")
 		}
 		b.WriteString("\r\n")

@@ -15,10 +15,12 @@ type entity struct {
 	fields []field
 	end    int64 // where the header ends in the message: behind the empty line
 	blank  bool  // there was an empty line
+	cut    bool  // there is more of it than fields: it cannot be written anew
 	read   bool
 }
 
-// field is one header field.
+// field is one header field. One without a name is lines that are no field: no
+// test sees them, and they stay where they are.
 type field struct {
 	hash  uint32 // of the name in lower case
 	name  string // as written
@@ -63,15 +65,15 @@ func (f *field) named(n headerName) bool {
 // readHeader reads and cuts the header that starts at from and ends before to.
 func (rt *Runtime) readHeader(e *entity, from, to int64) error {
 	e.read = true
-	text, err := rt.readHeaderText(from, to)
+	text, whole, err := rt.readHeaderText(from, to)
 	if err != nil {
 		return err
 	}
 	if err := rt.Scan(8 * len(text)); err != nil {
 		return err
 	}
-	n, fields := cutFields(text)
-	e.fields, e.end = fields, from+int64(n)
+	n, fields, all := cutFields(text)
+	e.fields, e.end, e.cut = fields, from+int64(n), !whole || !all
 	e.blank = n > 0 && text[n-1] == '\n' && blankLine(text[:n])
 	return rt.Take(len(text) + 64*len(fields))
 }
@@ -83,24 +85,25 @@ func blankLine(text string) bool {
 	return text == "" || text[len(text)-1] == '\n'
 }
 
-// readHeaderText reads as much as it takes to have the whole header.
-func (rt *Runtime) readHeaderText(from, to int64) (string, error) {
+// readHeaderText reads as much as it takes to have the whole header, or as much
+// of it as is read at all.
+func (rt *Runtime) readHeaderText(from, to int64) (text string, whole bool, err error) {
 	size := min(to-from, 8<<10)
 	for {
 		buf := make([]byte, size)
 		n, err := rt.msg.ReadAt(buf, from)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return "", err
+			return "", false, err
 		}
 		buf = buf[:n]
 		if err := rt.Take(len(buf)); err != nil {
-			return "", err
+			return "", false, err
 		}
 		if end := endOfHeader(buf); end >= 0 {
-			return string(buf[:end]), nil
+			return string(buf[:end]), true, nil
 		}
 		if int64(n) < size || size >= min(to-from, maxHeader) {
-			return string(buf), nil
+			return string(buf), int64(n) == to-from, nil
 		}
 		size = min(size*8, to-from, maxHeader)
 	}
@@ -129,32 +132,34 @@ func endOfHeader(b []byte) int {
 	}
 }
 
-// cutFields cuts header text into fields; n is where it ends. Lines that are no
-// fields are passed over.
-func cutFields(text string) (n int, fields []field) {
-	fields = make([]field, 0, 24)
+// cutFields cuts header text into fields; n is where it ends, and all says that
+// nothing was passed over.
+func cutFields(text string) (n int, fields []field, all bool) {
+	fields, all = make([]field, 0, 24), true
 	for n < len(text) {
 		line := lineEnd(text, n)
 		if strings.TrimRight(text[n:line], "\r\n") == "" {
-			return line, fields
+			return line, fields, all
 		}
 		start := n
 		n = line
 		for n < len(text) && (text[n] == ' ' || text[n] == '\t') {
 			n = lineEnd(text, n)
 		}
-		colon := strings.IndexByte(text[start:n], ':')
-		if colon <= 0 || len(fields) == maxFields {
-			continue
+		name, value, colon := strings.Cut(text[start:n], ":")
+		name = strings.TrimRight(name, " \t")
+		switch last := len(fields) - 1; {
+		case len(fields) == maxFields:
+			all = false
+		case colon && name != "" && !strings.ContainsAny(name, " \t\r\n"):
+			fields = append(fields, field{hash: hashName(name), name: name, raw: strings.TrimRight(value, "\r\n")})
+		case last >= 0 && fields[last].name == "":
+			fields[last].raw = text[start-len(fields[last].raw) : n]
+		default:
+			fields = append(fields, field{raw: text[start:n]})
 		}
-		name := strings.TrimRight(text[start:start+colon], " \t")
-		if name == "" || strings.ContainsAny(name, " \t\r\n") {
-			continue
-		}
-		raw := strings.TrimRight(text[start+colon+1:n], "\r\n")
-		fields = append(fields, field{hash: hashName(name), name: name, raw: raw})
 	}
-	return n, fields
+	return n, fields, all
 }
 
 func lineEnd(s string, from int) int {

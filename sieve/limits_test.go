@@ -240,6 +240,21 @@ func TestMessageThatCannotBeReadIsKept(t *testing.T) {
 	}
 }
 
+// What was not read of a header would be lost with a change: the demand of RFC
+// 8689 §4.1 among it.
+func TestHeaderThatIsTooLongIsNotChanged(t *testing.T) {
+	s := compiled(t, []byte(`require "editheader"; addheader "X-A" "b";`))
+	for name, header := range map[string]string{
+		"fields": strings.Repeat("a: x\r\n", 10_000) + "TLS-Required: No\r\n",
+		"octets": strings.Repeat("a: "+strings.Repeat("x", 900)+"\r\n", 1200) + "TLS-Required: No\r\n",
+	} {
+		r := s.Run(context.Background(), strings.NewReader(header+"\r\nx"), nil)
+		if r.Err == nil || !strings.Contains(r.Err.Error(), "too long to be changed") || plan(r) != "keep implicit\n" || r.Actions[0].(*sieve.Keep).Rewrite != nil {
+			t.Errorf("too many %s: got %v and %s", name, r.Err, plan(r))
+		}
+	}
+}
+
 func TestScriptTooLong(t *testing.T) {
 	_, err := engine(t).Compile("", []byte(strings.Repeat("#\n", 1<<19+1)))
 	if err == nil || !strings.Contains(err.Error(), "1048576 octets") {

@@ -45,17 +45,23 @@ func (f *field) addresses(rt *Runtime) ([]Address, error) {
 		return nil, err
 	}
 	f.addrs = make([]Address, 0, len(list))
+	raw := f.raw
 	for i := range list {
 		if a := &list[i]; a.Group == 0 {
-			f.addrs = append(f.addrs, newAddress(f.raw, a.Name, a.Mailbox, a.Host, rt.engine.config.Delimiter))
+			f.addrs = append(f.addrs, newAddress(&raw, a.Name, a.Mailbox, a.Host, rt.engine.config.Delimiter))
 		}
 	}
 	return f.addrs, nil
 }
 
+// nearby is how far ahead an address is looked for in what it was parsed from:
+// behind a usual name.
+const nearby = 256
+
 // newAddress is an address as it was parsed from raw, of which it is a piece
-// wherever possible.
-func newAddress(raw, name, mailbox, host, delimiter string) Address {
+// where it stands near the start; raw then goes on behind it. It is not looked
+// for any further: a list of a megabyte would be read once for each address.
+func newAddress(raw *string, name, mailbox, host, delimiter string) Address {
 	if host == mime.MissingDomain || mailbox == mime.MissingMailbox {
 		text := name
 		if mailbox != mime.MissingMailbox {
@@ -64,8 +70,9 @@ func newAddress(raw, name, mailbox, host, delimiter string) Address {
 		return Address{Text: text, delimiter: delimiter}
 	}
 	text := mailbox + "@" + host
-	if i := strings.Index(raw, text); i >= 0 {
-		text = raw[i : i+len(text)]
+	if i := strings.Index((*raw)[:min(len(*raw), nearby+len(text))], text); i >= 0 {
+		end := i + len(text)
+		text, *raw = (*raw)[i:end], (*raw)[end:]
 	}
 	return Address{Local: mailbox, Domain: host, Text: text, Valid: true, delimiter: delimiter}
 }

@@ -36,9 +36,21 @@ var alwaysFixed = []string{`\Recent`, "$RequireTLS"}
 
 const maxFlags = 64
 
-// splitFlags reads lists of flags separated by spaces (RFC 5232 §2), each once.
-// Those that cannot be set are left out.
-func (rt *Runtime) splitFlags(lists []string) []string {
+// splitFlags reads lists of flags separated by spaces (RFC 5232 §2).
+func (rt *Runtime) splitFlags(lists ...string) ([]string, error) {
+	octets := 0
+	for _, l := range lists {
+		octets += len(l)
+	}
+	if err := rt.Spend(8*len(lists) + octets); err != nil { // each is compared with all
+		return nil, err
+	}
+	return rt.cleanFlags(lists), nil
+}
+
+// cleanFlags is the flags in lists, each once. Those that cannot be set are left
+// out.
+func (rt *Runtime) cleanFlags(lists []string) []string {
 	var out []string
 	for _, l := range lists {
 		for flag := range strings.FieldsSeq(l) {
@@ -49,8 +61,6 @@ func (rt *Runtime) splitFlags(lists []string) []string {
 	}
 	return out
 }
-
-func (rt *Runtime) cleanFlags(flags []string) []string { return rt.splitFlags(flags) }
 
 func hasFlag(list []string, flag string) bool {
 	return slices.ContainsFunc(list, func(f string) bool { return strings.EqualFold(f, flag) })
@@ -120,15 +130,18 @@ func flagCommand(change func(have, given []string) []string) func(*Call) (Op, er
 			if err != nil {
 				return Stop, err
 			}
-			if err := rt.Spend(8 * len(lists)); err != nil {
+			flags, err := rt.splitFlags(lists...)
+			if err != nil {
 				return Stop, err
 			}
-			flags := rt.splitFlags(lists)
 			if v == nil {
 				rt.SetFlags(change(rt.flags, flags))
 				return Next, nil
 			}
-			have := rt.splitFlags([]string{rt.GetVariable(*v)})
+			have, err := rt.splitFlags(rt.GetVariable(*v))
+			if err != nil {
+				return Stop, err
+			}
 			return Next, rt.SetVariable(*v, strings.Join(change(have, flags), " "))
 		}, nil
 	}
@@ -179,10 +192,11 @@ func compileHasflag(c *Call) (Predicate, error) {
 		}
 		var all []string
 		for _, v := range vars {
-			all = append(all, rt.splitFlags([]string{rt.GetVariable(v)})...)
-		}
-		if err := rt.Spend(8 * len(vars)); err != nil {
-			return false, err
+			flags, err := rt.splitFlags(rt.GetVariable(v))
+			if err != nil {
+				return false, err
+			}
+			all = append(all, flags...)
 		}
 		return m.Strings(rt, all)
 	}, nil
@@ -210,7 +224,10 @@ func applyFlags(rt *Runtime, a Action, t *TagValue) error {
 	if err != nil {
 		return err
 	}
-	flags := rt.splitFlags(lists)
+	flags, err := rt.splitFlags(lists...)
+	if err != nil {
+		return err
+	}
 	switch a := a.(type) {
 	case *Keep:
 		a.Flags = flags

@@ -116,18 +116,32 @@ func prepareRegex(cmp *Comparator, _, key string) (Pattern, error) {
 	}, nil
 }
 
-// enough is how much work, in octets times instructions, a search may be for us
-// to wait until it is done. Beyond, it is fed octet by octet and watched.
-const enough = 1 << 20
+// How much work, in octets times instructions, a search may be: so little that
+// nobody looks at the clock, and so much that we wait until it is done. Beyond,
+// it is fed octet by octet and watched.
+const (
+	little = 1 << 8
+	enough = 1 << 20
+)
 
 func (rt *Runtime) search(re *regexp.Regexp, size int, value string) ([]int, error) {
-	if len(value)*size <= enough {
-		return re.FindStringSubmatchIndex(value), rt.Spend(1 + len(value)*min(size, 64)/256)
+	switch work := len(value) * size; {
+	case work <= little:
+		return re.FindStringSubmatchIndex(value), rt.Spend(1 + work/64)
+	case work <= enough: // most take a hundredth of the time that some do
+		since := time.Now()
+		at := re.FindStringSubmatchIndex(value)
+		return at, rt.clocked(since)
 	}
 	r := &watched{rt: rt, s: value, every: max(1, enough/16/size)}
 	r.next, r.since = r.every, time.Now()
 	at := re.FindReaderSubmatchIndex(r)
 	return at, r.err
+}
+
+// clocked charges the time since then as steps.
+func (rt *Runtime) clocked(since time.Time) error {
+	return rt.Spend(1 + int(time.Since(since)/(80*time.Nanosecond)))
 }
 
 // watched feeds a search rune by rune and charges the time it takes as steps.
@@ -143,9 +157,8 @@ type watched struct {
 
 func (w *watched) ReadRune() (rune, int, error) {
 	if w.at >= w.next && w.err == nil {
-		now := time.Now()
-		w.err = w.rt.Spend(1 + int(now.Sub(w.since)/(80*time.Nanosecond)))
-		w.next, w.since = w.at+w.every, now
+		w.err = w.rt.clocked(w.since)
+		w.next, w.since = w.at+w.every, time.Now()
 	}
 	if w.err != nil {
 		return 0, 0, w.err

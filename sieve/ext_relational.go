@@ -1,6 +1,9 @@
 package sieve
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // relationalExt is RFC 5231.
 var relationalExt = Extension{
@@ -35,6 +38,14 @@ func checkRelation(arg string) error {
 
 func prepareRelation(cmp *Comparator, arg, key string) (Pattern, error) {
 	holds := relations[foldASCII(arg)]
+	if cmp.Order == nil && cmp.Fold != nil {
+		key = cmp.Fold(key)
+		return func(rt *Runtime, value string) (bool, error) {
+			v := Value{Text: value}
+			text, err := v.fold(rt, cmp)
+			return err == nil && holds(strings.Compare(text, key)), err
+		}, nil
+	}
 	return func(rt *Runtime, value string) (bool, error) {
 		return holds(cmp.compare(value, key)), rt.Scan(len(key))
 	}, nil

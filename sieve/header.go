@@ -234,6 +234,9 @@ func (rt *Runtime) Header(name string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := rt.Spend(1 + len(h.fields)/8); err != nil {
+		return nil, err
+	}
 	var values []string
 	n := newHeaderName(name)
 	for i := range h.fields {

@@ -83,6 +83,14 @@ var costly = map[string]struct{ script, message string }{
 		`require ["comparator-i;unicode-casemap"];` + repeat(`if header :comparator "i;unicode-casemap" :matches "Subject" "*ä?ß*z" { keep; }`, 300),
 		"Subject: " + strings.Repeat("ﷺäß", 40_000) + "\r\n\r\n",
 	},
+	"a long key of titlecase": {
+		`require ["relational", "comparator-i;unicode-casemap"]; if header :value "gt" :comparator "i;unicode-casemap" "X" "` + strings.Repeat("ß", 400_000) + `" { keep; }`,
+		strings.Repeat("X: "+strings.Repeat("ß", 40)+"\r\n", 9000) + "\r\n",
+	},
+	"long addresses, each elsewhere": {
+		`if address "To" "x" { keep; }`,
+		"To: " + longAddresses() + "\r\n\r\n",
+	},
 	"headers added to a long header": {
 		`require ["editheader", "fileinto"];` + editAndFile(31),
 		strings.Repeat("a: "+strings.Repeat("x", 70)+"\r\n", 9000) + "\r\n",
@@ -111,6 +119,15 @@ func editAndFile(n int) string {
 	var b strings.Builder
 	for i := range n {
 		fmt.Fprintf(&b, "addheader \"X-%d\" \"y\"; fileinto \"m%d\";\n", i, i)
+	}
+	return b.String()
+}
+
+// longAddresses is as many as are read of a field, a megabyte of them.
+func longAddresses() string {
+	var b strings.Builder
+	for i := range 4000 {
+		fmt.Fprintf(&b, "%s%d@%s.example,", strings.Repeat("a", 200), i, strings.Repeat("c", 50))
 	}
 	return b.String()
 }
@@ -195,6 +212,37 @@ func cpu() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// What takes long is counted, wherever it is done: each of these would run for
+// minutes otherwise.
+func TestAllWorkIsCounted(t *testing.T) {
+	loop := "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("--b\r\n\r\nx\r\n", 900)
+	for name, c := range map[string]struct{ script, message string }{
+		"regexes that try all there is": {
+			`require "regex"; if header :regex "X" "^(a?){1000}(a?){1000}b" { keep; }`,
+			strings.Repeat("X: "+strings.Repeat("a", 100)+"\r\n", 9000) + "\r\n",
+		},
+		"long lists of flags": {
+			`require ["imap4flags", "foreverypart"]; foreverypart { setflag "` + manyFlags() + strings.Repeat("flag ", 150_000) + `"; }`, loop,
+		},
+		"one field asked for again": {
+			`require ["duplicate", "foreverypart"]; foreverypart {` + repeat(`if duplicate :header "X" { keep; }`, 20_000) + `}`,
+			strings.Repeat("X: a\r\n", 9000) + loop,
+		},
+		"content that is none": {
+			`require "body";` + repeat(`if body :contains "zz" { keep; }`, 900),
+			"Content-Transfer-Encoding: base64\r\n\r\n" + strings.Repeat(strings.Repeat(" ", 76)+"\r\n", 300_000),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := compiled(t, []byte(c.script)).Run(context.Background(), strings.NewReader(c.message), nil)
+			var limit *sieve.LimitError
+			if !errors.As(r.Err, &limit) || plan(r) != "keep implicit\n" {
+				t.Errorf("got %v after %d steps, want a limit", r.Err, r.Steps)
+			}
+		})
+	}
 }
 
 // A script is read in time that grows with its length and not with its square:

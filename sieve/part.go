@@ -136,11 +136,25 @@ func (p *part) charset() string {
 // open reads the part's content, transfer encoding removed and text converted
 // to UTF-8 (RFC 5173 §5.2).
 func (rt *Runtime) open(p *part) (io.Reader, error) {
-	r := io.NewSectionReader(rt.msg, p.body, p.end-p.body)
+	r := encoded{rt, io.NewSectionReader(rt.msg, p.body, p.end-p.body)}
 	if p.typ == "text" {
 		return mime.Text(r, p.encoding, p.charset())
 	}
 	return mime.Decoded(r, p.encoding)
+}
+
+// encoded counts what is read to be decoded: much of it may come to nothing.
+type encoded struct {
+	rt *Runtime
+	r  io.Reader
+}
+
+func (e encoded) Read(p []byte) (int, error) {
+	n, err := e.r.Read(p)
+	if spent := e.rt.Scan(2 * n); spent != nil {
+		return n, spent
+	}
+	return n, err
 }
 
 const (

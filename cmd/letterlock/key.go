@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"letterlock/internal/admin"
 	"letterlock/internal/config"
@@ -23,6 +25,8 @@ func openKeys(file string) (*seal.Keys, error) {
 		err = withHint(err, "letterlock key new makes one; keys that are lost are nowhere else than in a backup of the file")
 	case errors.Is(err, seal.ErrLoose):
 		err = withHint(err, "chmod 600 %s", file)
+	case errors.Is(err, fs.ErrPermission):
+		err = withHint(err, "it has to belong to the user letterlock runs as: chown %s %s", userName(os.Geteuid()), file)
 	}
 	return keys, err
 }
@@ -57,6 +61,9 @@ var keyNew = verb{
 			} else if err != nil {
 				return err
 			}
+			if err := giveToOwner(file, cfg.Data); err != nil {
+				return err
+			}
 			fmt.Fprintf(c.err, "note: whoever loses %s has lost the mail: keep a copy of it, apart from the mail and its backups\n", file)
 			if inside(cfg.Data, file) {
 				fmt.Fprintf(c.err, "note: it lies in the data folder: whoever finds the mail finds the key\n")
@@ -64,6 +71,20 @@ var keyNew = verb{
 			return nil
 		}
 	},
+}
+
+// giveToOwner gives a new file that root has made to whom the data folder belongs,
+// who is to read it.
+func giveToOwner(file, data string) error {
+	info, err := os.Stat(data)
+	if os.Geteuid() != 0 || err != nil {
+		return nil // nobody to give it to, or nobody who could
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || st.Uid == 0 {
+		return nil
+	}
+	return os.Chown(file, int(st.Uid), int(st.Gid))
 }
 
 // inside says whether a file lies in a folder.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -205,6 +206,9 @@ func change(name string, edit func([]serverKey) ([]serverKey, error)) (err error
 		_, err = f.Write(encode(old.keys))
 	}
 	if err == nil {
+		err = keepOwner(f, name)
+	}
+	if err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
@@ -214,6 +218,19 @@ func change(name string, edit func([]serverKey) ([]serverKey, error)) (err error
 		return errors.Join(err, os.Remove(name+".new"))
 	}
 	return syncDir(filepath.Dir(name))
+}
+
+// keepOwner gives a new file to whom the old one belongs: root may change the keys
+// of a server that runs as somebody else, and has to be able to start again.
+func keepOwner(f *os.File, old string) error {
+	info, err := os.Stat(old)
+	if err != nil {
+		return err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
+		return f.Chown(int(st.Uid), int(st.Gid))
+	}
+	return nil
 }
 
 func syncDir(dir string) error {

@@ -42,20 +42,21 @@ var srsCode = base32.StdEncoding.WithPadding(base32.NoPadding)
 // NewSRS rewrites into domain. The secret, of at least 16 octets, proves that an
 // address was made here; whoever changes it loses the bounces on their way.
 func NewSRS(domain string, secret []byte) (*SRS, error) {
-	if _, err := mail.ParseAddress("x@" + domain); err != nil || domain == "" {
+	own, err := mail.ParseAddress("x@" + domain)
+	if err != nil || domain == "" {
 		return nil, errors.New("SRS: no domain: " + domain)
 	}
 	if len(secret) < minSRSSecret {
 		return nil, errors.New("SRS: the secret is too short: at least 16 octets are needed")
 	}
-	return &SRS{domain: strings.ToLower(domain), secret: secret, now: time.Now}, nil
+	return &SRS{domain: own.ALabels().Domain, secret: secret, now: time.Now}, nil
 }
 
 // Forward rewrites a sender. The null sender, one of our own domain and one that
 // needs no rewriting stay; ok is false where the result would be longer than a
 // local part can be (RFC 5321 §4.5.3.1.1), and the address comes back as it is.
 func (s *SRS) Forward(from mail.Address) (rewritten mail.Address, ok bool) {
-	if len(s.secret) == 0 || from.IsNull() || from.Domain == s.domain || from.Domain == "" {
+	if len(s.secret) == 0 || from.IsNull() || from.ALabels().Domain == s.domain || from.Domain == "" {
 		return from, true
 	}
 	local := ""
@@ -81,7 +82,7 @@ func (s *SRS) Forward(from mail.Address) (rewritten mail.Address, ok bool) {
 // address was not made here, or is older than three weeks.
 func (s *SRS) Reverse(to mail.Address) (mail.Address, error) {
 	kind, rest := srsKind(to.Local)
-	if len(s.secret) == 0 || kind == "" || to.Domain != s.domain {
+	if len(s.secret) == 0 || kind == "" || to.ALabels().Domain != s.domain {
 		return mail.Address{}, ErrNotSRS
 	}
 	hash, said, found := strings.Cut(rest[1:], "=")

@@ -44,6 +44,28 @@ func TestSRSLeadsBack(t *testing.T) {
 	}
 }
 
+// A bounce comes to the domain as DNS has it, whatever the config writes.
+func TestSRSOfAnInternationalizedDomainLeadsBack(t *testing.T) {
+	s := srs(t, "bücher.test")
+	to, ok := s.Forward(address(t, "ann@example.org"))
+	if !ok {
+		t.Fatalf("became %s", to)
+	}
+	for _, domain := range []string{"bücher.test", "xn--bcher-kva.test"} {
+		if back, err := s.Reverse(mail.Address{Local: to.Local, Domain: domain}); err != nil || back.String() != "ann@example.org" {
+			t.Errorf("at %s it leads back to %s, %v", domain, back, err)
+		}
+		if own := address(t, "ben@"+domain); !kept(s, own) {
+			t.Errorf("%s was rewritten", own)
+		}
+	}
+}
+
+func kept(s *SRS, from mail.Address) bool {
+	to, ok := s.Forward(from)
+	return ok && to == from
+}
+
 func TestSRSOverSeveralHosts(t *testing.T) {
 	first, second, third := srs(t, "one.test"), srs(t, "two.test"), srs(t, "three.test")
 	from := address(t, "ann@example.org")

@@ -32,6 +32,7 @@ func (s *Store) SetAlias(ctx context.Context, a Alias) error {
 		v = appendAddress(v, to)
 	}
 	return s.system(ctx, func(tx kv.Tx) error {
+		tx.Delete(addressKey(keyAlias, a.From.ULabels()))
 		tx.Put(addressKey(keyAlias, a.From), sealValue(v))
 		return nil
 	})
@@ -39,6 +40,17 @@ func (s *Store) SetAlias(ctx context.Context, a Alias) error {
 
 // Alias finds an alias by the address it stands for: [ErrNotFound].
 func (s *Store) Alias(ctx context.Context, from mail.Address) (a Alias, err error) {
+	a, err = s.aliasUnder(ctx, from)
+	if other := from.ULabels(); isNotFound(err) && other != from { // as in underEither
+		a, err = s.aliasUnder(ctx, other)
+	}
+	if err != nil {
+		return a, fmt.Errorf("alias %s: %w", from, err)
+	}
+	return a, nil
+}
+
+func (s *Store) aliasUnder(ctx context.Context, from mail.Address) (a Alias, err error) {
 	err = s.index.Get(ctx, s.shardOf(systemAccount).number, addressKey(keyAlias, from), func(v []byte) error {
 		if v == nil {
 			return ErrNotFound
@@ -49,10 +61,7 @@ func (s *Store) Alias(ctx context.Context, from mail.Address) (a Alias, err erro
 		}
 		return err
 	})
-	if err != nil {
-		return a, fmt.Errorf("alias %s: %w", from, err)
-	}
-	return a, nil
+	return a, err
 }
 
 // Aliases walks all aliases by the address they stand for.
@@ -63,10 +72,14 @@ func (s *Store) Aliases(ctx context.Context) iter.Seq2[Alias, error] {
 // RemoveAlias removes an alias: [ErrNotFound].
 func (s *Store) RemoveAlias(ctx context.Context, from mail.Address) error {
 	return s.system(ctx, func(tx kv.Tx) error {
-		if tx.Get(addressKey(keyAlias, from)) == nil {
+		found := false
+		for _, name := range []mail.Address{from, from.ULabels()} {
+			found = found || tx.Get(addressKey(keyAlias, name)) != nil
+			tx.Delete(addressKey(keyAlias, name))
+		}
+		if !found {
 			return fmt.Errorf("alias %s: %w", from, ErrNotFound)
 		}
-		tx.Delete(addressKey(keyAlias, from))
 		return nil
 	})
 }

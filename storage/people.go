@@ -63,8 +63,18 @@ func readPerson(f *segment.Fields) (Person, error) {
 	return p, f.Err()
 }
 
+// underEither reads what is kept under an address. Addresses come with their
+// domains in A-labels; earlier versions kept them as they were written.
+func underEither(r kv.Reader, letter byte, addr mail.Address) (*segment.Fields, error) {
+	f, err := fields(r, addressKey(letter, addr))
+	if other := addr.ULabels(); f == nil && err == nil && other != addr {
+		f, err = fields(r, addressKey(letter, other))
+	}
+	return f, err
+}
+
 func getPerson(r kv.Reader, addr mail.Address) (Person, error) {
-	f, err := fields(r, addressKey(keyPerson, addr))
+	f, err := underEither(r, keyPerson, addr)
 	if err != nil {
 		return Person{}, err
 	}
@@ -158,7 +168,7 @@ func (s *Store) Person(ctx context.Context, addr mail.Address) (p Person, err er
 		p, err = getPerson(r, addr)
 		return err
 	})
-	if err == nil {
+	if err == nil && p.Address == addr { // a change forgets it by this name
 		s.persons.put(addr, p, since)
 	}
 	return p, err
@@ -292,7 +302,7 @@ func (s *Store) changePerson(ctx context.Context, addr mail.Address, change func
 			return err
 		}
 		change(&p)
-		tx.Put(addressKey(keyPerson, addr), p.encode())
+		tx.Put(addressKey(keyPerson, p.Address), p.encode())
 		return nil
 	})
 }

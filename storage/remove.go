@@ -16,7 +16,7 @@ func (s *Store) RemovePerson(ctx context.Context, addr mail.Address) error {
 		if p, err = getPerson(tx, addr); err != nil {
 			return err
 		}
-		tx.Delete(addressKey(keyPerson, addr))
+		tx.Delete(addressKey(keyPerson, p.Address))
 		tx.Put(removalKey(p.ID), sealValue(newValue()))
 		return nil
 	})

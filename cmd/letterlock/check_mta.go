@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"letterlock/internal/config"
+	"letterlock/internal/mail"
 )
 
 // advice is what to paste into an MTA's config, and what goes wrong without it.
@@ -67,7 +68,7 @@ func postfixSocket(cfg *config.Config, path string) advice {
 
 func postfix(cfg *config.Config, transport string) advice {
 	a := advice{MTA: "Postfix 3.11 or newer", File: "main.cf", Lines: []string{
-		"virtual_mailbox_domains = " + cfg.Address.Domain,
+		"virtual_mailbox_domains = " + spellings(cfg.Address.Domain),
 		"virtual_transport = " + transport,
 		"lmtp_tls_security_level = secure",
 		"lmtp_tls_secure_cert_match = " + cfg.Hostname,
@@ -86,6 +87,14 @@ func postfix(cfg *config.Config, transport string) advice {
 		"Postfix before 3.11 and Exim know no REQUIRETLS: leave lmtp_requiretls_policy out there; the mail still comes over TLS",
 	}
 	return a
+}
+
+// spellings are all that an MTA, which takes them for two, has to know of a domain.
+func spellings(domain string) string {
+	if a := (mail.Address{Domain: domain}).ALabels(); a.Domain != domain {
+		return a.Domain + ", " + domain
+	}
+	return domain
 }
 
 func exim(cfg *config.Config, host, port string) advice {

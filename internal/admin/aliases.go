@@ -59,7 +59,7 @@ func (d *Desk) source(s string) (mail.Address, error) {
 	if err != nil {
 		return a, refuse("the catch-all of a domain reads @example.org", "%q is not a domain: %v", s, err)
 	}
-	return mail.Address{Domain: a.Domain}, nil
+	return mail.Address{Domain: d.opt.Addresses.Normal(a).Domain}, nil
 }
 
 // free refuses an alias that would never be asked: a user of that name gets

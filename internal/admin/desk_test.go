@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"letterlock/internal/deliver"
+	"letterlock/internal/mail"
 	"letterlock/storage"
 )
 
@@ -121,6 +122,55 @@ func TestOperationsAnswerAlikeOverTheSocket(t *testing.T) {
 	if refused != 9 {
 		t.Errorf("%d refusals, want 9:\n%s", refused, strings.Join(want, "\n"))
 	}
+}
+
+func TestUsersAndAliasesOfAnInternationalizedDomainAnswerToBothSpellings(t *testing.T) {
+	d, ctx := newDesk(t, folder(t)), t.Context()
+	u, err := d.AddUser(ctx, Login{Address: "ann@bücher.example"})
+	if err != nil || u.Address != "ann@xn--bcher-kva.example" {
+		t.Errorf("made %q, %v", u.Address, err)
+	}
+	if _, err := d.AddUser(ctx, Login{Address: "ann@xn--bcher-kva.example"}); err == nil {
+		t.Error("she was made a second time in the other spelling")
+	}
+	old := storage.Alias{From: spelt("@bücher.example"), To: []mail.Address{spelt("ann@bücher.example")}} // of an earlier version
+	if err := d.opt.Store.SetAlias(ctx, old); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.AddAlias(ctx, Alias{From: "@xn--bcher-kva.example", To: []string{"ann+all@bücher.example"}}); err != nil {
+		t.Error(err)
+	}
+	if all, err := d.Aliases(ctx); err != nil || len(all) != 1 || len(all[0].To) != 2 {
+		t.Errorf("the aliases are %v, %v; want one with two targets", all, err)
+	}
+	if _, err := d.RemoveAlias(ctx, Alias{From: "@bücher.example"}); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"ben@bücher.example", "cleo@bücher.example"} { // of an earlier version
+		if _, err := d.opt.Store.AddPerson(ctx, spelt(name), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := d.SetPassword(ctx, Login{Address: "ben@bücher.example", Credentials: []byte("new")}); err != nil {
+		t.Error(err)
+	}
+	if p, err := d.opt.Store.Person(ctx, spelt("ben@xn--bcher-kva.example")); err != nil || string(p.Credentials) != "new" {
+		t.Errorf("his credentials are %q, %v", p.Credentials, err)
+	}
+	for _, name := range []string{"ann@bücher.example", "ben@bücher.example", "cleo@xn--bcher-kva.example"} {
+		if _, err := d.RemoveUser(ctx, name); err != nil {
+			t.Error(err)
+		}
+	}
+	if all, err := d.Users(ctx); err != nil || len(all) > 0 {
+		t.Errorf("left are %v, %v", all, err)
+	}
+}
+
+// spelt is one in the test's own words, as it is kept; "@domain" is a catch-all.
+func spelt(s string) mail.Address {
+	local, domain, _ := strings.Cut(s, "@")
+	return mail.Address{Local: local, Domain: domain}
 }
 
 func TestAdminSocketIsItsOwnersAlone(t *testing.T) {

@@ -179,7 +179,7 @@ func (o owner) putManaged(ctx context.Context, text []byte, version storage.Scri
 // AddForward implements [Operations].
 func (d *Desk) AddForward(ctx context.Context, in Forward) (Managed, error) {
 	to, err := d.elsewhere(in.To)
-	if err == nil && to.Domain == strings.ToLower(d.opt.Addresses.Domain) {
+	if err == nil && to.Domain == d.ownDomain() {
 		err = d.lives(ctx, to)
 	}
 	if err != nil {
@@ -223,11 +223,14 @@ func (d *Desk) elsewhere(s string) (mail.Address, error) {
 	switch {
 	case err != nil || normal.Domain == "":
 		return to, refuse("an address reads bob@example.net", "%q is no address to forward to", s)
-	case normal.Domain == strings.ToLower(d.opt.Addresses.Domain):
+	case normal.Domain == d.ownDomain():
 		return normal, nil
 	}
 	return to, nil
 }
+
+// ownDomain is that of addresses without one.
+func (d *Desk) ownDomain() string { return d.opt.Addresses.Normal(mail.Address{}).Domain }
 
 func sameAddress(s string, a mail.Address) bool {
 	other, err := mail.ParseAddress(s)

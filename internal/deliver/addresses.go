@@ -26,7 +26,7 @@ func (o Addresses) Normal(a mail.Address) mail.Address {
 	if o.Fold {
 		a = a.Fold()
 	}
-	return a
+	return a.ALabels()
 }
 
 // maxTargets bounds how many addresses one recipient may expand to. More are

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -283,6 +284,36 @@ func TestWhoGetsTheLetter(t *testing.T) {
 			if len(letters) != want {
 				t.Errorf("%s: %s has %d letters, want %d", c.rcpt, p, len(letters), want)
 			}
+		}
+	}
+}
+
+// RFC 6531 §3.2: SMTP has the domain of a mailbox in either spelling. Most senders
+// know no SMTPUTF8 and write the A-labels.
+func TestBothSpellingsOfAnInternationalizedDomainAreOneMailbox(t *testing.T) {
+	h := open(t)
+	people := []string{"ann@xn--bcher-kva.example", "old@bücher.example"} // that one from an earlier version
+	for _, p := range people {
+		h.person(p)
+	}
+	h.alias("info@xn--bcher-kva.example", "ann@bücher.example")
+	h.alias("@kept.bücher.example", "old@xn--bcher-kva.example")
+	for i, c := range []struct{ rcpt, gets string }{
+		{"ann@bücher.example", people[0]},
+		{"ann@xn--bcher-kva.example", people[0]},
+		{"Ann+x@BÜCHER.example", people[0]},
+		{"info@bücher.example", people[0]},
+		{"old@xn--bcher-kva.example", people[1]},
+		{"old@bücher.example", people[1]},
+		{"whoever@kept.xn--bcher-kva.example", people[1]},
+	} {
+		if err := h.sorter.Recipient(t.Context(), addr(t, c.rcpt)); err != nil {
+			t.Errorf("%s: RCPT says %v", c.rcpt, err)
+		}
+		before, _ := h.inbox(c.gets)
+		h.deliver(envelope(requiretls.Usual()), fmt.Sprintf("X-Number: %d\r\n%s", i, letter), c.rcpt)
+		if after, _ := h.inbox(c.gets); len(after) != len(before)+1 {
+			t.Errorf("%s: %s has %d letters, and had %d", c.rcpt, c.gets, len(after), len(before))
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/net/idna"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -197,6 +198,30 @@ func (a Address) Path() string {
 // always is).
 func (a Address) Fold() Address {
 	a.Local = norm.NFC.String(strings.ToLower(a.Local))
+	return a
+}
+
+// ALabels is the address with its domain as DNS has it. Both spellings of an
+// internationalized domain name are the same one (RFC 5890 §2.3.2.1), and SMTP has
+// either (RFC 6531 §3.2). What is no such name stays as it is.
+func (a Address) ALabels() Address {
+	if ascii(a.Domain) {
+		return a
+	}
+	if name, err := idna.Lookup.ToASCII(a.Domain); err == nil {
+		a.Domain = name
+	}
+	return a
+}
+
+// ULabels is the other spelling: as people write the domain.
+func (a Address) ULabels() Address {
+	if !strings.Contains(a.Domain, "xn--") {
+		return a
+	}
+	if name, err := idna.Lookup.ToUnicode(a.Domain); err == nil {
+		a.Domain = norm.NFC.String(name)
+	}
 	return a
 }
 

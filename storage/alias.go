@@ -27,15 +27,40 @@ func readAlias(f *segment.Fields) (Alias, error) {
 
 // SetAlias makes or replaces an alias.
 func (s *Store) SetAlias(ctx context.Context, a Alias) error {
+	return s.ChangeAlias(ctx, a.From, func([]mail.Address) ([]mail.Address, error) { return a.To, nil })
+}
+
+// ChangeAlias makes of an alias' targets (nil: there is no such alias) what it
+// sends to from now on; where that is nobody there is none. change may be called
+// several times, and its error leaves all as it was.
+func (s *Store) ChangeAlias(ctx context.Context, from mail.Address, change func(to []mail.Address) ([]mail.Address, error)) error {
+	return s.system(ctx, func(tx kv.Tx) error {
+		var a Alias
+		f, err := underEither(tx, keyAlias, from)
+		if err == nil && f != nil {
+			a, err = readAlias(f)
+		}
+		if err == nil {
+			a.To, err = change(a.To)
+		}
+		if err != nil {
+			return err
+		}
+		tx.Delete(addressKey(keyAlias, from.ULabels()))
+		tx.Delete(addressKey(keyAlias, from))
+		if len(a.To) > 0 {
+			tx.Put(addressKey(keyAlias, from), encodeAlias(Alias{from, a.To}))
+		}
+		return nil
+	})
+}
+
+func encodeAlias(a Alias) []byte {
 	v := segment.AppendUint(appendAddress(newValue(), a.From), uint64(len(a.To)))
 	for _, to := range a.To {
 		v = appendAddress(v, to)
 	}
-	return s.system(ctx, func(tx kv.Tx) error {
-		tx.Delete(addressKey(keyAlias, a.From.ULabels()))
-		tx.Put(addressKey(keyAlias, a.From), sealValue(v))
-		return nil
-	})
+	return sealValue(v)
 }
 
 // Alias finds an alias by the address it stands for: [ErrNotFound].
@@ -71,15 +96,10 @@ func (s *Store) Aliases(ctx context.Context) iter.Seq2[Alias, error] {
 
 // RemoveAlias removes an alias: [ErrNotFound].
 func (s *Store) RemoveAlias(ctx context.Context, from mail.Address) error {
-	return s.system(ctx, func(tx kv.Tx) error {
-		found := false
-		for _, name := range []mail.Address{from, from.ULabels()} {
-			found = found || tx.Get(addressKey(keyAlias, name)) != nil
-			tx.Delete(addressKey(keyAlias, name))
+	return s.ChangeAlias(ctx, from, func(to []mail.Address) ([]mail.Address, error) {
+		if to == nil {
+			return nil, fmt.Errorf("alias %s: %w", from, ErrNotFound)
 		}
-		if !found {
-			return fmt.Errorf("alias %s: %w", from, ErrNotFound)
-		}
-		return nil
+		return nil, nil
 	})
 }

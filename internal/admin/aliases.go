@@ -23,28 +23,46 @@ func (d *Desk) AddAlias(ctx context.Context, in Alias) (Alias, error) {
 	if err := d.free(ctx, from); err != nil {
 		return Alias{}, err
 	}
-	a, err := d.opt.Store.Alias(ctx, from)
-	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return Alias{}, fmt.Errorf("look up alias %s: %w", nameOf(from), err)
-	}
-	a.From = from
+	added := storage.Alias{From: from}
 	for _, s := range in.To {
 		to, err := d.target(ctx, from, s)
 		if err != nil {
 			return Alias{}, err
 		}
-		if !slices.Contains(a.To, to) {
-			a.To = append(a.To, to)
+		added.To = append(added.To, to)
+	}
+	all := storage.Alias{From: from}
+	err = d.opt.Store.ChangeAlias(ctx, from, func(there []mail.Address) ([]mail.Address, error) {
+		all.To = joined(there, added.To)
+		switch {
+		case len(all.To) == 0:
+			return nil, refuse("name at least one address it sends to", "alias %s has no target", nameOf(from))
+		case len(all.To) > maxTargets:
+			return nil, refuse("a mailing list wants list software in front of the store", "alias %s would have %d targets, the limit is %d", nameOf(from), len(all.To), maxTargets)
+		}
+		return all.To, nil
+	})
+	return changed(all, err)
+}
+
+// joined is all addresses of both, each once.
+func joined(a, b []mail.Address) (all []mail.Address) {
+	for _, addr := range slices.Concat(a, b) {
+		if !slices.Contains(all, addr) {
+			all = append(all, addr)
 		}
 	}
+	return all
+}
+
+// changed is what became of an alias, or why nothing did.
+func changed(a storage.Alias, err error) (Alias, error) {
+	var refusal *Refusal
 	switch {
-	case len(a.To) == 0:
-		return Alias{}, refuse("name at least one address it sends to", "alias %s has no target", nameOf(from))
-	case len(a.To) > maxTargets:
-		return Alias{}, refuse("a mailing list wants list software in front of the store", "alias %s would have %d targets, the limit is %d", nameOf(from), len(a.To), maxTargets)
-	}
-	if err := d.opt.Store.SetAlias(ctx, a); err != nil {
-		return Alias{}, fmt.Errorf("set alias %s: %w", nameOf(from), err)
+	case errors.As(err, &refusal):
+		return Alias{}, refusal
+	case err != nil:
+		return Alias{}, fmt.Errorf("change alias %s: %w", nameOf(a.From), err)
 	}
 	return written(a), nil
 }
@@ -139,27 +157,16 @@ func (d *Desk) RemoveAlias(ctx context.Context, in Alias) (Alias, error) {
 	if err != nil {
 		return Alias{}, err
 	}
-	a, err := d.opt.Store.Alias(ctx, from)
-	if errors.Is(err, storage.ErrNotFound) {
-		return Alias{}, refuse("see which there are: letterlock alias list", "there is no alias %s", nameOf(from))
-	}
-	if err != nil {
-		return Alias{}, fmt.Errorf("look up alias %s: %w", nameOf(from), err)
-	}
-	a.From = from
-	gone, rest, err := d.split(a, in.To)
-	if err != nil {
-		return Alias{}, err
-	}
-	if len(rest.To) > 0 {
-		err = d.opt.Store.SetAlias(ctx, rest)
-	} else {
-		err = d.opt.Store.RemoveAlias(ctx, from)
-	}
-	if err != nil {
-		return Alias{}, fmt.Errorf("remove alias %s: %w", nameOf(from), err)
-	}
-	return written(gone), nil
+	gone := storage.Alias{From: from}
+	err = d.opt.Store.ChangeAlias(ctx, from, func(there []mail.Address) ([]mail.Address, error) {
+		if there == nil {
+			return nil, refuse("see which there are: letterlock alias list", "there is no alias %s", nameOf(from))
+		}
+		var rest storage.Alias
+		gone, rest, err = d.split(storage.Alias{From: from, To: there}, in.To)
+		return rest.To, err
+	})
+	return changed(gone, err)
 }
 
 // split parts the targets to remove from those that stay; none named means all.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -164,6 +165,28 @@ func TestUsersAndAliasesOfAnInternationalizedDomainAnswerToBothSpellings(t *test
 	}
 	if all, err := d.Users(ctx); err != nil || len(all) > 0 {
 		t.Errorf("left are %v, %v", all, err)
+	}
+}
+
+func TestNoTargetIsLostToAnotherAddedAtTheSameTime(t *testing.T) {
+	d, ctx := newDesk(t, folder(t)), t.Context()
+	const people = 20
+	for i := range people {
+		if _, err := d.AddUser(ctx, Login{Address: fmt.Sprintf("p%d", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var adding sync.WaitGroup
+	for i := range people {
+		adding.Go(func() {
+			if _, err := d.AddAlias(ctx, Alias{From: "team", To: []string{fmt.Sprintf("p%d", i)}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	adding.Wait()
+	if all, err := d.Aliases(ctx); err != nil || len(all) != 1 || len(all[0].To) != people {
+		t.Errorf("the aliases are %v, %v; want one with %d targets", all, err, people)
 	}
 }
 

@@ -186,8 +186,15 @@ func (d *Desk) AddForward(ctx context.Context, in Forward) (Managed, error) {
 		return Managed{}, err
 	}
 	return d.manage(ctx, in.Address, func(o owner, s *managed.Script) error {
-		if to.String() == o.address {
-			return refuse("what is not forwarded stays there anyway", "%s cannot be forwarded to itself", o)
+		back, err := d.leadsTo(ctx, to, o.address)
+		if err == nil && back {
+			err = refuse("what is not forwarded stays there anyway", "%s cannot be forwarded to itself", o)
+			if to.String() != o.address {
+				err = refuse("it would go round until it is returned to its sender; what is not forwarded stays there anyway", "mail for %s arrives at %s again", to, o)
+			}
+		}
+		if err != nil {
+			return err
 		}
 		i := slices.IndexFunc(s.Forwards, func(f managed.Forward) bool { return sameAddress(f.To, to) })
 		if i < 0 {
@@ -204,6 +211,46 @@ func (d *Desk) AddForward(ctx context.Context, in Forward) (Managed, error) {
 		s.Keep = in.Keep
 		return nil
 	})
+}
+
+// leadsTo says whether mail for an address arrives at the account of that name:
+// with a detail, or through aliases.
+func (d *Desk) leadsTo(ctx context.Context, to mail.Address, account string) (bool, error) {
+	ways := []mail.Address{d.opt.Addresses.Normal(to)}
+	for i := 0; i < len(ways); i++ {
+		a, err := d.behind(ctx, ways[i])
+		if err != nil {
+			return false, err
+		}
+		for _, next := range a.To {
+			if next.String() == account {
+				return true, nil
+			}
+			if !slices.Contains(ways, next) {
+				ways = append(ways, next)
+			}
+		}
+	}
+	return false, nil
+}
+
+// behind is who gets mail for an address: an account's own name, or what an alias
+// sends to; nobody where it is nobody's here.
+func (d *Desk) behind(ctx context.Context, addr mail.Address) (storage.Alias, error) {
+	for _, name := range []mail.Address{addr, d.base(addr), {Domain: addr.Domain}} {
+		_, err := d.opt.Store.Person(ctx, name)
+		if err == nil {
+			return storage.Alias{To: []mail.Address{name}}, nil
+		}
+		a := storage.Alias{}
+		if errors.Is(err, storage.ErrNotFound) {
+			a, err = d.opt.Store.Alias(ctx, name)
+		}
+		if !errors.Is(err, storage.ErrNotFound) {
+			return a, err
+		}
+	}
+	return storage.Alias{}, nil
 }
 
 // lives refuses an address of ours that nobody has: a slip of the pen.

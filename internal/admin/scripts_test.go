@@ -160,6 +160,13 @@ func TestForwardsAreAddedListedAndRemoved(t *testing.T) {
 		told(o.AddForward(ctx, Forward{Address: "ann", To: "carol@example.net"}))
 		told(o.AddForward(ctx, Forward{Address: "ann", To: "carol@example.net", Keep: true, RequireTLS: true}))
 		told(o.AddForward(ctx, Forward{Address: "ann", To: "ann", Keep: true}))
+		told(o.AddForward(ctx, Forward{Address: "ann", To: "ann+home", Keep: true}))
+		for _, alias := range []Alias{{From: "info", To: []string{"ann"}}, {From: "all", To: []string{"info"}}} {
+			if _, err := o.AddAlias(ctx, alias); err != nil {
+				t.Fatal(err)
+			}
+		}
+		told(o.AddForward(ctx, Forward{Address: "ann", To: "All+x", Keep: true}))
 		told(o.AddForward(ctx, Forward{Address: "ann", To: "carol", Keep: true})) // nobody here
 		if _, err := o.AddUser(ctx, Login{Address: "carol"}); err != nil {
 			t.Fatal(err)
@@ -183,6 +190,8 @@ func TestForwardsAreAddedListedAndRemoved(t *testing.T) {
 		"no: the other forwards of ann@example.org leave a copy in the mailbox | say --keep, or remove the others first: letterlock forward remove ann@example.org",
 		"ann@example.org true [{bob@example.net false} {carol@example.net true}] letterlock-managed "+off,
 		"no: ann@example.org cannot be forwarded to itself | what is not forwarded stays there anyway",
+		"no: mail for ann+home@example.org arrives at ann@example.org again | it would go round until it is returned to its sender; what is not forwarded stays there anyway",
+		"no: mail for all+x@example.org arrives at ann@example.org again | it would go round until it is returned to its sender; what is not forwarded stays there anyway",
 		"no: carol@example.org does not exist here | an address elsewhere reads bob@example.net; see who is here with: letterlock user list",
 		"ann@example.org true [{bob@example.net false} {carol@example.net true} {carol@example.org false}] letterlock-managed "+off,
 		"ann@example.org true [{bob@example.net false} {carol@example.net true} {carol@example.org false} {4@example.net false}] letterlock-managed "+off,

@@ -60,6 +60,8 @@ func (o *own) counted(was, now storage.Mailbox) storage.Mailbox {
 		was.UIDNext = o.uids[len(o.uids)-1] + 1
 		was.Messages += uint32(len(o.uids))
 		was.Unseen += o.unseen
+	case o.annotated != 0 && was.ID == o.annotated && now.Highest == was.Highest+1: // that moves its modseq (RFC 7162 §3)
+		was.Highest = now.Highest
 	case o.filled == "":
 	case was.ID == o.emptied.ID:
 		if was.Messages, was.Unseen = 0, 0; now.Messages == 0 {

@@ -134,8 +134,8 @@ func notes(r kv.Reader, a AccountID, id MailboxID, wanted func(name string) bool
 // Annotate sets entries of a mailbox, or with id 0 of the account itself, all or
 // none, durably; nil takes one away. [ErrNotFound] where the mailbox is not
 // there, [ErrBadName], [ErrAnnotationSize] for a value of more than 64 KiB,
-// [ErrAnnotationCount] for more than 1,000 entries or 1 MiB in a mailbox. They
-// go with the mailbox when it is renamed or deleted.
+// [ErrAnnotationCount] for more than 1,000 entries or 1 MiB in a mailbox, whose
+// modseq they move. They go with the mailbox when it is renamed or deleted.
 func (a *Account) Annotate(ctx context.Context, id MailboxID, entries []Annotation) error {
 	clean := make([]Annotation, len(entries))
 	for i, e := range entries {
@@ -190,6 +190,7 @@ func (t *txn) annotate(c *account, a *Account, id MailboxID, entries []Annotatio
 			return err
 		}
 		b.annotated = c.stir()
+		b.bump() // RFC 7162 §3
 	}
 	octets := 0
 	for _, e := range entries {

@@ -173,7 +173,7 @@ func TestMovedTellsWhatChanged(t *testing.T) {
 		{"unsubscribe", func() error { return a.Unsubscribe(ctx, "Nowhere") }, "[] false true []"},
 		{"create", func() error { _, err := a.Create(ctx, "Work", ""); return err }, "[Work] true false []"},
 		{"rename", func() error { return a.Rename(ctx, "Work", "Job") }, "[Job] true false []"},
-		{"annotate", func() error { return a.Annotate(ctx, sent, []Annotation{{"/private/comment", []byte("x")}}) }, fmt.Sprintf("[] false false [%d]", sent)},
+		{"annotate", func() error { return a.Annotate(ctx, sent, []Annotation{{"/private/comment", []byte("x")}}) }, fmt.Sprintf("[Sent] false false [%d]", sent)},
 		{"annotate the account", func() error { return a.Annotate(ctx, 0, []Annotation{{"/private/comment", []byte("x")}}) }, "[] false false [0]"},
 		{"delete", func() error { return a.Delete(ctx, "Job") }, "[] true false []"},
 	} {

@@ -16,7 +16,7 @@ type Turn uint64
 // Moved is what became different in an account after a turn (RFC 5465 §5).
 type Moved struct {
 	Turn          Turn        // to ask with the next time
-	Mailboxes     []Mailbox   // new ones, and those of which messages, flags, counters or the name changed; by name
+	Mailboxes     []Mailbox   // new ones, and those of which messages, flags, annotations, counters or the name changed; by name
 	Lists         bool        // mailboxes were made, deleted or renamed
 	Subscriptions bool        // names were subscribed or taken out
 	Annotated     []MailboxID // whose annotations changed; 0: the account's own

@@ -3,6 +3,7 @@ package query
 import (
 	"strings"
 
+	"letterlock/internal/mail"
 	"letterlock/internal/mime"
 	"letterlock/internal/search"
 )
@@ -29,9 +30,8 @@ func (q *searching) fuzzyTest(in place, field, value string) (test, error) {
 		k.asks = append(k.asks, q.index.add(f))
 	}
 	q.fuzzy = append(q.fuzzy, k)
-	if in != inField || envelopeField(field) == nil {
-		q.contents = true
-	} else {
+	q.contents = true
+	if in == inField && envelopeField(field) != nil {
 		q.envelopes = true
 	}
 	return func(c *candidate) verdict {
@@ -55,13 +55,13 @@ func (q *searching) mayHaveAll(k *fuzzyKey, i int) bool {
 }
 
 // lookUp looks through an envelope's field, and says whether the message is
-// looked through. What needs more than the envelope is done by
-// lookThroughFuzzily.
+// looked through. What needs more than the envelope, or one that is not cut short,
+// is done by lookThroughFuzzily.
 func (k *fuzzyKey) lookUp(c *candidate) bool {
 	if cached := envelopeField(k.field); !k.known && cached != nil {
 		k.match = k.words.Match()
 		k.words.String(k.match, cached(c.summary))
-		k.bonus, k.known = inSubject, true
+		k.bonus, k.known = inSubject, k.match.All() || c.summary.Has&mail.CutShort == 0
 	}
 	return k.known
 }

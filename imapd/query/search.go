@@ -182,7 +182,7 @@ func (q *searching) lookUp(ctx context.Context, indices []uint32) error {
 	if err == nil && q.envelopes {
 		open, err = q.byEnvelopes(ctx, open)
 	}
-	if err == nil && q.contents {
+	if err == nil && q.contents && len(open) > 0 {
 		open, err = nil, q.byContents(ctx, open)
 	}
 	if err == nil && len(open) > 0 {

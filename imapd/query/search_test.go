@@ -87,6 +87,33 @@ func TestTextsAreComparedWithoutTheirEncodings(t *testing.T) {
 	}
 }
 
+// TestHeadersTooLongForAnEnvelopeAreSearched: of a letter to a whole town the
+// envelope has some three thousand recipients, and of a still longer header not
+// even the subject. Whoever comes later is found all the same.
+func TestHeadersTooLongForAnEnvelopeAreSearched(t *testing.T) {
+	town := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "someone.%d@example.org,\n ", i)
+		}
+		return "To: " + b.String() + "last@example.org\n"
+	}
+	letters := []letter{
+		{text: town(5000) + "From: Mayor <mayor@example.org>\nSubject: to all\n\nHi\n"},
+		{text: strings.Repeat(town(3000), 4) + "Subject: to many more\n\nHi\n"},
+		{text: "To: last@example.org\nSubject: to one\n\nHi\n"},
+	}
+	for range 20 {
+		letters = append(letters, letter{text: "To: first@example.org\nSubject: hello\n\nHi\n"})
+	}
+	h := openHouse(t, letters...)
+	h.finds(map[string]string{
+		"TO last@example.org": "1 2 3", "TO someone.4999@": "1", "TO someone.2999@": "1 2", "FROM mayor": "1", "SUBJECT \"many more\"": "2", "CC last": "",
+		"NOT TO last NOT TO first": "", "OR TO someone.4999@ TO first@ SUBJECT all": "1", "FUZZY TO last": "1 2 3", "FUZZY SUBJECT many": "2", "NOT FUZZY TO last NOT TO first": "",
+		"TO last HEADER subject to": "1 2 3", "BODY hi TO someone.4999@": "1",
+	})
+}
+
 // RFC 5032 §2: to the second, and the edge is in both.
 func TestWithinHasItsEdgeOnBothSides(t *testing.T) {
 	h := openHouse(t, letter{text: "Subject: one\n\n", date: firstDate}, letter{text: "Subject: two\n\n", date: firstDate.Add(time.Minute)})

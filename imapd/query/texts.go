@@ -1,6 +1,7 @@
 package query
 
 import (
+	"slices"
 	"strings"
 
 	"letterlock/imapd/syntax"
@@ -50,14 +51,21 @@ type needles struct {
 // fieldNeedle is sought in the header fields of one name.
 type fieldNeedle struct {
 	needle
-	name  string // lower case
-	found bool   // in the message at hand
+	name   string // lower case
+	cached bool   // the envelope tells, unless it is cut short
+	found  bool   // in the message at hand
+}
+
+// open says whether the field has to be looked for in a message's header.
+func (f *fieldNeedle) open(s *mail.Summary) bool {
+	return !f.found && !(f.cached && s.Has&mail.CutShort == 0)
 }
 
 // texts is all that a search looks for exactly.
 type texts struct {
 	body, message needles
 	fields        []*fieldNeedle
+	uncached      int // of the fields
 }
 
 // textTest is BODY and TEXT.
@@ -90,7 +98,7 @@ func (ns *needles) add(q *searching, value string) int {
 }
 
 func (q *searching) notTooMany() error {
-	if len(q.texts.fields)+len(q.texts.body.list)+len(q.texts.message.list)+len(q.fuzzy) > maxNeedles || len(q.fuzzy) > maxFuzzy {
+	if q.texts.uncached+len(q.texts.body.list)+len(q.texts.message.list)+len(q.fuzzy) > maxNeedles || len(q.fuzzy) > maxFuzzy {
 		return ErrNeedles
 	}
 	return nil
@@ -128,21 +136,39 @@ func (t *texts) forget() {
 func (q *searching) headerTest(k syntax.Header, how manner) (test, error) {
 	name := strings.ToLower(k.Field)
 	cached := envelopeField(name)
-	switch {
-	case how == fuzzily && k.Value != "":
+	if how == fuzzily && k.Value != "" {
 		return q.fuzzyTest(inField, name, k.Value)
-	case cached != nil && k.Value != "":
-		q.envelopes = true
-		f := search.NewFinder(k.Value)
-		asks := q.index.add(f)
-		holds := content(levelEnvelope, func(c *candidate) bool { return f.String(cached(c.summary)) })
-		return q.unlessIndexed(asks, holds), nil
 	}
-	q.contents = true
 	f := search.NewFinder(k.Value)
-	n := &fieldNeedle{needle: needle{f, q.index.add(f)}, name: name}
+	n := &fieldNeedle{needle: needle{f, q.index.add(f)}, name: name, cached: cached != nil && k.Value != ""}
 	q.texts.fields = append(q.texts.fields, n)
+	q.contents = true
+	if n.cached {
+		q.envelopes = true
+		return q.unlessIndexed(n.asks, n.inEnvelope(cached)), nil
+	}
+	q.texts.uncached++
 	return q.sought(n.asks, levelHeader, func() bool { return n.found }), q.notTooMany()
+}
+
+// inEnvelope looks into the envelope, and into the header where the envelope does
+// not have all of it.
+func (f *fieldNeedle) inEnvelope(cached func(*mail.Summary) string) test {
+	return func(c *candidate) verdict {
+		switch {
+		case c.held:
+			return isNo
+		case c.level < levelEnvelope:
+			return unknown
+		case f.String(cached(c.summary)):
+			return isYes
+		case c.summary.Has&mail.CutShort == 0:
+			return isNo
+		case c.level < levelHeader:
+			return unknown // what was found was found in another message
+		}
+		return verdictOf(f.found)
+	}
 }
 
 // unlessIndexed asks the index before t.
@@ -175,31 +201,29 @@ func envelopeField(name string) func(*mail.Summary) string {
 
 // lookThroughHeader looks for what is sought in single fields.
 func (q *searching) lookThroughHeader(c *candidate) error {
-	if len(q.texts.fields) == 0 {
+	open := func(f *fieldNeedle) bool { return f.open(c.summary) }
+	if !slices.ContainsFunc(q.texts.fields, open) {
 		return nil
 	}
 	for field, err := range mime.FieldTexts(&c.summary.Root, c.octets) {
 		if err != nil {
 			return err
 		}
-		if q.texts.inField(field) {
+		q.texts.inField(field, open)
+		if !slices.ContainsFunc(q.texts.fields, open) {
 			break
 		}
 	}
 	return nil
 }
 
-// inField looks for what is sought in fields of that name, and says whether
-// nothing is sought any more.
-func (t *texts) inField(field mime.FieldText) (done bool) {
-	done = true
+// inField looks for what is open in fields of that name.
+func (t *texts) inField(field mime.FieldText, open func(*fieldNeedle) bool) {
 	for _, f := range t.fields {
-		if !f.found && strings.EqualFold(f.name, field.Name) {
+		if strings.EqualFold(f.name, field.Name) && open(f) {
 			f.found = f.String(field.Text)
 		}
-		done = done && f.found
 	}
-	return done
 }
 
 // lookThroughText looks for what BODY and TEXT seek, until the search knows

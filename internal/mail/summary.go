@@ -34,6 +34,7 @@ const (
 	HasInReplyTo
 	HasMessageID
 	HasPreview // Preview was made: empty, it says that there is nothing to be shown
+	CutShort   // the header says more than there is room for: texts or addresses are missing
 )
 
 // Addr is one address of a header field as ENVELOPE names it. A group starts

@@ -46,6 +46,28 @@ func TestHostileMessagesMakeSmallSummaries(t *testing.T) {
 	}
 }
 
+// TestWhatFindsNoRoomIsNotedAsMissing: whoever looks for it knows that it may be
+// in the header.
+func TestWhatFindsNoRoomIsNotedAsMissing(t *testing.T) {
+	for name, c := range map[string]struct {
+		letter string
+		short  bool
+	}{
+		"an ordinary letter":  {"To: a@b\r\nSubject: s\r\nReferences: <a@b>\r\n\r\n", false},
+		"a thousand":          {"To: " + strings.Repeat("ann@example.org, ", 1000) + "\r\n\r\n", false},
+		"five thousand":       {"To: " + strings.Repeat("ann@example.org, ", 5000) + "\r\n\r\n", true},
+		"many references":     {"References: " + strings.Repeat("<a@b> ", 5000) + "\r\nSubject: s\r\n\r\n", false},
+		"a long subject":      {"Subject: " + strings.Repeat("a", 300<<10) + "\r\n\r\n", true},
+		"a subject that ends": {"To: " + strings.Repeat("a", 300<<10) + "\r\nSubject: s\r\n\r\n", true},
+		"many fields":         {strings.Repeat("To: a@b\r\n", 600) + "Subject: s\r\n\r\n", true},
+		"other fields":        {strings.Repeat("Received: from a by b\r\n", 600) + "X: " + strings.Repeat("a", 300<<10) + "\r\nSubject: s\r\n\r\n", false},
+	} {
+		if got := summarize(t, []byte(c.letter)).Has&mail.CutShort != 0; got != c.short {
+			t.Errorf("%s: cut short is %v, want %v", name, got, c.short)
+		}
+	}
+}
+
 // nested is multiparts inside each other, each with a text before the next.
 func nested(depth int) string {
 	var b strings.Builder

@@ -20,6 +20,9 @@ func (s *scanner) envelope(sum *mail.Summary) {
 			*list = appendAddresses(*list, text, &s.text.items)
 		}
 	}
+	if s.text.cut || s.text.items < 0 {
+		sum.Has |= mail.CutShort
+	}
 }
 
 func (s *scanner) envelopeField(sum *mail.Summary, f field, v string) {

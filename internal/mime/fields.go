@@ -112,8 +112,9 @@ type headerText struct {
 	raw   []byte
 	text  string // raw, once the header has been read
 	got   []value
-	limit int // octets of raw
-	items int // octets that lists made of them may still take
+	limit int  // octets of raw
+	items int  // octets that lists made of them may still take; negative: something had no room
+	cut   bool // values are missing, or not whole
 }
 
 type value struct {
@@ -131,7 +132,7 @@ func (h *headerText) free() {
 	h.reset()
 }
 
-func (h *headerText) reset() { h.raw, h.got, h.text = h.raw[:0], h.got[:0], "" }
+func (h *headerText) reset() { h.raw, h.got, h.text, h.cut = h.raw[:0], h.got[:0], "", false }
 
 // of is the text of one value.
 func (h *headerText) of(v value) string { return trim(h.text[v.from:v.to]) }
@@ -146,7 +147,9 @@ func (h *headerText) start(f field, rest []byte) {
 
 // add puts a piece of a line to the field at hand.
 func (h *headerText) add(piece []byte) {
-	piece = piece[:min(len(piece), h.limit-len(h.raw))]
+	if room := h.limit - len(h.raw); len(piece) > room {
+		piece, h.cut = piece[:room], true
+	}
 	h.raw = append(h.raw, piece...)
 	last := &h.got[len(h.got)-1]
 	if n := len(h.raw); n > last.from && h.raw[n-1] == '\n' { // unfold (RFC 5322 §2.2.3)
@@ -198,6 +201,7 @@ func (s *scanner) headerLine(line []byte, current, wanted field) field {
 	}
 	f, value := lookUp(line, wanted)
 	if len(s.text.got) == maxFields {
+		s.text.cut = s.text.cut || f != noField
 		return noField
 	}
 	s.text.start(f, line[value:])

@@ -68,6 +68,17 @@ func TestWhatFindsNoRoomIsNotedAsMissing(t *testing.T) {
 	}
 }
 
+// TestRecipientsLeaveTheSenderHisRoom: however many there are, and wherever they
+// stand.
+func TestRecipientsLeaveTheSenderHisRoom(t *testing.T) {
+	letter := []byte("To: " + strings.Repeat("ann@example.org, ", 5000) + "\r\nFrom: Mayor <mayor@example.org>\r\nReply-To: office@example.org\r\nReferences: <a@b> <c@d>\r\n\r\n")
+	sum := summarize(t, letter)
+	checkSummary(t, sum, letter)
+	if len(sum.From) != 1 || sum.From[0].Mailbox != "mayor" || len(sum.ReplyTo) != 1 || len(sum.References) != 2 || len(sum.To) < 3000 {
+		t.Errorf("got From %v, Reply-To %v, References %v and %d recipients; want one, one, two and thousands", sum.From, sum.ReplyTo, sum.References, len(sum.To))
+	}
+}
+
 // nested is multiparts inside each other, each with a text before the next.
 func nested(depth int) string {
 	var b strings.Builder

@@ -8,16 +8,19 @@ import (
 
 // envelope fills in what the fields of a message's header say. Recipients in
 // several fields of one name are one list (RFC 5322 §4.5.3); of all else the
-// first occurrence counts.
+// first occurrence counts. Recipients come last: however many there are, they
+// leave the sender his room.
 func (s *scanner) envelope(sum *mail.Summary) {
 	var seen uint32
 	for _, v := range s.text.got {
-		again := seen&(1<<v.field) != 0
+		if seen&(1<<v.field) == 0 {
+			s.envelopeField(sum, v.field, s.text.of(v))
+		}
 		seen |= 1 << v.field
-		if text := s.text.of(v); !again {
-			s.envelopeField(sum, v.field, text)
-		} else if list := recipients(sum, v.field); list != nil {
-			*list = appendAddresses(*list, text, &s.text.items)
+	}
+	for _, v := range s.text.got {
+		if list := recipients(sum, v.field); list != nil {
+			*list = appendAddresses(*list, s.text.of(v), &s.text.items)
 		}
 	}
 	if s.text.cut || s.text.items < 0 {
@@ -47,9 +50,6 @@ func (s *scanner) envelopeField(sum *mail.Summary, f field, v string) {
 		sum.Sender = appendAddresses(nil, v, &s.text.items)
 	case replyTo:
 		sum.ReplyTo = appendAddresses(nil, v, &s.text.items)
-	case to, cc, bcc:
-		list := recipients(sum, f)
-		*list = appendAddresses(nil, v, &s.text.items)
 	}
 }
 

@@ -19,13 +19,13 @@ type Address struct {
 
 // Limits of RFC 5321 §4.5.3.1, in octets: what everybody takes. Senders made for
 // each message (VERP, SRS, BATV) have longer local parts, and MTAs pass them on:
-// to refuse one would bounce a letter. A Return-Path field of the longest address
-// that is taken here is a line of RFC 5322 §2.1.1.
+// to refuse one would bounce a letter. The longest address that is taken here fits
+// a line of RFC 5322 §2.1.1, and a key of the index.
 const (
 	MaxLocal  = 64
 	MaxDomain = 255
 
-	maxAddress = 900
+	maxAddress = 480
 )
 
 var (

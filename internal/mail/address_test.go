@@ -41,7 +41,7 @@ func TestAddressesAsPeopleWriteThem(t *testing.T) {
 
 func TestBrokenAddressesAreRefused(t *testing.T) {
 	for _, in := range []string{``, `@`, `@x`, `a@`, `a@@b`, `a b@c`, `.a@b`, `a.@b`, `a..b@c`, `"a@b`, `""@b`, `"a"b@c`, `a@b..c`, `a@-b`, `a@[x`,
-		"a\r\n@b", "\xff@b", "a@b\x00", `a@b c`, `<a@b>`, strings.Repeat("a", 900) + "@x"} {
+		"a\r\n@b", "\xff@b", "a@b\x00", `a@b c`, `<a@b>`, strings.Repeat("a", 480) + "@x"} {
 		if a, err := mail.ParseAddress(in); err == nil {
 			t.Errorf("%q passed as %+v", in, a)
 		}

@@ -364,8 +364,10 @@ func (c *client) body(message io.Reader) (answer, error) {
 }
 
 // quit says goodbye and does not care for the answer (RFC 8689 §4.2.1: QUIT
-// before the next host).
+// before the next host), nor wait for one that comes drop by drop.
 func (c *client) quit() {
+	late := time.AfterFunc(waitQuit, func() { c.conn.Close() })
+	defer late.Stop()
 	_, _ = c.say("221", waitQuit, "QUIT") // the connection ends either way
 	c.conn.Close()
 }

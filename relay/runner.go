@@ -391,6 +391,9 @@ func (r *Runner) carry(ctx context.Context, id RowID) (landing, error) {
 		left.more = true
 		return left, nil // cut short by our own end: as if it had not been tried
 	}
+	if o.taken != nil {
+		defer r.keep(o.taken)
+	}
 	left.met = metNobody
 	if o.err == nil || o.reached || isFinal(o.err) {
 		left.met = metHost
@@ -418,11 +421,13 @@ func (r *Runner) park(ctx context.Context, id RowID, l *Letter, why error) error
 }
 
 // settle writes until it is written: what a host has taken is not sent twice
-// for a store that is busy. Nobody else touches the row meanwhile.
+// for a store that is busy, nor for an end that comes in between. Nobody else
+// touches the row meanwhile.
 func (r *Runner) settle(ctx context.Context, id RowID, s Settlement) error {
 	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
-		err := r.opt.Outbox.Settle(ctx, id, s)
-		if err == nil || errors.Is(err, ErrGone) || ctx.Err() != nil {
+		last := ctx.Err() != nil
+		err := r.opt.Outbox.Settle(context.WithoutCancel(ctx), id, s)
+		if err == nil || errors.Is(err, ErrGone) || last {
 			return err
 		}
 		r.opt.Log.LogAttrs(ctx, slog.LevelError, "the fate of a letter cannot be written", slog.Uint64("row", uint64(id)), slog.String("fate", s.Fate.String()), slog.String("err", err.Error()))

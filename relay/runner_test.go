@@ -334,6 +334,52 @@ func TestALetterIsNotSentTwiceForABusyStore(t *testing.T) {
 	}
 }
 
+// heedfulBox does nothing for a context that has ended, as the vault does; end
+// ends it when the fate of a letter is about to be written.
+type heedfulBox struct {
+	*boltBox
+	end func()
+}
+
+func (b *heedfulBox) Settle(ctx context.Context, id RowID, s Settlement) error {
+	b.end()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return b.boltBox.Settle(ctx, id, s)
+}
+
+func TestALetterIsNotSentTwiceForAnEndBehindItsDot(t *testing.T) {
+	w := newWorld(t)
+	w.host("a", "10", "10")
+	ctx, cancel := context.WithCancel(t.Context())
+	w.opt.Outbox = &heedfulBox{w.box, cancel}
+	w.start()
+	id := w.box.add(t, w.letter(requiretls.Usual(), carl), testBody, w.now)
+	if _, err := w.r.carry(ctx, id); err != nil {
+		t.Errorf("carry: %v", err)
+	}
+	if s, ok := w.box.fate(id); !ok || s.Fate != Sent || len(w.hosts["a"].Got()) != 1 {
+		t.Errorf("the host took %d letters, and written down is %v", len(w.hosts["a"].Got()), s.Fate)
+	}
+}
+
+// A host that has taken a letter can take its time over QUIT: a crash meanwhile
+// does not send the letter again.
+func TestSentIsWrittenBeforeQuit(t *testing.T) {
+	w := newWorld(t)
+	w.host("a", "10", "10 cut=handshake")
+	before := ""
+	w.opt.Outbox = &heedfulBox{w.box, func() { before = strings.Join(w.hosts["a"].Words(), " ") }}
+	w.send([]string{"usual"})
+	if strings.Contains(before, "QUIT") || !strings.Contains(before, "DATA") {
+		t.Errorf("when the fate was written the host had heard %s, want all but QUIT", before)
+	}
+	if after := w.hosts["a"].Words(); after[len(after)-1] != "QUIT" {
+		t.Errorf("the host heard %v, want QUIT at the end", after)
+	}
+}
+
 func TestAdminBouncesALetter(t *testing.T) {
 	w := newWorld(t)
 	w.start()

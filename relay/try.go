@@ -33,6 +33,8 @@ type outcome struct {
 	reports bool   // the host was told what to report (RFC 3461 §5.2.1)
 	judged  bool   // the error is our own judgement, not a host's word on the message
 	reached bool   // somebody answered: the domain is not to be left alone
+
+	taken *session // the connection that a host took the letter over; its end waits until that is written down
 }
 
 // try offers the letter to each host in turn (RFC 8689 §4.2.1: steps 2 to 5
@@ -183,8 +185,7 @@ func (t *trial) at(ctx context.Context, host *target, ip netip.Addr) (outcome, n
 func (t *trial) transfer(s *session, c command, o outcome) (outcome, next) {
 	said, after, err := s.send(t.letter, c, o.permit)
 	if err == nil {
-		o.said, o.reports = said, c.reportsLater
-		t.keep(s)
+		o.said, o.reports, o.taken = said, c.reportsLater, s
 		return o, noNext
 	}
 	e := refused(err)
@@ -219,12 +220,12 @@ func wantsLogin(e *reply.Error) bool {
 
 // keep leaves a connection to the next letter of its kind. One that went
 // without TLS is nobody's: the next letter tries TLS first.
-func (t *trial) keep(s *session) {
+func (r *router) keep(s *session) {
 	if s.key == "" {
 		s.quit()
 		return
 	}
-	t.pool.put(s.key, s)
+	r.pool.put(s.key, s)
 }
 
 // cleared opens a connection and has it judged. The session comes back also

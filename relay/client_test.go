@@ -1,12 +1,17 @@
 package relay
 
 import (
+	"bufio"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
+	"time"
 
 	"letterlock/internal/mail"
 	"letterlock/internal/reply"
@@ -265,4 +270,56 @@ func TestOneWriteWherePipeliningIsOffered(t *testing.T) { // RFC 2920 §3.1
 		t.Errorf("a lost connection: %v", err)
 	}
 	heard()
+}
+
+// RFC 5321 §4.5.3.2: timeouts are those of commands, and not of the whole
+// transaction. Who takes a big letter slowly gets it.
+func TestSlowHostGetsABigLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		took := make(chan int, 1)
+		go func() { took <- takeSlowly(theirs) }()
+		r := New(Options{
+			Hostname: "mail.ours.test", Smarthost: &Smarthost{Host: "192.0.2.1", Level: Opportunistic},
+			Dial: func(context.Context, string, string) (net.Conn, error) { return ours, nil },
+		})
+		text := "Subject: big\r\n\r\n" + strings.Repeat("sixteen octets\r\n", 1<<18)
+		env := &mail.Envelope{From: bob, Demand: requiretls.Usual(), Received: time.Now()}
+		o := r.try(t.Context(), &Letter{Outbound: env.Redirect(mail.Redirect{To: carl}), Body: strings.NewReader(text)}, false)
+		ours.Close()
+		if n := <-took; o.err != nil || n != len(text) {
+			t.Errorf("%d octets of %d arrived: %v", n, len(text), o.err)
+		}
+	})
+}
+
+// takeSlowly speaks SMTP and takes 32 KiB of a letter every 18 seconds: four MiB in 38 minutes.
+func takeSlowly(conn net.Conn) (octets int) {
+	defer conn.Close()
+	r := bufio.NewReaderSize(conn, 32<<10)
+	say := func(line string) { fmt.Fprintf(conn, "%s\r\n", line) }
+	say("220 slow.test")
+	for {
+		line, err := r.ReadString('\n')
+		switch {
+		case err != nil:
+			return octets
+		case line != "DATA\r\n":
+			say("250 ok")
+			continue
+		}
+		say("354 go on")
+		for read := 0; line != ".\r\n"; read += len(line) {
+			if read > 32<<10 {
+				read = 0
+				time.Sleep(18 * time.Second) // of the bubble
+			}
+			if line, err = r.ReadString('\n'); err != nil {
+				return octets
+			}
+			octets += len(line)
+		}
+		octets -= len(".\r\n")
+		say("250 taken")
+	}
 }

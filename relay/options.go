@@ -86,7 +86,8 @@ const (
 	maxHosts = 20 // hosts of a domain that are tried in one go (RFC 5321 §5.1: at least two)
 	maxAddrs = 10 // addresses of a host that are tried in one go
 	waitDial = 30 * time.Second
-	maxTry   = 30 * time.Minute // one try of one letter, all its hosts
+	maxTry   = 30 * time.Minute // until a host takes the letter's octets, all its hosts together
+	slowest  = 4 << 10          // octets a second that a host is to take at least, on top of maxTry
 )
 
 func (o Options) filled() Options {

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"letterlock/internal/mail"
 	"letterlock/internal/reply"
@@ -17,6 +18,7 @@ type trial struct {
 	tagged Level // what required mail wants of the way
 	last   bool  // there will be no other try
 	want   Freshness
+	until  time.Time // no host is asked any more after that
 
 	way    *route
 	result outcome
@@ -40,8 +42,6 @@ type outcome struct {
 // try offers the letter to each host in turn (RFC 8689 §4.2.1: steps 2 to 5
 // with each host).
 func (r *router) try(ctx context.Context, l *Letter, last bool) outcome {
-	ctx, cancel := context.WithTimeout(ctx, maxTry)
-	defer cancel()
 	t := r.trial(l)
 	if t.last = last; last {
 		t.want = Fresh
@@ -56,7 +56,7 @@ func (r *router) try(ctx context.Context, l *Letter, last bool) outcome {
 
 // trial is a try of a letter, under the levels of where it goes.
 func (r *router) trial(l *Letter) *trial {
-	t := &trial{router: r, letter: l, tagged: r.opt.taggedLevel(l.To.Domain)}
+	t := &trial{router: r, letter: l, tagged: r.opt.taggedLevel(l.To.Domain), until: time.Now().Add(maxTry)}
 	if s := r.opt.Smarthost; s != nil {
 		t.level = s.levelFor(l.To.Domain)
 	}
@@ -71,9 +71,16 @@ func (t *trial) finalByPolicy() bool {
 		t.way != nil && t.way.sts.Policy != nil && !t.way.sts.Checked && t.want == Cached
 }
 
+// asking is for all that comes before the letter itself.
+func (t *trial) asking(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithDeadline(ctx, t.until)
+}
+
 func (t *trial) run(ctx context.Context) {
+	asking, cancel := t.asking(ctx)
+	defer cancel()
 	t.result = outcome{}
-	way, err := t.find(ctx, t.letter.To.Domain, t.want)
+	way, err := t.find(asking, t.letter.To.Domain, t.want)
 	if t.way = way; err != nil {
 		t.result = outcome{err: err, judged: true}
 		return
@@ -85,18 +92,20 @@ func (t *trial) run(ctx context.Context) {
 		if t.offer(ctx, host) {
 			return
 		}
-		if ctx.Err() != nil {
+		if asking.Err() != nil {
 			break
 		}
 	}
 	if t.result.err == nil { // no host had the time to say anything
-		t.result.err = noAnswer.Because(ctx.Err())
+		t.result.err = noAnswer.Because(asking.Err())
 	}
 }
 
 // offer tries the addresses of one host. done says that the fate is sealed.
 func (t *trial) offer(ctx context.Context, host *target) (done bool) {
-	t.resolve(ctx, t.way, host)
+	asking, cancel := t.asking(ctx)
+	defer cancel()
+	t.resolve(asking, t.way, host)
 	if host.daneErr != nil {
 		t.tally.failed(t.letter, t.way, host, nil, "dnssec-invalid", host.daneErr)
 	}
@@ -114,7 +123,7 @@ func (t *trial) offer(ctx context.Context, host *target) (done bool) {
 			return true
 		}
 		t.note(o)
-		if next == nextHost || ctx.Err() != nil {
+		if next == nextHost || asking.Err() != nil {
 			return false
 		}
 	}
@@ -145,7 +154,9 @@ const (
 // at tries one address: connect, gather, judge, send.
 func (t *trial) at(ctx context.Context, host *target, ip netip.Addr) (outcome, next) {
 	o := outcome{host: host.host, addr: ip}
-	s, permit, err := t.cleared(ctx, host, ip)
+	asking, cancel := t.asking(ctx)
+	s, permit, err := t.cleared(asking, host, ip)
+	cancel()
 	if s != nil {
 		o.seen, o.reached = s.snapshot(permit, err), true
 	}
@@ -158,8 +169,6 @@ func (t *trial) at(ctx context.Context, host *target, ip netip.Addr) (outcome, n
 		return o, nextHost
 	}
 	o.permit = permit
-	stop := context.AfterFunc(ctx, func() { s.conn.Close() })
-	defer stop()
 	form := mail.FullForm
 	if permit.Redacted() {
 		form = mail.RedactedForm
@@ -171,6 +180,10 @@ func (t *trial) at(ctx context.Context, host *target, ip netip.Addr) (outcome, n
 		o.err = reply.LocalError.Because(readErr)
 		return o, noNext
 	}
+	ctx, cancel = context.WithTimeout(ctx, maxSending(m.size))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { s.conn.Close() })
+	defer stop()
 	c, err := s.transaction(t.letter, m)
 	if err != nil {
 		t.keep(s)
@@ -178,6 +191,13 @@ func (t *trial) at(ctx context.Context, host *target, ip netip.Addr) (outcome, n
 		return o, nextHost
 	}
 	return t.transfer(s, c, o)
+}
+
+// maxSending bounds how long a letter may take on its way to a host. It is the
+// patience with each command that counts (RFC 5321 §4.5.3.2), not this, for
+// whoever takes a few KiB in a second.
+func maxSending(size int64) time.Duration {
+	return maxTry + time.Duration(size/slowest)*time.Second
 }
 
 // transfer sends, and reads what the host's answer means: a refusal of the

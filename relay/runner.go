@@ -15,8 +15,9 @@ import (
 // Runner empties an outbox. Make it with [New].
 type Runner struct {
 	*router
-	opt   Options
-	known *knowledge
+	opt    Options
+	known  *knowledge
+	claims claims
 
 	done  chan landing  // from workers that have ended
 	again chan struct{} // from Retry
@@ -366,7 +367,13 @@ func (r *Runner) work(ctx, working context.Context, row Row) {
 }
 
 func (r *Runner) carry(ctx context.Context, id RowID) (landing, error) {
-	left := landing{id: id, met: notTried}
+	left := landing{id: id, met: notTried, more: true}
+	trying, release, err := r.claims.take(ctx, id)
+	if err != nil {
+		return left, nil // our own end
+	}
+	defer release()
+	left.more = false
 	l, err := r.opt.Outbox.Open(ctx, id)
 	if l != nil && l.Close != nil {
 		defer l.Close()
@@ -383,13 +390,13 @@ func (r *Runner) carry(ctx context.Context, id RowID) (landing, error) {
 		l.Redacted = standIn(r.opt, l)
 	}
 	last := r.opt.Now().Add(r.opt.FirstRetry).After(r.giveUp(l))
-	o := r.try(ctx, l, last)
+	o := r.try(trying, l, last)
 	if r.opt.taggedLevel(l.To.Domain) == Enforce {
 		r.known.learn(l, r.destination(l.To.Domain), o)
 	}
-	if ctx.Err() != nil && o.err != nil {
+	if trying.Err() != nil && o.err != nil {
 		left.more = true
-		return left, nil // cut short by our own end: as if it had not been tried
+		return left, nil // cut short by our own end, or by the admin: as if it had not been tried
 	}
 	if o.taken != nil {
 		defer r.keep(o.taken)
@@ -446,9 +453,16 @@ func (r *Runner) pause(ctx context.Context, d time.Duration) {
 
 func (r *Runner) giveUp(l *Letter) time.Time { return l.Created.Add(r.opt.Lifetime) }
 
-// Bounce gives a letter up on the admin's word: its sender is told. [ErrGone]
-// says that it has ended.
+// Bounce gives a letter up on the admin's word: its sender is told. One that is
+// on its way is cut first: nobody hears that a letter failed which then arrives.
+// [ErrGone] says that it has ended.
 func (r *Runner) Bounce(ctx context.Context, id RowID) error {
+	r.claims.cut(id)
+	_, release, err := r.claims.take(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer release()
 	l, err := r.opt.Outbox.Open(ctx, id)
 	if err != nil {
 		return err

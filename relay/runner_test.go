@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -392,6 +393,49 @@ func TestAdminBouncesALetter(t *testing.T) {
 	if err := w.r.Bounce(t.Context(), id); !errors.Is(err, ErrGone) {
 		t.Errorf("the second time: %v", err)
 	}
+}
+
+// An admin gives up what hangs at a host. It does not arrive after its sender was
+// told that it will not.
+func TestABouncedLetterDoesNotArriveAsWell(t *testing.T) {
+	w := newWorld(t)
+	w.host("a", "10", "10")
+	a := w.hosts["a"]
+	a.Change(func(h *testnet.Host) { h.Hang = "DATA" })
+	var hungUp, inTime atomic.Bool
+	dial := w.opt.Dial
+	w.opt.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		return &watchedConn{c, &hungUp}, err
+	}
+	w.opt.Outbox = &heedfulBox{w.box, func() { inTime.Store(hungUp.Load()) }}
+	id := w.box.add(t, w.letter(requiretls.Usual(), carl), testBody, w.now)
+	w.start()
+	ctx, cancel := context.WithCancel(t.Context())
+	worked := make(chan error, 1)
+	go func() { _, err := w.r.carry(ctx, id); worked <- err }()
+	for len(a.Words()) < 5 { // EHLO STARTTLS EHLO MAIL RCPT
+		runtime.Gosched()
+	}
+	err := w.r.Bounce(t.Context(), id)
+	cancel()
+	if err := errors.Join(err, <-worked); err != nil {
+		t.Fatal(err)
+	}
+	if s, _ := w.box.fate(id); s.Fate != Failed || !inTime.Load() {
+		t.Errorf("the letter %v; its connection was ended before: %v", s.Fate, inTime.Load())
+	}
+}
+
+// watchedConn says when it is closed.
+type watchedConn struct {
+	net.Conn
+	closed *atomic.Bool
+}
+
+func (c *watchedConn) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
 }
 
 // A long queue costs time, not memory: the runner holds what is on its way.

@@ -64,9 +64,10 @@ type failureText struct {
 // Bounds of what is counted. Beyond them only sums grow.
 const (
 	tallyKey    = "tlsrpt/"
-	maxDomains  = 5000
-	maxPolicies = 20 // of a domain
-	maxFailures = 50 // of a policy
+	maxDomains  = 5000 // between two flushes
+	maxKept     = 8000 // domains and days: the rest of what can be kept is for policies
+	maxPolicies = 20   // of a domain
+	maxFailures = 50   // of a policy
 	dayFormat   = "2006-01-02"
 )
 
@@ -209,16 +210,34 @@ func (p *policyTally) merge(q *policyTally) {
 	}
 }
 
-// flush adds what was counted to what is kept.
+// flush adds what was counted to what is kept. Domains beyond what may be kept
+// hear nothing of their day: whoever makes us write to thousands of them does
+// not keep us from remembering policies.
 func (t *tally) flush(ctx context.Context) {
 	t.mu.Lock()
 	days := t.days
 	t.days = nil
 	t.mu.Unlock()
+	if len(days) == 0 {
+		return
+	}
+	keys, err := t.policies.Keys(ctx, tallyKey, "", maxKept)
+	room, left := maxKept-len(keys), 0
 	for key, day := range days {
+		_, kept := slices.BinarySearch(keys, key)
+		if err != nil || !kept && room == 0 {
+			left++
+			continue
+		}
+		if !kept {
+			room--
+		}
 		if err := t.store(ctx, key, day); err != nil {
 			t.log.LogAttrs(ctx, slog.LevelWarn, "counts for a TLS report are lost", slog.String("key", key), slog.String("err", err.Error()))
 		}
+	}
+	if left > 0 {
+		t.log.LogAttrs(ctx, slog.LevelWarn, "counts for TLS reports are lost", slog.Int("domains", left), slog.Int("kept", len(keys)), slog.Any("err", err))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/url"
 	"strings"
@@ -152,5 +153,25 @@ func TestWhereTLSReportsGo(t *testing.T) { // RFC 8460 §3
 	}
 	if a, err := mailtoAddress(&url.URL{Scheme: "mailto", Opaque: "tls%2Breports@b.example"}); err != nil || a.Local != "tls+reports" {
 		t.Errorf("%v, %v", a, err)
+	}
+}
+
+// Reports are a courtesy; a policy that is remembered is what stops a downgrade.
+func TestManyDomainsToReportToLeaveRoomForPolicies(t *testing.T) {
+	w := newWorld(t)
+	w.net.Policy("to.test", "1", testnet.Page{Body: enforceAll})
+	w.start()
+	for i := range maxRemembered {
+		w.r.tally.add(fmt.Sprintf("d%d.test", i), policyText{Type: "no-policy-found"}, nil)
+		if i%maxDomains == maxDomains-1 {
+			w.r.tally.flush(t.Context())
+		}
+	}
+	w.r.book.lookup(t.Context(), "to.test", Cached)
+	if kept := w.r.book.kept(t.Context(), "to.test"); kept.Policy == nil {
+		t.Errorf("the policy of to.test is not remembered: %v; log:\n%s", &kept, w.log)
+	}
+	if past, err := w.r.tally.policies.Keys(t.Context(), tallyKey, "", maxRemembered); err != nil || len(past) != maxKept {
+		t.Errorf("%d domains are kept for their reports, %v, want %d", len(past), err, maxKept)
 	}
 }

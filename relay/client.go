@@ -119,8 +119,8 @@ func isShortNumber(s string) bool {
 	return 0 < len(s) && len(s) <= 3 && strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' }) < 0
 }
 
-// say sends a command and expects a code that starts with want: "250", "25",
-// "3".
+// say sends a command and expects a code that starts with want: where the server
+// may answer with a code of its own, that is the first digit alone (RFC 5321 §4.2).
 func (c *client) say(want string, wait time.Duration, format string, args ...any) (answer, error) {
 	if err := c.put(fmt.Sprintf(format, args...)); err != nil {
 		return answer{}, err
@@ -160,10 +160,10 @@ func (c *client) expect(want string, wait time.Duration) (answer, error) {
 // §3.2).
 func (c *client) hello(name string) error {
 	c.ext, c.esmtp = map[string]string{}, true
-	a, err := c.say("250", waitCommand, "EHLO %s", name)
+	a, err := c.say("2", waitCommand, "EHLO %s", name)
 	if e := refused(err); e != nil && e.Class == reply.Permanent {
 		c.esmtp = false
-		a, err = c.say("250", waitCommand, "HELO %s", name)
+		a, err = c.say("2", waitCommand, "HELO %s", name)
 	}
 	if err != nil {
 		return err
@@ -282,9 +282,9 @@ func (c *client) begin(permit requiretls.Clearance, hop *requiretls.Hop, cmd com
 		want string
 		wait time.Duration
 	}{
-		{func() error { return c.mail(permit, hop, cmd.from, cmd.mail) }, "250", waitCommand},
-		{func() error { return c.put(withParams("RCPT TO:"+cmd.to, cmd.rcpt)) }, "25", waitCommand},
-		{func() error { return c.put("DATA") }, "354", waitData},
+		{func() error { return c.mail(permit, hop, cmd.from, cmd.mail) }, "2", waitCommand},
+		{func() error { return c.put(withParams("RCPT TO:"+cmd.to, cmd.rcpt)) }, "2", waitCommand},
+		{func() error { return c.put("DATA") }, "3", waitData},
 	}
 	if !c.offers("PIPELINING") {
 		for _, s := range steps {
@@ -313,7 +313,7 @@ func (c *client) begin(permit requiretls.Clearance, hop *requiretls.Hop, cmd com
 			return err
 		case no == nil && e != nil:
 			no = e
-		case no != nil && e == nil && s.want == "354":
+		case no != nil && e == nil && s.want == "3":
 			return c.endNothing(no)
 		}
 	}
@@ -360,7 +360,7 @@ func (c *client) body(message io.Reader) (answer, error) {
 	if err := d.end(); err != nil {
 		return answer{}, err
 	}
-	return c.expect("250", waitEnd)
+	return c.expect("2", waitEnd)
 }
 
 // quit says goodbye and does not care for the answer (RFC 8689 §4.2.1: QUIT

@@ -36,7 +36,7 @@ func (p *pool) take(ctx context.Context, key string) *session {
 			return nil
 		}
 		stop := context.AfterFunc(ctx, func() { s.conn.Close() })
-		_, err := s.say("250", waitRSET, "RSET")
+		_, err := s.say("2", waitRSET, "RSET")
 		if stop() && err == nil {
 			return s
 		}

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/net/idna"
-
 	"letterlock/internal/mail"
 	"letterlock/internal/reply"
 	"letterlock/internal/requiretls"
@@ -81,7 +79,7 @@ func (r *Runner) Route(ctx context.Context, domain string, d requiretls.Demand) 
 // which is then kept. It needs no runner that runs. The error says that there
 // is no such domain name; what could not be fetched stands in the STS.
 func (r *Runner) Policy(ctx context.Context, domain string, want Freshness) (STS, error) {
-	ascii, err := idna.Lookup.ToASCII(domain)
+	ascii, err := aLabels(domain)
 	if err != nil {
 		return STS{}, badDomain.Because(err)
 	}

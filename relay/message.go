@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/net/idna"
-
 	"letterlock/internal/mail"
 	"letterlock/internal/reply"
 	"letterlock/internal/requiretls"
@@ -125,7 +123,7 @@ func path(a mail.Address) (string, bool) {
 	if a.ASCII() {
 		return a.Path(), true
 	}
-	domain, err := idna.Lookup.ToASCII(a.Domain)
+	domain, err := aLabels(a.Domain)
 	if err != nil {
 		return "", false
 	}

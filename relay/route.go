@@ -91,11 +91,21 @@ func (r *router) find(ctx context.Context, domain string, want Freshness) (*rout
 	if strings.HasPrefix(domain, "[") {
 		return literal(domain)
 	}
-	ascii, err := idna.Lookup.ToASCII(domain)
+	ascii, err := aLabels(domain)
 	if err != nil {
 		return nil, badDomain.Because(err)
 	}
 	return r.toMX(ctx, ascii, want)
+}
+
+// aLabels is a domain as DNS is asked for it. One of letters, digits, hyphens and
+// underscores goes as it stands, "ab--cd" among them: whether it is there is not
+// for the rules of internationalized names to say (RFC 5890 §2.3.1).
+func aLabels(domain string) (string, error) {
+	if strings.IndexFunc(domain, func(r rune) bool { return notAlnum(r) && !strings.ContainsRune("-_.", r) }) < 0 {
+		return strings.ToLower(domain), nil
+	}
+	return idna.Lookup.ToASCII(domain)
 }
 
 func (r *router) toSmarthost(ctx context.Context, want Freshness) *route {

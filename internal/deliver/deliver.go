@@ -116,6 +116,7 @@ func (s *Sorter) Deliver(ctx context.Context, env *mail.Envelope, body mail.Body
 			var its []*fate
 			its, errs[i] = l.plan(ctx, rcpt)
 			fates = append(fates, its...)
+			l.recall(its)
 		}
 		planned[i+1] = len(fates)
 	}

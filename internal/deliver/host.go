@@ -11,6 +11,7 @@ import (
 
 // host answers what a script of one account asks.
 type host struct {
+	letter  *letter
 	rules   Rules
 	account uint64
 	boxes   []Mailbox
@@ -40,7 +41,7 @@ func (h *host) Metadata(ctx context.Context, mailbox, entry string) (string, boo
 
 // Seen answers duplicate.
 func (h *host) Seen(ctx context.Context, t sieve.Track) (bool, error) {
-	return h.rules.Remembered(ctx, h.account, digest("duplicate", t.Handle, t.ID))
+	return h.letter.remembered(ctx, h.account, digest("duplicate", t.Handle, t.ID))
 }
 
 func (h *host) list(ctx context.Context) (err error) {

@@ -153,6 +153,33 @@ fishing
 	}
 }
 
+// RFC 5230 §4.2, RFC 7352 §3: a letter that comes to one person by two addresses
+// at once is answered once, and the second is a duplicate.
+func TestLetterToTwoAddressesOfOnePersonIsAnsweredOnce(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.alias("sales@example.org", "ann@example.org")
+	o.rule("ann@example.org", `require ["vacation", "duplicate", "fileinto", "mailbox"];
+vacation :addresses "sales@example.org" "Gone";
+if duplicate { fileinto :create "Twice"; }`)
+	o.usual("To: ann@example.org, sales@example.org\r\nMessage-ID: <1@sender.example>\r\n"+letter, "ann@example.org", "sales@example.org")
+	if out, _ := o.left(); len(out) != 1 {
+		t.Errorf("%d answers, want 1", len(out))
+	}
+	o.lies("ann@example.org", "INBOX 1, Twice 1")
+}
+
+// What was refused for one address is not taken for what came by the other.
+func TestLetterRefusedForOneAddressIsNoDuplicateForTheOther(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.alias("sales@example.org", "ann@example.org")
+	o.rule("ann@example.org", `require ["duplicate", "envelope", "ereject"];
+if duplicate { discard; stop; }
+if envelope "to" "sales@example.org" { ereject "no sales"; }`)
+	text := "Message-ID: <1@sender.example>\r\n" + letter
+	o.wantFates(o.deliver(envelope(requiretls.Usual()), text, "sales@example.org", "ann@example.org"), "550 5.7.1 no sales", "delivered")
+	o.lies("ann@example.org", "INBOX 1")
+}
+
 func TestVacationWithoutRelayIsNoted(t *testing.T) {
 	o := openOffice(t, nil)
 	o.rule("ann@example.org", `require "vacation"; vacation "Gone";`)

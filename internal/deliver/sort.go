@@ -24,6 +24,40 @@ type letter struct {
 	asked         bool // for what follows
 	before, after *compiled
 	globalErr     error
+
+	planned map[memory]bool // to be remembered once all is committed
+}
+
+// memory is what an account remembers.
+type memory struct {
+	account uint64
+	key     [32]byte
+}
+
+// recall makes what was planned for one recipient known to the others: an
+// account that the letter comes to by two addresses answers it once, and sees
+// that the second is a duplicate.
+func (l *letter) recall(fates []*fate) {
+	for _, f := range fates {
+		if f.refusal != nil {
+			continue
+		}
+		for _, m := range f.remember {
+			if l.planned == nil {
+				l.planned = make(map[memory]bool)
+			}
+			l.planned[memory{f.account, m.Key}] = true
+		}
+	}
+}
+
+// remembered says whether an account remembers, or will by the time that this
+// letter has come to all.
+func (l *letter) remembered(ctx context.Context, account uint64, key [32]byte) (bool, error) {
+	if l.planned[memory{account, key}] {
+		return true, nil
+	}
+	return l.opt.Rules.Remembered(ctx, account, key)
 }
 
 // fate is what becomes of the message for one account.
@@ -97,7 +131,7 @@ func (l *letter) run(ctx context.Context, f *fate, scripts []*sieve.Script) erro
 	if err != nil {
 		return fmt.Errorf("owner of account %d: %w", f.account, err)
 	}
-	h := &host{rules: l.opt.Rules, account: f.account}
+	h := &host{letter: l, rules: l.opt.Rules, account: f.account}
 	rcpt := f.rcpt
 	if rcpt.Domain == "" {
 		rcpt.Domain = strings.ToLower(l.opt.Addresses.Domain)

@@ -22,7 +22,7 @@ func (l *letter) answer(ctx context.Context, f *fate, h *host, owner mail.Addres
 	}
 	key := digest("vacation", a.Handle, strings.ToLower(a.To))
 	if a.Period > 0 {
-		if had, err := l.opt.Rules.Remembered(ctx, f.account, key); had || err != nil {
+		if had, err := l.remembered(ctx, f.account, key); had || err != nil {
 			return err
 		}
 	}

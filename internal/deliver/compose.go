@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"letterlock/internal/mail"
+	parse "letterlock/internal/mime"
 
 	"github.com/emersion/go-message"
 )
@@ -92,9 +93,9 @@ func addPart(w *message.Writer, p part) error {
 // fields are the header's lines that do not say what the content is.
 func (l *letter) fields(f *fate, d draft) []string {
 	fields := []string{
-		"From: " + plainLine(d.from) + "\r\n",
+		"From: " + people(d.from) + "\r\n",
 		"To: " + plainLine(d.to) + "\r\n",
-		"Subject: " + mime.BEncoding.Encode("utf-8", plainLine(d.subject)) + "\r\n",
+		"Subject: " + words(d.subject) + "\r\n",
 		"Date: " + l.now().Format(traceDate) + "\r\n",
 		fmt.Sprintf("Message-ID: <%s.%d.%s@%s>\r\n", l.env.ID, f.account, d.word, l.opt.Hostname),
 	}
@@ -104,9 +105,38 @@ func (l *letter) fields(f *fate, d draft) []string {
 	}
 	fields = append(fields, "Auto-Submitted: "+d.auto+"\r\n")
 	for _, line := range d.more {
-		fields = append(fields, plainLine(line)+"\r\n")
+		name, value, _ := strings.Cut(line, ": ")
+		fields = append(fields, plainLine(name)+": "+words(value)+"\r\n")
 	}
 	return append(fields, "MIME-Version: 1.0\r\n")
+}
+
+// words is text in a field: what is not ASCII in encoded words (RFC 2047 §5), a
+// line for each, so that none is longer than RFC 5322 §2.1.1 lets it be.
+func words(s string) string {
+	return strings.ReplaceAll(mime.BEncoding.Encode("utf-8", plainLine(s)), "?= =?", "?=\r\n =?")
+}
+
+// people is addresses in a field, their names in encoded words where they are
+// not ASCII (RFC 5230 §5: UTF-8 MUST be dealt with).
+func people(s string) string {
+	if ascii(s) {
+		return plainLine(s)
+	}
+	var list []string
+	for _, a := range parse.Addresses(plainLine(s)) {
+		addr := mail.Address{Local: a.Mailbox, Domain: a.Host}
+		switch {
+		case a.Group != mail.NoGroup:
+		case a.Name == "":
+			list = append(list, addr.String())
+		case !ascii(a.Name) || strings.Contains(a.Name, "=?"):
+			list = append(list, words(a.Name)+" "+addr.Path())
+		default:
+			list = append(list, `"`+strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(a.Name)+`" `+addr.Path())
+		}
+	}
+	return strings.Join(list, ",\r\n ")
 }
 
 // about is the subject of a message of ours: lead and the original's. That of a

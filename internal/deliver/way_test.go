@@ -293,6 +293,25 @@ func TestAnswersHaveLinesThatPassEverywhere(t *testing.T) {
 		t.Errorf("the answer is %.900q", texts[0])
 	}
 	o = openOffice(t, unknown{})
+	o.rule("ann@example.org", `require ["vacation", "enotify"];
+vacation :from "Jörg Müller <ann@example.org>, \"Ann, too\" <ann+x@example.org>" :subject "`+strings.Repeat("我", 256)+`" "x";
+notify :message "`+strings.Repeat("我", 256)+`" "mailto:pager@elsewhere.example?X-Team=gr%C3%BCn";`)
+	o.usual("To: ann@example.org\r\n"+letter, "ann@example.org")
+	_, texts = o.left()
+	for _, text := range texts {
+		for line := range strings.SplitSeq(text, "\r\n") {
+			if len(line) > 100 || strings.ContainsFunc(line, func(r rune) bool { return r > 0x7f }) {
+				t.Errorf("a line of %d octets: %.90q", len(line), line)
+			}
+		}
+	}
+	if want := "From: =?utf-8?b?SsO2cmcgTcO8bGxlcg==?= <ann@example.org>,\r\n \"Ann, too\" <ann+x@example.org>\r\n"; !strings.HasPrefix(texts[0], want) {
+		t.Errorf("the answer is %.200q, want %q", texts[0], want)
+	}
+	if want := "\r\nX-Team: =?utf-8?b?Z3LDvG4=?=\r\n"; !strings.Contains(texts[1], want) {
+		t.Errorf("the notification is %.1900q, want %q", texts[1], want)
+	}
+	o = openOffice(t, unknown{})
 	o.rule("ann@example.org", "require \"vacation\"; vacation :mime text:\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Gone\r\n.\r\n;")
 	o.usual("To: ann@example.org\r\n"+letter, "ann@example.org")
 	if _, texts := o.left(); !strings.HasSuffix(texts[0], "\r\nMIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Gone\r\n") {

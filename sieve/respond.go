@@ -11,6 +11,7 @@ import (
 // respond decides whether a reply may be sent at all, and to which of the
 // owner's addresses the message came. What it finds stands in v.Skip.
 func (rt *Runtime) respond(v *Vacation, addresses []string) error {
+	defer rt.wholeMessage()()
 	own := rt.own(addresses)
 	sender := parsePath(v.To, "").Text
 	switch {
@@ -34,6 +35,15 @@ func (rt *Runtime) respond(v *Vacation, addresses []string) error {
 		v.Skip = "no address of the owner is in To, Cc or Bcc (RFC 5230 §4.5)"
 	}
 	return err
+}
+
+// wholeMessage makes the message's own header the one that is read, up to the
+// call of what it returns: a script included from foreverypart reads a part, but
+// who sent what it answers stands in the header of the message.
+func (rt *Runtime) wholeMessage() (back func()) {
+	f, root := rt.frame, rt.frame.root
+	f.root = nil
+	return func() { f.root = root }
 }
 
 // ownAddresses are those that belong to the owner, in lower case.
@@ -108,6 +118,7 @@ func (rt *Runtime) unanswerable() (why string, err error) {
 
 // autoSubmitted says whether a program sent the message (RFC 3834 §5).
 func (rt *Runtime) autoSubmitted() (bool, error) {
+	defer rt.wholeMessage()()
 	values, err := rt.Header("Auto-Submitted")
 	for _, v := range values {
 		keyword, _, _ := strings.Cut(v, ";")

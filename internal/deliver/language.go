@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"letterlock/internal/mail"
@@ -26,6 +27,7 @@ type Language struct {
 func (l Language) Config() sieve.Config {
 	return sieve.Config{
 		Extensions: append(l.grounded(), requireTLSExt),
+		Zone:       time.Local, // RFC 5260 §4.1: MUST
 		Delimiter:  firstOf(l.Delimiter),
 		Hostname:   l.Hostname,
 		Domain:     l.Domain,

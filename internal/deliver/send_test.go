@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"letterlock/internal/deliver"
 	"letterlock/internal/mail"
@@ -117,6 +118,19 @@ func TestLanguageHasWhatTheStoreHasGroundFor(t *testing.T) {
 	if _, err := deliver.NewEngine(deliver.Language{}).Compile("", []byte(`redirect :requiretls "a@b.example";`)); err == nil {
 		t.Error(":requiretls needs no require")
 	}
+}
+
+// RFC 5260 §4.1: without :zone the server's own counts. What came at noon in
+// Greenwich came at one here.
+func TestDatesAreReadInTheServersZone(t *testing.T) {
+	greenwich := time.Local
+	t.Cleanup(func() { time.Local = greenwich })
+	time.Local = time.FixedZone("", 60*60)
+	o := openOffice(t, nil)
+	o.rule("ann@example.org", `require ["date", "fileinto", "mailbox", "variables"];
+if allof (currentdate :matches "hour" "*", date :is "Date" "zone" "+0100") { fileinto :create "${1} o'clock"; }`)
+	o.usual("Date: Sat, 21 Nov 2026 11:59:00 +0000\r\n"+letter, "ann@example.org")
+	o.lies("ann@example.org", "13 o'clock 1")
 }
 
 // RFC 5230 §4.2, §5: one answer to each sender, from nobody, about the message

@@ -17,6 +17,7 @@ type Script struct {
 	vars    int
 	enabled set  // extensions in effect from the start
 	matches bool // match variables are wanted
+	costs   int  // octets of its patterns
 	remarks []Diagnostic
 }
 
@@ -35,13 +36,18 @@ func (e *Engine) Compile(name string, src []byte) (*Script, error) {
 	if errs := c.errs.sorted(); len(errs) > 0 {
 		return nil, errs
 	}
-	c.script.vars = len(c.slots)
+	c.script.vars, c.script.costs = len(c.slots), c.costs
 	c.script.remarks = c.errs.remarks()
 	return c.script, nil
 }
 
 // Name is what the script was called when it was compiled.
 func (s *Script) Name() string { return s.name }
+
+// Patterns is about how many octets the script's compiled patterns take, beside
+// what goes with the length of its text: a regular expression of twenty octets
+// can take megabytes.
+func (s *Script) Patterns() int { return s.costs }
 
 // Remarks are things that are allowed but probably not meant.
 func (s *Script) Remarks() []Diagnostic { return s.remarks }

@@ -417,6 +417,27 @@ func TestNoticeHasTheDemandOfTheMessage(t *testing.T) {
 	o.lies("ann@example.org", "INBOX 2 required")
 }
 
+// Short scripts whose patterns are large do not all stay in memory.
+func TestScriptsAreKeptCompiledByWhatTheyTake(t *testing.T) {
+	o := openOffice(t, nil)
+	var main strings.Builder
+	main.WriteString(`require "include";`)
+	const scripts = 24 // of 7 MiB
+	for i := range scripts {
+		fmt.Fprintf(&main, `include "part%d";`, i)
+		o.put(o.account("ann@example.org"), fmt.Sprintf("part%d", i), fmt.Sprintf(`require "regex"; if header :regex "X-Part" [
+"%[1]d(a?){800}(b?){800}(c?){800}", "%[1]d(d?){800}(e?){800}(f?){800}", "%[1]d(g?){800}(h?){800}(i?){800}"] { discard; }`, i))
+	}
+	o.rule("ann@example.org", main.String())
+	o.usual(letter, "ann@example.org")
+	first := o.read
+	o.usual(letter, "ann@example.org")
+	if again := o.read - first; first != scripts+1 || again == 0 {
+		t.Errorf("%d scripts were read for the first letter and %d for the second, want %d and some", first, again, scripts+1)
+	}
+	o.lies("ann@example.org", "INBOX 2")
+}
+
 func TestDuplicateIsSeenTheSecondTime(t *testing.T) {
 	o := openOffice(t, nil)
 	o.rule("ann@example.org", `require "duplicate"; if duplicate { discard; }`)

@@ -40,7 +40,12 @@ func newShelf(e *sieve.Engine) *shelf {
 }
 
 // cost is about what a compiled script takes.
-func (c *compiled) cost() int { return 2048 + 8*c.octets }
+func (c *compiled) cost() int {
+	if c.script == nil {
+		return 2048 + 8*c.octets
+	}
+	return 2048 + 8*c.octets + c.script.Patterns()
+}
 
 // fetch is the script that read finds, compiled; nil where it finds none. The
 // text is read only where its version is new.

@@ -39,7 +39,11 @@ type part struct{ kind, text string }
 func (l *letter) compose(f *fate, d draft) []byte {
 	fields := l.fields(f, d)
 	if d.entity != "" {
-		return []byte(strings.Join(fields, "") + crlf(d.entity))
+		entity := crlf(d.entity)
+		if _, own := parse.ParseHeader([]byte(entity)).Text("MIME-Version"); own {
+			fields = fields[:len(fields)-1] // once is all there may be (RFC 2045 §4)
+		}
+		return []byte(strings.Join(fields, "") + entity)
 	}
 	var b bytes.Buffer
 	h := contentHeader("text/plain")

@@ -319,6 +319,17 @@ notify :message "`+strings.Repeat("我", 256)+`" "mailto:pager@elsewhere.example
 	}
 }
 
+// RFC 2045 §4: a reply written as MIME may bring the version itself.
+func TestAnswerWrittenAsMIMEHasOneVersion(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.rule("ann@example.org", "require \"vacation\"; vacation :mime text:\r\nContent-Type: text/plain; charset=utf-8\r\nMime-Version: 1.0\r\n\r\nGone\r\n.\r\n;")
+	o.usual("To: ann@example.org\r\n"+letter, "ann@example.org")
+	want := "\r\nX-Auto-Response-Suppress: All\r\nContent-Type: text/plain; charset=utf-8\r\nMime-Version: 1.0\r\n\r\nGone\r\n"
+	if _, texts := o.left(); !strings.HasSuffix(texts[0], want) {
+		t.Errorf("the answer is %q, want it to end in %q", texts[0], want)
+	}
+}
+
 // RFC 5293 §7: what was sent on before the header was changed leaves as it came,
 // though an edited copy is kept.
 func TestRedirectBeforeAnEditLeavesAsItCame(t *testing.T) {

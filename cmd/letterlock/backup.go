@@ -95,10 +95,10 @@ func emptyFolder(dir string) error {
 	return err
 }
 
-// contents is what lies in a folder, but for what a file system puts into its own.
+// contents is what lies in a folder, but for [admin.OfFileSystem].
 func contents(dir string) ([]fs.DirEntry, error) {
 	entries, err := os.ReadDir(dir)
-	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "lost+found" }), err
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == admin.OfFileSystem }), err
 }
 
 // empty takes out again what a restore that failed because of why has put there.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"strconv"
@@ -18,7 +19,7 @@ var userQuota = verb{
 		conf, asJSON := configFlag(f), jsonFlag(f)
 		var limits admin.Limits
 		f.Func("bytes", "all its messages together: octets, or a `SIZE` such as 5GB; none is no limit", limit(&limits.MaxBytes, config.ParseOctets))
-		f.Func("messages", "how many messages: `N`, or none", limit(&limits.MaxMessages, func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 63) }))
+		f.Func("messages", "how many messages: `N`, or none", limit(&limits.MaxMessages, parseCount))
 		return func(ctx context.Context, c *call) error {
 			if len(c.args) != 1 {
 				return errArguments
@@ -37,6 +38,14 @@ var userQuota = verb{
 			})
 		}
 	},
+}
+
+func parseCount(s string) (uint64, error) {
+	n, err := strconv.ParseUint(s, 10, 63)
+	if err != nil {
+		return 0, errors.New("write a number, or none")
+	}
+	return n, nil
 }
 
 // limit reads the value of a flag; "none" is 0.

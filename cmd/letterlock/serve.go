@@ -38,6 +38,8 @@ func serveHouse(ctx context.Context, c *call, conf string) error {
 	spendMemory()
 	ctx, restore := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer restore()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // one that comes while we start is heard when we have, and does not end us
 	cfg, err := config.Load(conf)
 	if err != nil {
 		return err
@@ -51,7 +53,7 @@ func serveHouse(ctx context.Context, c *call, conf string) error {
 	if err != nil {
 		return errors.Join(err, h.abandon())
 	}
-	defer h.reloadOnHangup()()
+	defer h.reloadOn(hangup)()
 	context.AfterFunc(ctx, func() {
 		restore()
 		tellSystemd(log, daemon.SdNotifyStopping)
@@ -82,10 +84,8 @@ func spendMemory() {
 	}
 }
 
-// reloadOnHangup rereads the certificate at each SIGHUP until stop is called.
-func (h *house) reloadOnHangup() (stop func()) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
+// reloadOn rereads the certificate at each signal until stop is called.
+func (h *house) reloadOn(hangup chan os.Signal) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -48,7 +48,11 @@ const (
 	secretSuffix = ".secret"
 )
 
-var backupNames = []string{formatName, "SEALED", "index", "seg", tlsName}
+var backupNames = []string{formatName, "SEALED", "index", "seg", tlsName, OfFileSystem}
+
+// OfFileSystem is what a file system puts into its own root: a disk of its own is
+// as good as an empty folder.
+const OfFileSystem = "lost+found"
 
 // Backup implements [Operations].
 func (d *Desk) Backup(ctx context.Context, dir string, told func(Progress)) error {

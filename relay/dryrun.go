@@ -238,15 +238,26 @@ func (k *knowledge) of(destination string) error {
 
 // levelFor is the level of a recipient's domain.
 func (s *Smarthost) levelFor(domain string) Level {
-	if level, ok := s.Levels[domain]; ok {
+	if level, ok := levelOf(s.Levels, domain); ok {
 		return level
 	}
 	return s.Level
 }
 
+// levelOf finds the level of a domain in whichever of its spellings it was set.
+func levelOf(levels map[string]Level, domain string) (level Level, found bool) {
+	own := mail.Address{Domain: domain}
+	for _, spelling := range []mail.Address{own, own.ALabels(), own.ULabels()} {
+		if level, found = levels[spelling.Domain]; found {
+			return level, true
+		}
+	}
+	return level, false
+}
+
 // taggedLevel is the level of a recipient's domain for required mail.
 func (o *Options) taggedLevel(domain string) Level {
-	if level, ok := o.RequireTLS[domain]; ok {
+	if level, ok := levelOf(o.RequireTLS, domain); ok {
 		return level
 	}
 	return o.RequireTLS[""]

@@ -57,11 +57,11 @@ func (c *call) tellWaiting(ctx context.Context, o admin.Operations) error {
 		return err
 	}
 	for _, d := range state.Waiting {
-		name := d.Name
+		name, which := d.Name, "--domain "+d.Name
 		if name == "" {
-			name = "the smarthost"
+			name, which = "the smarthost", "--state "+admin.Queued
 		}
-		fmt.Fprintf(c.err, "note: %s did not answer and is left alone until %s; letterlock queue retry asks it now\n", printable(name), stamp(d.Until))
+		fmt.Fprintf(c.err, "note: %s did not answer and is left alone until %s; letterlock queue retry %s asks it now\n", printable(name), stamp(d.Until), printable(which))
 	}
 	return nil
 }

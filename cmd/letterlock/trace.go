@@ -25,6 +25,9 @@ var traceVerb = verb{
 			if len(c.args) > 1 {
 				return errArguments
 			}
+			if *last < 0 {
+				return &usageError{fmt.Sprintf("--last %d is no number of lines", *last), "leave it out for all that are kept"}
+			}
 			in := admin.TraceQuery{Last: *last, Follow: *follow, Address: strings.Join(c.args, "")}
 			told := func(r admin.TraceRecord) { writeTrace(c.out, r) }
 			if *asJSON {

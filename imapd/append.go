@@ -24,8 +24,9 @@ var (
 
 // What one APPEND of several messages may hold back until the last has come.
 const (
-	maxOwnFiles = 32        // messages that are a file of their own
-	maxTotal    = 256 << 20 // octets, or as much as one message may have
+	maxOwnFiles  = 32        // messages that are a file of their own
+	maxTotal     = 256 << 20 // octets, or as much as one message may have
+	maxSummaries = 8 << 20   // octets that summaries take, of which one may be far longer than its message
 )
 
 // batch is the messages of one APPEND (RFC 3502): all of them are stored at its
@@ -35,6 +36,7 @@ type batch struct {
 	a       *syntax.Append
 	letters []storage.Letter
 	need    storage.Usage
+	known   int               // octets of the letters' summaries
 	shared  storage.SpoolFile // the small messages behind the first, one after the other
 	own     []letterBody      // all else
 }
@@ -101,6 +103,9 @@ func (b *batch) take(ctx context.Context, fits func() error) error {
 	}
 	if l.Summary, err = mime.Summarize(l.Body); err != nil {
 		return fmt.Errorf("summarize: %w", err)
+	}
+	if b.known += mime.Octets(l.Summary); b.known > maxSummaries {
+		return errTotal
 	}
 	if !utf8 && !b.s.mode.UTF8() {
 		if err := refuse8bit(io.NewSectionReader(l.Body, 0, l.Summary.Root.Body)); err != nil {

@@ -51,7 +51,7 @@ var Capabilities = []Capability{
 	{"WITHIN", "5032", "", afterLogin},
 	{"BINARY", "3516", "messages with NUL are not stored (UNKNOWN-CTE)", afterLogin},
 	{"UTF8=ACCEPT", "6855", "", afterLogin},
-	{"MULTIAPPEND", "3502", "1,000 messages, 32 of them above 1 MiB, 256 MiB together", afterLogin},
+	{"MULTIAPPEND", "3502", "1,000 messages, 32 of them above 1 MiB, 256 MiB together, 8 MiB of headers and structure in memory", afterLogin},
 	{"CATENATE", "4469", "1,000 parts of one's own messages", afterLogin},
 	{"URL-PARTIAL", "5550 §5.7.1", "", afterLogin},
 	{"REPLACE", "8508", "what replaces a REQUIRETLS message is required itself", afterLogin},

@@ -110,6 +110,29 @@ func TestFetchHoldsOneItemOfALineAndNotAll(t *testing.T) {
 	}
 }
 
+// TestMultiAppendHoldsNoMoreThanItMay: a message of a few KiB may have a thousand
+// parts, and what is known of them takes forty times as much; a thousand such
+// messages make one APPEND.
+func TestMultiAppendHoldsNoMoreThanItMay(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t)
+	c := h.loggedIn("c", "tls")
+	parts := "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("--b\r\n\r\n", 1000)
+	multiAppend := func(letters int) (lines []string) {
+		command := "APPEND INBOX"
+		for range letters {
+			command += fmt.Sprintf(" {%d+}\r\n%s", len(parts), parts)
+		}
+		return c.do(command)
+	}
+	if got, want := multiAppend(200), "NO [LIMIT] Too much in one APPEND; append fewer messages at once"; got[0] != want {
+		t.Errorf("got %q, want %s", got, want)
+	}
+	if got := multiAppend(10); !strings.HasPrefix(got[0], "OK [APPENDUID ") {
+		t.Errorf("ten of them: got %q, want OK", got)
+	}
+}
+
 // held is the octets of memory that are in use.
 func held() uint64 {
 	runtime.GC()

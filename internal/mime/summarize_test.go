@@ -162,6 +162,8 @@ func checkSummary(t testing.TB, sum *mail.Summary, letter []byte) {
 	}
 	if size := weight(sum); size > 3<<19 {
 		t.Errorf("the summary takes %d octets", size)
+	} else if said := mime.Octets(sum); said < size || said > 2*size+1024 {
+		t.Errorf("the summary is said to take %d octets, and takes %d", said, size)
 	}
 	checkMessage(t, sum, 0, int64(len(letter)), letter, 0)
 }

@@ -12,7 +12,9 @@ import (
 // NewJSONHandler writes to w what [slog.NewJSONHandler] would, octet for octet,
 // for half of its work: every letter has two lines. Those of plain words and
 // numbers, as nearly all of this package's are, it forms itself; all others are
-// left to package slog.
+// left to package slog. What went well may reach w 5 ms late, in order, and not at
+// all where the process is killed meanwhile; a line of any other logger, or a
+// warning, is written at once and brings it along.
 func NewJSONHandler(w io.Writer) slog.Handler {
 	out := &inTurn{w: w}
 	return &jsonHandler{Handler: slog.NewJSONHandler(out, nil), out: out}
@@ -21,18 +23,6 @@ func NewJSONHandler(w io.Writer) slog.Handler {
 type jsonHandler struct {
 	slog.Handler // of package slog: whatever is not simple, and all loggers made of this one
 	out          *inTurn
-}
-
-// inTurn writes one line after the other, whoever formed them.
-type inTurn struct {
-	mu sync.Mutex // guards w
-	w  io.Writer
-}
-
-func (t *inTurn) Write(line []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.w.Write(line)
 }
 
 // lineBuffers are used again: most lines fit.
@@ -44,6 +34,9 @@ func (h *jsonHandler) Handle(ctx context.Context, r slog.Record) error {
 	l := jsonLine{b: buf[:0]}
 	if l.record(r); l.odd {
 		return h.Handler.Handle(ctx, r)
+	}
+	if r.Level <= slog.LevelInfo && r.PC == 0 { // as [Log.say] makes them
+		return h.out.soon(l.b, r.Time)
 	}
 	_, err := h.out.Write(l.b)
 	return err

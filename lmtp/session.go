@@ -278,9 +278,9 @@ func (c *session) starttls(ctx context.Context, args string) {
 func (c *session) say(format string, args ...any) {
 	c.reply = fmt.Appendf(c.reply[:0], format, args...)
 	line := c.reply
-	if bytes.ContainsFunc(line, notPrintable) {
+	if !printable(line) {
 		line = bytes.Map(func(r rune) rune {
-			if notPrintable(r) {
+			if r < ' ' || r > '~' {
 				return '?'
 			}
 			return r
@@ -290,7 +290,14 @@ func (c *session) say(format string, args ...any) {
 	c.out.WriteString("\r\n")
 }
 
-func notPrintable(r rune) bool { return r < ' ' || r > '~' }
+func printable(line []byte) bool {
+	for _, c := range line {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
 
 // shown is an address in a reply: RFC 6531 §3.7.4.2 forbids any other than an
 // ASCII one there.

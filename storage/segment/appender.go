@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -169,65 +168,77 @@ func (l *Log) gather(first *group) (groups []*group) {
 	if first != nil {
 		groups, size = append(groups, first), first.size
 	}
-	until := time.Time{}
+	var late <-chan time.Time
 	for len(groups) < maxGroups && size < maxFlush {
-		select {
-		case g := <-l.queue:
-			groups, size = append(groups, g), size+g.size
-			continue
-		default:
+		g := l.queued()
+		if g == nil && l.crowd.expects(len(groups)) {
+			if late == nil {
+				timer := time.NewTimer(l.crowd.patience)
+				defer timer.Stop()
+				late = timer.C
+			}
+			select {
+			case g = <-l.queue:
+			case <-late:
+			}
 		}
-		if !l.crowd.expects(len(groups), &until) {
+		if g == nil {
 			break
 		}
-		runtime.Gosched()
+		groups, size = append(groups, g), size+g.size
 	}
 	l.crowd.came(len(groups))
 	return groups
 }
 
+// queued is the next group; nil: none waits.
+func (l *Log) queued() *group {
+	select {
+	case g := <-l.queue:
+		return g
+	default:
+		return nil
+	}
+}
+
 // crowd guesses how many writers are about to come. Whoever was answered comes
 // back soon with his next letter; a flush that starts at once takes the other
 // half of them alone, and the two halves take turns for ever, each waiting for
-// the flush of the other. So the appender gives those who were answered a small
-// part of a flush's time to join. Where they do not come in time it stops
-// waiting for them, and tries again later with less.
+// the flush of the other. So where flushes take long, as those of disks that turn,
+// the appender gives those who were answered a small part of a flush's time to
+// join. Where they do not come in time it stops waiting for them, and tries again
+// later with less. Where a flush is over in less time than a letter needs to come
+// in, the two halves do no harm, and waiting would.
 type crowd struct {
 	due      int           // who may come: answered last, or queued then
 	flush    time.Duration // of late
-	patience time.Duration
+	patience time.Duration // 0: none
 }
 
 // The longest wait, as part of a flush, and below what it is none.
 const (
 	patiencePart  = 4
-	leastPatience = 2 * time.Microsecond
+	leastPatience = 200 * time.Microsecond
 	mostPatience  = 500 * time.Microsecond
 )
 
-// expects says whether to wait on for more than the here that came; until is
-// set at the first call.
-func (c *crowd) expects(here int, until *time.Time) bool {
-	if here == 0 || here >= c.due || c.patience < leastPatience {
-		return false
-	}
-	now := time.Now()
-	if until.IsZero() {
-		*until = now.Add(c.patience)
-	}
-	return now.Before(*until)
+// expects says whether to wait for more than the here that came.
+func (c *crowd) expects(here int) bool {
+	return here > 0 && here < c.due && c.patience > 0
 }
 
 // came learns from how many came in time.
 func (c *crowd) came(here int) {
-	limit := min(c.flush/patiencePart, mostPatience)
 	if here >= c.due {
-		c.patience = min(2*max(c.patience, leastPatience), limit)
+		c.patience *= 2
 	} else {
 		c.patience /= 2
 	}
 	if c.patience < leastPatience && here > 1 {
-		c.patience = leastPatience // a look at least, where there is a crowd
+		c.patience = leastPatience // where there is a crowd it is tried again
+	}
+	if c.patience = min(c.patience, c.flush/patiencePart, mostPatience); c.patience < leastPatience {
+		c.patience = 0
 	}
 }
 

@@ -78,25 +78,34 @@ func TestRolledSegmentIsSealedAndTheNextOneTakesOver(t *testing.T) {
 
 func TestAppenderWaitsForACrowdAndNotForThoseWhoStayAway(t *testing.T) {
 	var c crowd
-	meets := func(here int) {
+	meets := func(here int, flush time.Duration) {
 		c.came(here)
-		c.served(here, 0, time.Millisecond)
+		c.served(here, 0, flush)
 	}
 	for range 20 {
-		meets(8)
+		meets(8, 8*time.Millisecond)
 	}
-	var until time.Time
-	if !c.expects(4, &until) || c.patience < 50*time.Microsecond {
-		t.Errorf("patience %v with eight who always come", c.patience)
+	if !c.expects(4) || c.patience != mostPatience {
+		t.Errorf("patience %v with eight who always come to a slow disk", c.patience)
 	}
-	if c.expects(8, &until) || c.expects(0, &until) {
+	if c.expects(8) || c.expects(0) {
 		t.Error("it waits for nobody")
 	}
 	c.due = 8
 	for range 20 {
 		c.came(1)
 	}
-	if until = (time.Time{}); c.expects(1, &until) {
+	if c.expects(1) {
 		t.Errorf("patience %v with those who stayed away", c.patience)
+	}
+	c.came(4) // half of them: they may be taking turns
+	if !c.expects(4) {
+		t.Error("it never tries again")
+	}
+	for range 20 {
+		meets(4, 300*time.Microsecond)
+	}
+	if c.due = 8; c.expects(4) {
+		t.Errorf("patience %v where a flush is over at once", c.patience)
 	}
 }

@@ -11,11 +11,16 @@ import (
 // UIDRange is the UIDs from First to Last, both included.
 type UIDRange struct{ First, Last UID }
 
-// Bounds of the vanished log of one mailbox.
+// Bounds of the vanished log of one mailbox: about a megabyte. What weighs more
+// forgets its older half.
 const (
 	maxPart     = 60 << 10 // octets of one value
-	maxVanished = 2048     // values; at that the older half is forgotten
+	maxVanished = 2048     // of weight
+	weightOf    = 512      // octets of a value that weigh one more
 )
+
+// weight is what a value of the log counts.
+func weight(v []byte) uint32 { return 1 + uint32(len(v))/weightOf }
 
 // vanish writes down which UIDs are gone (RFC 7162 §3.2.10).
 func (t *txn) vanish(b *openBox, gone []entry) error {
@@ -23,9 +28,9 @@ func (t *txn) vanish(b *openBox, gone []entry) error {
 	v := newValue()
 	put := func() {
 		t.tx.Put(partKey(b.id.account, keyVanished, b.ID, at, b.vanishedParts), sealValue(v))
+		b.vanished += weight(v)
 		v = newValue()
 		b.vanishedParts++
-		b.vanished++
 	}
 	for i := 0; i < len(gone); {
 		first, last := gone[i].uid, gone[i].uid
@@ -41,29 +46,27 @@ func (t *txn) vanish(b *openBox, gone []entry) error {
 		put()
 	}
 	if b.vanished > maxVanished {
-		return t.trimVanished(b)
+		t.trimVanished(b, at)
 	}
 	return nil
 }
 
-// trimVanished forgets the older half. Whoever asks for what lies below the
-// horizon is told that it is not known.
-func (t *txn) trimVanished(b *openBox) error {
+// trimVanished forgets the older half, but nothing of newest. Parts of one modseq stay
+// or go together. Whoever asks for what lies below the horizon is told that it is not
+// known (RFC 7162 §3.2.6).
+func (t *txn) trimVanished(b *openBox, newest ModSeq) {
 	lo := keyUint32(b.id.account, keyVanished, uint32(b.ID))
-	n, end := uint32(0), ModSeq(0)
-	for k := range t.tx.Range(lo, kv.After(lo), kv.Options{Limit: maxVanished / 2}) {
-		end = ModSeq(tailUint64(k[:len(k)-2]))
-		n++
+	gone, kept, end := uint32(0), uint32(0), ModSeq(0)
+	for k, v := range t.tx.Range(lo, kv.After(lo), kv.Options{}) {
+		at := ModSeq(tailUint64(k[:len(k)-2]))
+		if at < newest && (at == end || gone < b.vanished/2) {
+			gone, end = gone+weight(v), at
+		} else {
+			kept += weight(v)
+		}
 	}
-	// Parts of one modseq stay or go together.
-	hi := partKey(b.id.account, keyVanished, b.ID, end, 0)
-	kept := uint32(0)
-	for range t.tx.Range(hi, kv.After(lo), kv.Options{}) {
-		kept++
-	}
-	t.tx.DeleteRange(lo, hi)
-	b.vanished, b.horizon = kept, max(b.horizon, end-1)
-	return nil
+	t.tx.DeleteRange(lo, partKey(b.id.account, keyVanished, b.ID, end+1, 0))
+	b.vanished, b.horizon = kept, max(b.horizon, end)
 }
 
 // Vanished lists the UIDs that left a mailbox after since, in the order they

@@ -273,8 +273,8 @@ func fingerprint(name string) (string, error) {
 // folder. What waits in the outbox is held until [Store.RetryOut]: it may have left
 // since the backup.
 func Restore(ctx context.Context, backup, dir string) error {
-	if _, err := os.Stat(filepath.Join(backup, formatName)); err != nil {
-		return fmt.Errorf("%s is not a finished backup: %w", backup, err)
+	if err := finishedBackup(backup); err != nil {
+		return err
 	}
 	err := prepareFolder(dir)
 	if err != nil {
@@ -286,6 +286,14 @@ func Restore(ctx context.Context, backup, dir string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("restore to %s: %w", dir, err)
+	}
+	return nil
+}
+
+// finishedBackup says whether a folder is a backup: fs.ErrNotExist.
+func finishedBackup(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, formatName)); err != nil {
+		return fmt.Errorf("%s is not a finished backup: %w", dir, err)
 	}
 	return nil
 }

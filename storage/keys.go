@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"letterlock/storage/kv/bolt"
+	"letterlock/storage/kv/sealed"
 	"letterlock/storage/seal"
 	"letterlock/storage/segment"
 )
@@ -158,15 +159,19 @@ type KeyUse struct {
 	Current bool
 	Missing bool // it is not in the key file
 	Log     int64
-	Index   int64
+	Index   int64 // its checkpoint included
 }
 
 // Keys reads what is sealed under which key: a few octets of every record, and
-// every value's first.
+// every value's first. What the checkpoint has counts as well: a [Store.SealAll]
+// that was cut short leaves it under its older key, and a repair needs it.
 func (s *Store) Keys(ctx context.Context) (all KeyCensus, err error) {
 	index, err := s.cover.Census(ctx)
 	if err != nil {
 		return all, fmt.Errorf("keys: %w", err)
+	}
+	if err := countShards(ctx, filepath.Join(s.dir, checkpointDir), len(s.shards), index); err != nil {
+		return all, fmt.Errorf("keys: checkpoint: %w", err)
 	}
 	log, err := s.log.Census(ctx)
 	if err != nil {
@@ -182,8 +187,54 @@ func (s *Store) Keys(ctx context.Context) (all KeyCensus, err error) {
 	}
 	for id := range log {
 		if !known[id] {
-			all.Keys = append(all.Keys, KeyUse{ID: id.String(), Missing: true, Log: log[id].Octets})
+			known[id] = true
+			all.Keys = append(all.Keys, KeyUse{ID: id.String(), Missing: true, Log: log[id].Octets, Index: index[id].Octets})
+		}
+	}
+	for id := range index {
+		if !known[id] {
+			all.Keys = append(all.Keys, KeyUse{ID: id.String(), Missing: true, Index: index[id].Octets})
 		}
 	}
 	return all, nil
+}
+
+// countShards adds what copies of shards in a folder have. One that is not there has
+// nothing, and one that cannot be read is of use to nobody.
+func countShards(ctx context.Context, dir string, shards int, c sealed.Census) error {
+	for n := range shards {
+		err := bolt.Walk(bolt.ShardFile(dir, n), func(k, v []byte) error {
+			c.Count(k, v)
+			return ctx.Err()
+		})
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case passing(err): // it may be whole
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckBackup looks, before a backup is restored, whether keys hold those that its
+// index is sealed with: seal.ErrNoKey. keys may be nil.
+func CheckBackup(ctx context.Context, backup string, keys *seal.Keys) error {
+	if err := finishedBackup(backup); err != nil {
+		return err
+	}
+	said, err := readFormat(backup)
+	if err != nil {
+		return fmt.Errorf("%s: %w", backup, err)
+	}
+	used := make(sealed.Census)
+	if err := countShards(ctx, filepath.Join(backup, indexDir), said.shards, used); err != nil {
+		return fmt.Errorf("%s: %w", backup, err)
+	}
+	for id := range used {
+		if id != (seal.ID{}) && !keys.Has(id) {
+			return fmt.Errorf("%s: %w", backup, keys.Missing(id))
+		}
+	}
+	return nil
 }

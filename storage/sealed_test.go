@@ -257,3 +257,64 @@ func TestSealingIsTurnedOnLaterAndTheKeyIsRotated(t *testing.T) {
 	again := openStore(t, dir, Options{Keys: openKeys(t, name)})
 	stillThere(t, again, id)
 }
+
+// A seal that is cut short leaves the checkpoint under the older key: it is still
+// needed then, to repair with.
+func TestKeyOfTheCheckpointIsNeeded(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	keys, file := newKeys(t)
+	old := keys.Current()
+	s := openStore(t, dir, Options{Keys: keys})
+	deliver(t, s, "one", requiretls.Usual(), addPerson(t, s, "ann").ID)
+	if err := errors.Join(s.Checkpoint(ctx), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := seal.Rotate(file); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, dir, Options{Keys: openKeys(t, file)})
+	octets := func() int64 {
+		t.Helper()
+		all, err := s.Keys(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(all.Keys, func(k KeyUse) bool { return k.ID == old.String() })
+		return all.Keys[i].Log + all.Keys[i].Index
+	}
+	if err := errors.Join(s.sealIndex(ctx, 0), s.sealLog(ctx, 0, func(int, int) {})); err != nil { // no further
+		t.Fatal(err)
+	}
+	if n := octets(); n == 0 {
+		t.Error("the checkpoint is sealed with a key that nothing needs")
+	}
+	if err := s.SealAll(ctx, 0, func(int, int) {}); err != nil {
+		t.Fatal(err)
+	}
+	if n := octets(); n != 0 {
+		t.Errorf("%d octets are under the older key when all was sealed", n)
+	}
+}
+
+// Whether a backup can be read is known before it is restored.
+func TestBackupIsCheckedForItsKeys(t *testing.T) {
+	ctx, dest := context.Background(), filepath.Join(t.TempDir(), "backup")
+	keys, _ := newKeys(t)
+	other, _ := newKeys(t)
+	s := openStore(t, t.TempDir(), Options{Keys: keys})
+	deliver(t, s, "one", requiretls.Usual(), addPerson(t, s, "ann").ID)
+	if err := CheckBackup(ctx, dest, keys); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no backup: %v", err)
+	}
+	if err := s.Backup(ctx, dest); err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct {
+		keys *seal.Keys
+		want error
+	}{"its": {keys, nil}, "another": {other, seal.ErrNoKey}, "no": {nil, seal.ErrNoKey}} {
+		if err := CheckBackup(ctx, dest, c.keys); !errors.Is(err, c.want) {
+			t.Errorf("with %s key: %v, want %v", what, err, c.want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"letterlock/internal/admin"
 	"letterlock/internal/config"
 	"letterlock/storage"
+	"letterlock/storage/seal"
 )
 
 var backupVerb = verb{
@@ -117,11 +119,19 @@ func empty(dir string, why error) error {
 // putBack restores, and opens the store once, which replays what the index of
 // the backup did not know yet. It answers how many letters are held.
 func putBack(ctx context.Context, cfg *config.Config, backup string) (held int, err error) {
-	err = storage.Restore(ctx, backup, cfg.Data)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, withHint(err, "name the folder that letterlock backup was given; one that was cut short is finished by running it again")
-	}
+	opt, err := storeOptions(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
+		return 0, err
+	}
+	if err = storage.CheckBackup(ctx, backup, opt.Keys); err == nil {
+		err = storage.Restore(ctx, backup, cfg.Data)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return 0, withHint(err, "name the folder that letterlock backup was given; one that was cut short is finished by running it again")
+	case errors.Is(err, seal.ErrNoKey):
+		return 0, withHint(err, "nothing was restored: key_file in section [storage] has to name a copy of the file with the keys of the store that was backed up; it is in no backup")
+	case err != nil:
 		return 0, err
 	}
 	if err := admin.CopySecrets(backup, cfg.Data); err != nil {

@@ -13,34 +13,49 @@ import (
 // Verify reads one file that no engine has open: its pages by bbolt's own
 // check, then every key through fn. Whatever is wrong with it comes back as an
 // error, be it that bbolt panics over it.
-func Verify(name string, fn func(k, v []byte) error) (err error) {
+func Verify(name string, fn func(k, v []byte) error) error {
+	return read(name, bbolt.Options{PreLoadFreelist: true}, checkPages, fn)
+}
+
+// Walk reads every key of one file that no engine has open through fn, without a
+// check of its pages.
+func Walk(name string, fn func(k, v []byte) error) error {
+	return read(name, bbolt.Options{}, func(*bbolt.Tx) error { return nil }, fn)
+}
+
+func read(name string, opt bbolt.Options, pages func(*bbolt.Tx) error, fn func(k, v []byte) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a page may lie behind the end of the file
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%s: %v", name, p)
 		}
 	}()
-	db, err := bbolt.Open(name, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second, PreLoadFreelist: true})
+	opt.ReadOnly, opt.Timeout = true, time.Second
+	db, err := bbolt.Open(name, 0o600, &opt)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	return db.View(func(tx *bbolt.Tx) error {
-		var first error
-		for err := range tx.Check() { // read to its end, or its goroutine stays
-			if first == nil {
-				first = err
-			}
-		}
+		err := pages(tx)
 		b := tx.Bucket(bucket)
-		if b == nil && first == nil {
-			first = errNoBucket
+		if b == nil && err == nil {
+			err = errNoBucket
 		}
-		if first != nil {
-			return fmt.Errorf("%s: damaged pages: %w", name, first)
+		if err != nil {
+			return fmt.Errorf("%s: damaged pages: %w", name, err)
 		}
 		return b.ForEach(fn)
 	})
+}
+
+func checkPages(tx *bbolt.Tx) (first error) {
+	for err := range tx.Check() { // read to its end, or its goroutine stays
+		if first == nil {
+			first = err
+		}
+	}
+	return first
 }
 
 var errNoBucket = errors.New("not a shard")

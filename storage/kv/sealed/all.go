@@ -35,7 +35,7 @@ func (s *Engine) Census(ctx context.Context) (Census, error) {
 				next = nil
 				n := 0
 				for k, v := range r.Range(from, nil, kv.Options{Limit: lookAtOnce}) {
-					c.count(k, v)
+					c.Count(k, v)
 					if n++; n == lookAtOnce {
 						next = append(bytes.Clone(k), 0)
 					}
@@ -50,7 +50,8 @@ func (s *Engine) Census(ctx context.Context) (Census, error) {
 	return c, nil
 }
 
-func (c Census) count(k, v []byte) {
+// Count adds one entry as it is stored.
+func (c Census) Count(k, v []byte) {
 	id := keyOf(k, v)
 	share := c[id]
 	share.Values, share.Octets = share.Values+1, share.Octets+int64(len(k)+len(v))

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"letterlock/storage/kv"
 	"letterlock/storage/segment"
@@ -33,7 +35,7 @@ func (s *Store) holdRestored(ctx context.Context) error {
 			}
 		}
 	}
-	if err := s.renew(ctx); err != nil {
+	if err := s.renew(ctx, name); err != nil {
 		return fmt.Errorf("new UIDVALIDITY: %w", err)
 	}
 	if err := os.Remove(name); err != nil {
@@ -65,23 +67,105 @@ func holdSome(tx kv.Tx) (more bool, err error) {
 	return len(keys) == duePage, nil
 }
 
+// How many accounts, about, one transaction renews, and how often it is said how far
+// that is.
+const (
+	renewBoxes    = 1000
+	renewMessages = 200000
+	renewTells    = 5 * time.Second
+)
+
 // renew gives all mailboxes a new UIDVALIDITY: what came after the backup has shown
 // UIDs and modseqs to clients that are going to be given again (RFC 9051 §2.3.1.1).
-func (s *Store) renew(ctx context.Context) error {
-	for _, sh := range s.shards {
-		ids, err := s.accounts(ctx, sh)
-		if err != nil {
+// How far it is stands in the file name, so that it goes on there when it was cut
+// short; what is renewed twice does no harm.
+func (s *Store) renew(ctx context.Context, name string) error {
+	shard, last, err := readRenewed(name)
+	if err != nil {
+		return err
+	}
+	all := make([][]AccountID, len(s.shards))
+	done, total := 0, 0
+	for i, sh := range s.shards {
+		if all[i], err = s.accounts(ctx, sh); err != nil {
 			return err
 		}
-		for _, id := range ids {
-			a := s.Account(id)
-			err := a.change(ctx, func(t *txn, c *account) error { return t.recount(id, c, true, func(string) {}) })
-			if isDamaged(err) { // a repair comes to it
-				s.opt.Log.Error("mailboxes keep their UIDVALIDITY", "account", id, "err", err)
-			} else if err != nil && !isNotFound(err) {
-				return fmt.Errorf("account %d: %w", id, err)
+		total += len(all[i])
+		was := len(all[i])
+		all[i] = slices.DeleteFunc(all[i], func(a AccountID) bool { return i < shard || i == shard && a <= last })
+		done += was - len(all[i])
+	}
+	for i, told := 0, time.Now(); i < len(all); i++ {
+		for ids := all[i]; len(ids) > 0; {
+			n, err := s.renewSome(ctx, s.shards[i], ids)
+			if err == nil {
+				err = writeRenewed(name, i, ids[n-1])
+			}
+			if err != nil {
+				return err
+			}
+			done, ids = done+n, ids[n:]
+			if time.Since(told) > renewTells || done == total {
+				s.opt.Log.Info("the store was restored: its mailboxes get a new UIDVALIDITY", "accounts", done, "of", total)
+				told = time.Now()
 			}
 		}
 	}
 	return nil
+}
+
+// renewSome renews the first n accounts in one transaction, one at least. One that
+// is damaged is left as it is: a repair comes to it.
+func (s *Store) renewSome(ctx context.Context, sh *shard, ids []AccountID) (n int, err error) {
+	err = s.update(ctx, sh, func(tx kv.Tx) error {
+		t, messages := newTxn(tx, s), uint64(0)
+		for n = 0; n < len(ids) && len(t.boxes)+n < renewBoxes && messages < renewMessages; n++ {
+			c, err := t.account(ids[n])
+			if err == nil {
+				err = t.recount(ids[n], c, true, func(string) {})
+			}
+			if isDamaged(err) && n > 0 { // what it has left half done goes with its own transaction
+				return errHalf
+			}
+			if err != nil && !isNotFound(err) {
+				return err
+			}
+			if c != nil {
+				messages += c.messages
+			}
+		}
+		t.finish()
+		return nil
+	})
+	switch {
+	case errors.Is(err, errHalf):
+		return s.renewSome(ctx, sh, ids[:n])
+	case errors.Is(err, kv.ErrBounds) && n > 1:
+		return s.renewSome(ctx, sh, ids[:n/2])
+	case isDamaged(err):
+		s.opt.Log.Error("mailboxes keep their UIDVALIDITY", "account", ids[0], "err", err)
+		return 1, nil
+	case err != nil:
+		return 0, fmt.Errorf("account %d: %w", ids[min(n, len(ids)-1)], err)
+	}
+	return n, nil
+}
+
+// errHalf ends a transaction before an account that is damaged.
+var errHalf = errors.New("the next account is damaged")
+
+// readRenewed reads up to which account of which shard a renewal has come.
+func readRenewed(name string) (shard int, last AccountID, err error) {
+	b, err := os.ReadFile(name)
+	if err != nil || len(b) == 0 {
+		return 0, 0, err
+	}
+	if _, err := fmt.Sscanf(string(b), "renewed %d %d\n", &shard, &last); err != nil {
+		return 0, 0, nil // it begins again
+	}
+	return shard, last, nil
+}
+
+func writeRenewed(name string, shard int, last AccountID) error {
+	return writeFile(name, fmt.Appendf(nil, "renewed %d %d\n", shard, last))
 }

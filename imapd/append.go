@@ -45,7 +45,7 @@ type batch struct {
 // 6855 §4; RFC 7889). Octets are kept as they come. Whatever is wrong, the
 // literals are swallowed before the answer.
 func (s *session) append(ctx context.Context, a *syntax.Append) (answer, error) {
-	box, err := s.account.Mailbox(ctx, a.Mailbox)
+	into, err := s.account.Destination(ctx, a.Mailbox)
 	if err != nil {
 		return answer{}, refuseAppend(a, orTryCreate(err))
 	}
@@ -58,7 +58,7 @@ func (s *session) append(ctx context.Context, a *syntax.Append) (answer, error) 
 	if err != nil {
 		return answer{}, orTryCreate(keywordRefusal(err))
 	}
-	s.own.puts(box.ID, uids, withoutSeen(b.letters))
+	s.own.puts(into, uids, withoutSeen(b.letters))
 	return answer{string(syntax.AppendAppendUID(nil, validity, uids)), s.verb + " completed"}, nil
 }
 

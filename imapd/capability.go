@@ -21,8 +21,13 @@ func always(*session) bool         { return true }
 func afterLogin(s *session) bool   { return s.login != "" }
 func beforeLogin(s *session) bool  { return s.login == "" }
 func canCompress(s *session) bool  { return afterLogin(s) && !s.conn.Compressed() }
-func canStartTLS(s *session) bool  { return s.login == "" && s.conn.CanStartTLS() }
 func passwordsOff(s *session) bool { return s.login == "" && !s.passwords() }
+
+// canStartTLS: not to a client that is in TLS, ours or that of a proxy in front of us
+// (RFC 9051 §6.2.1).
+func canStartTLS(s *session) bool {
+	return s.login == "" && s.conn.CanStartTLS() && !s.conn.Reader().ProxiedTLS
+}
 
 // Capabilities is what we offer, each only because it is complete.
 var Capabilities = []Capability{
@@ -63,13 +68,13 @@ var Capabilities = []Capability{
 	{"THREAD=ORDEREDSUBJECT", "5256", "", afterLogin},
 	{"THREAD=REFERENCES", "5256", "", afterLogin},
 	{"THREAD=REFS", "5256", "threads by their newest message", afterLogin},
-	{"CONTEXT=SEARCH", "5267 §4", fmt.Sprintf("%d results kept up to date in a session", maxContexts), afterLogin},
+	{"CONTEXT=SEARCH", "5267 §4", fmt.Sprintf("%d results, %d KiB together, kept up to date in a session", maxContexts, maxContextOctets>>10), afterLogin},
 	{"CONTEXT=SORT", "5267 §4", "", afterLogin},
 	{"PARTIAL", "9394", "", afterLogin},
 	{"FILTERS", "5466", "kept as metadata of the server", afterLogin},
 	{"MULTISEARCH", "7377", "", afterLogin},
 	{"SEARCH=FUZZY", "6203", "", afterLogin},
-	{"NOTIFY", "5465", "32 groups; all events but AnnotationChange", afterLogin},
+	{"NOTIFY", "5465", fmt.Sprintf("32 groups; all events but AnnotationChange; names of metadata up to %d KiB", maxWatched>>10), afterLogin},
 	{"SAVEDATE", "8514", "", afterLogin},
 	{"OBJECTID", "8474", "", afterLogin},
 	{"PREVIEW", "8970", "200 characters, made at delivery", afterLogin},

@@ -235,16 +235,3 @@ func (s *session) vanished(earlier string, gone []syntax.Range) {
 		s.put(append(b, "\r\n"...))
 	}
 }
-
-// announceVanished is VANISHED for the messages of the client's view that now
-// lacks (RFC 7162 §3.2.10.2).
-func (s *session) announceVanished(now *storage.View) {
-	var gone []uint32
-	for c := range storage.Diff(s.box.view, now) {
-		if c.Kind == storage.Gone {
-			gone = append(gone, uint32(c.Entry.UID))
-			s.box.expunged = true
-		}
-	}
-	s.vanished("", slices.Collect(syntax.Runs(gone)))
-}

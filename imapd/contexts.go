@@ -12,8 +12,9 @@ import (
 const (
 	// maxContexts is how many results one session can have kept up to date.
 	maxContexts = 16
-	// maxContextKeys is about how many octets the searches of all of them may take.
-	maxContextKeys = 512 << 10
+	// maxContextOctets is about how many octets all of them may take, searches and
+	// results. One is always kept (RFC 5267 §4.3.1), if its search takes no more.
+	maxContextOctets = 512 << 10
 )
 
 // followed is a search whose result is kept up to date until its mailbox is left
@@ -43,29 +44,41 @@ func (s *session) follow(ctx context.Context, a *syntax.Search, by []syntax.Sort
 		return nil
 	}
 	if len(s.box.followed) >= maxContexts {
-		s.noUpdate()
+		s.noUpdate(s.tag)
 		return nil
 	}
 	c, err := query.NewContext(s.asked(ctx), a.Keys, by, r)
 	if err != nil {
 		return queryRefusal(err)
 	}
-	octets := c.KeyOctets()
-	for _, f := range s.box.followed {
-		octets += f.KeyOctets()
-	}
-	if octets > maxContextKeys {
-		s.noUpdate()
+	if c.KeyOctets() > maxContextOctets {
+		s.noUpdate(s.tag)
 		return nil
 	}
 	s.box.followed = append(s.box.followed, &followed{c, s.tag, a.UID, a.Update})
+	s.boundContexts()
 	return nil
 }
 
+// boundContexts gives up the latest results where all together take too much.
+func (s *session) boundContexts() {
+	octets := 0
+	for k, f := range s.box.followed {
+		if octets += f.Octets(); k == 0 || octets <= maxContextOctets {
+			continue
+		}
+		for _, late := range s.box.followed[k:] {
+			s.noUpdate(late.tag)
+		}
+		s.box.followed = slices.Delete(s.box.followed, k, len(s.box.followed))
+		return
+	}
+}
+
 // noUpdate says that a result stays as it is (RFC 5267 §4.3.1).
-func (s *session) noUpdate() {
+func (s *session) noUpdate(tag string) {
 	b := append(s.scratch[:0], "* NO ["...)
-	s.put(append(syntax.AppendNoUpdate(b, s.tag), "] Too many contexts\r\n"...))
+	s.put(append(syntax.AppendNoUpdate(b, tag), "] Too many contexts\r\n"...))
 }
 
 // cancelUpdate is CANCELUPDATE (RFC 5267 §4.3.5).
@@ -83,6 +96,9 @@ type arrivals struct {
 // leaving takes the followed results to a new view and tells what left them:
 // before any EXPUNGE, as long as its numbers are right (RFC 5267 §4.3.4).
 func (s *session) leaving(ctx context.Context, now *storage.View) (come []arrivals) {
+	if len(s.box.followed) == 0 {
+		return nil
+	}
 	for _, f := range s.box.followed {
 		m := s.asked(ctx)
 		m.View, m.Keywords, m.Progress = now, nil, nil
@@ -122,6 +138,7 @@ func (s *session) arrive(ctx context.Context, come []arrivals, first int) error 
 			}
 		}
 	}
+	s.boundContexts()
 	return nil
 }
 

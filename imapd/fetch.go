@@ -241,12 +241,10 @@ func (f *fetching) markSeen(ctx context.Context, set []int) (marked map[int]bool
 		return nil, err
 	}
 	marked = make(map[int]bool)
-	return marked, s.announce(ctx, now, func(i int, _ storage.Entry) bool {
-		_, inBatch := slices.BinarySearch(set, i)
-		if inBatch {
-			marked[i] = true
-		}
-		return inBatch
+	inBatch := among(set)
+	return marked, s.announce(ctx, now, func(i int) bool {
+		marked[i] = inBatch(i)
+		return marked[i]
 	})
 }
 

@@ -2,7 +2,6 @@ package imapd
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"weak"
@@ -68,20 +67,29 @@ func (a *account) shown(ctx context.Context, box storage.Mailbox) (storage.Mailb
 	return view.Mailbox(), nil
 }
 
-// allShown is [account.shown] of several; what was deleted meanwhile is missing.
-func (a *account) allShown(ctx context.Context, boxes []storage.Mailbox) ([]storage.Mailbox, error) {
-	all := boxes[:0]
-	for _, box := range boxes {
-		box, err := a.shown(ctx, box)
-		if errors.Is(err, storage.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, box)
+// named is the record of a mailbox without what only the view can say: no view need
+// be made to list names.
+func (a *account) named(box storage.Mailbox) storage.Mailbox {
+	if a.views == nil {
+		return box
 	}
-	return all, nil
+	box = open(box)
+	return storage.Mailbox{
+		ID: box.ID, ObjectID: box.ObjectID, Name: box.Name, SpecialUse: box.SpecialUse, Subscribed: box.Subscribed, UIDValidity: box.UIDValidity,
+	}
+}
+
+// counted is a mailbox of which perhaps the name alone is known, with its counters:
+// [storage.ErrNotFound] where it is gone.
+func (a *account) counted(ctx context.Context, box storage.Mailbox) (storage.Mailbox, error) {
+	if a.views == nil {
+		return box, nil
+	}
+	now, err := a.Mailbox(ctx, box.Name)
+	if err == nil && now.ID != box.ID {
+		err = storage.ErrNotFound
+	}
+	return now, err
 }
 
 // validity is the UIDVALIDITY as it is shown.
@@ -108,18 +116,20 @@ func (a *account) Mailbox(ctx context.Context, name string) (storage.Mailbox, er
 	return a.shown(ctx, box)
 }
 
+// Mailboxes is all of them; see [account.counted] for how they stand.
 func (a *account) Mailboxes(ctx context.Context) ([]storage.Mailbox, error) {
 	boxes, err := a.Account.Mailboxes(ctx)
-	if err != nil {
-		return nil, err
+	for i := range boxes {
+		boxes[i] = a.named(boxes[i])
 	}
-	return a.allShown(ctx, boxes)
+	return boxes, err
 }
 
+// Moved is what has moved; see [account.counted] for how mailboxes stand.
 func (a *account) Moved(ctx context.Context, since storage.Turn) (storage.Moved, error) {
 	m, err := a.Account.Moved(ctx, since)
-	if err == nil {
-		m.Mailboxes, err = a.allShown(ctx, m.Mailboxes)
+	for i := range m.Mailboxes {
+		m.Mailboxes[i] = a.named(m.Mailboxes[i])
 	}
 	return m, err
 }
@@ -183,11 +193,11 @@ func (a *account) Move(ctx context.Context, id storage.MailboxID, uids []storage
 
 // ClaimRecent leaves the mark where it is as long as a hidden message lies behind
 // it: nobody was told of that one.
-func (a *account) ClaimRecent(ctx context.Context, id storage.MailboxID, claim bool) (storage.UID, error) {
-	if a.views == nil || !claim {
-		return a.Account.ClaimRecent(ctx, id, claim)
+func (a *account) ClaimRecent(ctx context.Context, id storage.MailboxID, told storage.UID) (storage.UID, error) {
+	if a.views == nil || told == 0 {
+		return a.Account.ClaimRecent(ctx, id, told)
 	}
-	first, err := a.Account.ClaimRecent(ctx, id, false)
+	first, err := a.Account.ClaimRecent(ctx, id, 0)
 	if err != nil {
 		return 0, err
 	}
@@ -201,7 +211,7 @@ func (a *account) ClaimRecent(ctx context.Context, id storage.MailboxID, claim b
 			return first, nil
 		}
 	}
-	return a.Account.ClaimRecent(ctx, id, true)
+	return a.Account.ClaimRecent(ctx, id, told)
 }
 
 // size is the octets of all messages of a mailbox that are shown. One that is

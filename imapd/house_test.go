@@ -181,6 +181,10 @@ func (h *house) deliverTo(who string, l letter) storage.UID {
 	if err != nil {
 		h.t.Fatalf("deliver to %s: %v", l.mailbox, err)
 	}
+	// Shown before the next one comes: mod-sequences tell what was filed together.
+	if _, err := h.account(who).Mailbox(context.Background(), l.mailbox); err != nil {
+		h.t.Fatalf("deliver to %s: %v", l.mailbox, err)
+	}
 	return uids[0]
 }
 

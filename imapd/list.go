@@ -3,6 +3,7 @@ package imapd
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -132,12 +133,24 @@ func (s *session) list(ctx context.Context, a *syntax.List) (answer, error) {
 		}
 		s.put(syntax.AppendList(s.scratch[:0], item, s.mode))
 		if a.Return&syntax.ReturnStatus != 0 && n.box != nil && q.selects(n) {
-			if err := s.statusResponse(ctx, *n.box, a.Status); err != nil {
+			if err := s.listStatus(ctx, *n.box, a.Status); err != nil {
 				return answer{}, err
 			}
 		}
 	}
 	return answer{}, nil
+}
+
+// listStatus is the STATUS response behind a LIST response (RFC 5819 §2).
+func (s *session) listStatus(ctx context.Context, box storage.Mailbox, items syntax.StatusItems) error {
+	box, err := s.account.counted(ctx, box)
+	if errors.Is(err, storage.ErrNotFound) { // deleted meanwhile
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.statusResponse(ctx, box, items)
 }
 
 // listRoot answers an empty pattern: the delimiter and the root's name

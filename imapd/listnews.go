@@ -24,7 +24,7 @@ func (s *session) listNews(ctx context.Context, n *notified) error {
 		if parent, moved := renamed[parentOf(was)]; moved && parent == parentOf(now) {
 			continue // what lies below a mailbox goes with it without a word
 		}
-		if was == s.own.from && now == s.own.to {
+		if rest, moved := below(was, s.own.from); moved && now == s.own.to+rest {
 			continue
 		}
 		s.listed(at[now], now, was)
@@ -85,6 +85,7 @@ func (s *session) listChanges(n *notified, nodes []*node) (affected []string, re
 			affect(box)
 		}
 		delete(n.known, id)
+		n.forgetEntries(id)
 	}
 	return affected, renamed
 }
@@ -103,12 +104,8 @@ func (s *session) listed(x *node, name, oldName string) {
 }
 
 // subscriptionNews is RFC 5465 §5.5.
-func (s *session) subscriptionNews(ctx context.Context, n *notified) error {
+func (s *session) subscriptionNews(ctx context.Context, n *notified, names []string) error {
 	_, at, err := s.hierarchy(ctx)
-	if err != nil {
-		return err
-	}
-	names, err := s.account.Subscriptions(ctx)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ var (
 // startTLS begins TLS (RFC 9051 §6.2.1). What the client sent before it in
 // clear is thrown away, and so is the decoder that read it.
 func (s *session) startTLS(ctx context.Context) error {
-	if !s.conn.CanStartTLS() {
+	if !canStartTLS(s) {
 		return bad("TLS cannot be started here")
 	}
 	s.tagged("OK", "", "Begin TLS negotiation now")

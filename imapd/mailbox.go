@@ -67,8 +67,8 @@ func (s *session) sync(ctx context.Context, exp expunges) error {
 
 // moved says whether there can be anything to tell of the selected mailbox,
 // without a look into the vault. What was acknowledged a moment ago may be
-// missing: that is good enough for a command that looks at old messages one
-// after the other, and for no other.
+// missing: that is good enough where [session.changesSelected] says no, and nowhere
+// else.
 func (s *session) moved() bool {
 	if s.box == nil {
 		return false
@@ -94,46 +94,20 @@ func (s *session) look(ctx context.Context, exp expunges) (*storage.View, error)
 	return now, err
 }
 
-// announce turns the difference between what the client knows and now into
-// EXPUNGE, FETCH and EXISTS. told says of a message of the old view, by index,
-// that the client knows its new flags by other means; it may be nil.
-func (s *session) announce(ctx context.Context, now *storage.View, told func(i int, e storage.Entry) bool) error {
+// announce turns the difference between what the client knows and now into FETCH,
+// EXPUNGE and EXISTS. told says of a message of the old view, by index, that the
+// client knows its new flags by other means; it is asked in ascending order, and may
+// be nil.
+func (s *session) announce(ctx context.Context, now *storage.View, told func(i int) bool) error {
 	box := s.box
 	old := box.view
-	if now != old {
-		s.announceKeywords(now)
-	}
-	flagsFirst := len(box.followed) > 0 // RFC 5465 §5.1: FETCH before ESEARCH
-	if flagsFirst {
-		for c := range storage.Diff(old, now) {
-			if c.Kind == storage.Changed {
-				s.announceFlags(c, 0, told)
-			}
-		}
-	}
-	come := s.leaving(ctx, now)
 	if now == old {
-		return s.arrive(ctx, come, old.Len())
+		return s.arrive(ctx, s.leaving(ctx, now), old.Len())
 	}
-	if s.qresync {
-		s.announceVanished(now)
-	}
-	gone, added := 0, 0
-	for c := range storage.Diff(old, now) {
-		switch c.Kind {
-		case storage.Gone:
-			if !s.qresync {
-				s.numbered(c.Index+1-gone, " EXPUNGE\r\n")
-			}
-			gone++
-		case storage.Changed:
-			if !flagsFirst {
-				s.announceFlags(c, gone, told)
-			}
-		case storage.Added:
-			added++
-		}
-	}
+	s.announceKeywords(now)
+	gone, added := s.announceFlags(now, told)
+	come := s.leaving(ctx, now) // RFC 5465 §5.1: behind FETCH
+	s.announceGone(gone)
 	box.view = now
 	if added > 0 {
 		s.numbered(now.Len(), " EXISTS\r\n")
@@ -147,11 +121,35 @@ func (s *session) announce(ctx context.Context, now *storage.View, told func(i i
 	return s.fetchNew(ctx, now.Len()-added)
 }
 
-// announceFlags tells of a message that has changed, where gone before it have
-// been expunged.
-func (s *session) announceFlags(c storage.Change, gone int, told func(i int, e storage.Entry) bool) {
-	if s.tells(syntax.EventFlagChange) && (told == nil || !told(c.Index, c.Entry)) {
-		s.fetchFlags(c.Index+1-gone, c.Entry)
+// announceFlags tells of messages that have changed, while their numbers are those
+// the client knows. It answers which are gone, by index, and how many came.
+func (s *session) announceFlags(now *storage.View, told func(i int) bool) (gone []int, added int) {
+	tells := s.tells(syntax.EventFlagChange)
+	for c := range storage.Diff(s.box.view, now) {
+		switch c.Kind {
+		case storage.Gone:
+			gone = append(gone, c.Index)
+		case storage.Changed:
+			if tells && (told == nil || !told(c.Index)) {
+				s.fetchFlags(c.Index+1, c.Entry)
+			}
+		case storage.Added:
+			added++
+		}
+	}
+	return gone, added
+}
+
+// announceGone is EXPUNGE, or VANISHED (RFC 7162 §3.2.10.2), for messages of the
+// client's view.
+func (s *session) announceGone(gone []int) {
+	if s.qresync {
+		s.box.expunged = s.box.expunged || len(gone) > 0
+		s.vanished("", slices.Collect(syntax.Runs(s.numbersOf(gone, true))))
+		return
+	}
+	for before, i := range gone {
+		s.numbered(i+1-before, " EXPUNGE\r\n")
 	}
 }
 
@@ -233,7 +231,11 @@ func (s *session) announceRecent(ctx context.Context, firstNew storage.UID) erro
 // session, unless another read-write session was told of them first.
 func (s *session) claimRecent(ctx context.Context, from storage.UID) error {
 	box := s.box
-	untold, err := s.account.ClaimRecent(ctx, box.id, !box.readOnly)
+	told := box.view.Mailbox().UIDNext
+	if box.readOnly {
+		told = 0
+	}
+	untold, err := s.account.ClaimRecent(ctx, box.id, told)
 	if err != nil {
 		return err
 	}

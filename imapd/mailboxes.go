@@ -87,10 +87,18 @@ func (s *session) rename(ctx context.Context, a *syntax.Rename) (answer, error) 
 	if a.From == inbox && s.notified != nil {
 		s.own.empties(s.notified.called(inbox), to)
 	}
-	if s.box != nil && s.box.name == a.From && a.From != inbox {
-		s.box.name = to
+	if s.box != nil && a.From != inbox {
+		if below, moved := below(s.box.name, a.From); moved {
+			s.box.name = to + below
+		}
 	}
 	return answer{}, nil
+}
+
+// below is what comes behind a level in a name, "" where it is the level itself.
+func below(name, level string) (rest string, isBelow bool) {
+	rest, isBelow = strings.CutPrefix(name, level)
+	return rest, isBelow && (rest == "" || rest[0] == delimiter)
 }
 
 // offered is the status items we have an extension for.
@@ -155,7 +163,7 @@ func (s *session) statusResponse(ctx context.Context, box storage.Mailbox, items
 
 // recentIn is how many messages no read-write session was told of.
 func (s *session) recentIn(ctx context.Context, box storage.Mailbox) (int64, error) {
-	first, err := s.account.ClaimRecent(ctx, box.ID, false)
+	first, err := s.account.ClaimRecent(ctx, box.ID, 0)
 	if err != nil {
 		return 0, err
 	}

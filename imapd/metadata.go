@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"letterlock/imapd/syntax"
@@ -47,23 +48,41 @@ func (s *session) getMetadata(ctx context.Context, a *syntax.GetMetadata) (answe
 	if err != nil {
 		return answer{}, metadataRefusal(err)
 	}
-	var entries []syntax.MetadataEntry
 	longest := -1
-	for _, n := range list {
-		if a.MaxSize >= 0 && int64(len(n.Value)) > a.MaxSize {
+	list = slices.DeleteFunc(list, func(n storage.Annotation) bool {
+		long := a.MaxSize >= 0 && int64(len(n.Value)) > a.MaxSize
+		if long {
 			longest = max(longest, len(n.Value))
-			continue
 		}
-		value := string(n.Value)
-		entries = append(entries, syntax.MetadataEntry{Name: n.Name, Value: &value})
-	}
-	if len(entries) > 0 {
-		s.put(syntax.AppendMetadata(s.scratch[:0], a.Mailbox, entries, s.mode))
+		return long
+	})
+	if err := s.metadata(a.Mailbox, list); err != nil {
+		return answer{}, err
 	}
 	if longest >= 0 {
 		return answer{fmt.Sprintf("METADATA LONGENTRIES %d", longest), s.verb + " completed"}, nil
 	}
 	return answer{}, nil
+}
+
+// metadata is the METADATA response (RFC 5464 §4.4.1), written entry by entry: all of
+// them may be a megabyte.
+func (s *session) metadata(mailbox string, list []storage.Annotation) error {
+	if len(list) == 0 {
+		return nil
+	}
+	s.put(syntax.AppendMetadataStart(s.scratch[:0], mailbox, s.mode))
+	for i, n := range list {
+		b := s.scratch[:0]
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		if s.put(syntax.AppendMetadataEntry(b, n.Name, n.Value, s.mode)); s.broken {
+			return errCut
+		}
+	}
+	s.putString(")\r\n")
+	return nil
 }
 
 // annotations reads entries; of the server, what everybody sees comes from the

@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"letterlock/imapd/syntax"
@@ -37,6 +38,24 @@ func (s *session) news(ctx context.Context) error {
 	if err != nil || m.Turn == n.turn {
 		return err
 	}
+	if err = s.tell(ctx, n, m); errors.Is(err, errOverflow) {
+		s.overflow()
+		return nil
+	}
+	return err
+}
+
+// tell tells what has moved.
+func (s *session) tell(ctx context.Context, n *notified, m storage.Moved) error {
+	names, err := n.names, error(nil)
+	if m.Subscriptions {
+		if names, err = s.account.Subscriptions(ctx); err != nil {
+			return err
+		}
+		if err := s.subscribe(ctx, n, names); err != nil {
+			return err
+		}
+	}
 	if m.Lists {
 		if err := s.listNews(ctx, n); err != nil {
 			return err
@@ -46,10 +65,9 @@ func (s *session) news(ctx context.Context) error {
 		if err := s.statusNews(ctx, n, box); err != nil {
 			return err
 		}
-		n.known[box.ID] = box
 	}
 	if m.Subscriptions {
-		if err := s.subscriptionNews(ctx, n); err != nil {
+		if err := s.subscriptionNews(ctx, n, names); err != nil {
 			return err
 		}
 	}
@@ -65,6 +83,21 @@ func (s *session) news(ctx context.Context) error {
 // statusNews is a STATUS response for a mailbox that is not selected (RFC 5465
 // §5.1, §5.2, §5.3).
 func (s *session) statusNews(ctx context.Context, n *notified, box storage.Mailbox) error {
+	box, err := s.watched(ctx, n, box)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil // deleted meanwhile
+	}
+	if err == nil {
+		err = s.statusChange(ctx, n, box)
+	}
+	if err == nil {
+		n.know(box)
+	}
+	return err
+}
+
+// statusChange tells how a mailbox stands where that is not what is known of it.
+func (s *session) statusChange(ctx context.Context, n *notified, box storage.Mailbox) error {
 	was, known := n.known[box.ID]
 	if !known && slices.Contains(s.own.made, box.Name) {
 		was, known = box, true
@@ -123,10 +156,9 @@ func (s *session) metadataNews(ctx context.Context, n *notified, id storage.Mail
 			names = append(names, name)
 		}
 	}
-	n.entries[id] = now
 	if len(names) > 0 {
 		slices.Sort(names)
 		s.put(syntax.AppendMetadataNames(s.scratch[:0], box.Name, names, s.mode))
 	}
-	return nil
+	return n.knowEntries(id, now)
 }

@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -17,12 +18,9 @@ const offeredEvents = syntax.EventMessageNew | syntax.EventMessageExpunge | synt
 // what it was told last: a signal of the vault has no data, so the difference is
 // worked out here. It costs some hundred octets for each mailbox.
 type notified struct {
-	groups  []syntax.EventGroup
-	turn    storage.Turn
-	known   map[storage.MailboxID]storage.Mailbox
-	names   []string                                // subscribed
-	entries map[storage.MailboxID]map[string]uint64 // digests of metadata, by name, where it is watched; 0: the server's
-	ended   func()                                  // ends the watch; nil: it is told with commands and in IDLE alone
+	groups []syntax.EventGroup
+	learned
+	ended func() // ends the watch; nil: it is told with commands and in IDLE alone
 }
 
 // notify is NOTIFY (RFC 5465 §3.1).
@@ -32,26 +30,53 @@ func (s *session) notify(ctx context.Context, a *syntax.Notify) (answer, error) 
 			return answer{}, no(string(syntax.AppendBadEvent(nil, offeredEvents)), "Event not offered")
 		}
 	}
-	s.endNotify()
-	n := &notified{groups: a.Groups, ended: func() {}}
 	if len(a.Groups) == 0 {
-		s.notified = n
+		s.notifyNone()
 		return answer{}, nil
 	}
-	if err := s.sync(ctx, sendExpunges); err != nil { // as NOOP, whatever is to be told from now on
+	was, n := s.notified, &notified{groups: a.Groups}
+	s.notified = nil // as NOOP, whatever is to be told from now on
+	if err := s.beginNotify(ctx, n, a); err != nil {
+		s.notified = was
 		return answer{}, err
 	}
-	if err := s.learn(ctx, n); err != nil {
-		return answer{}, err
-	}
-	if a.Status {
-		if err := s.statusOfAll(ctx, n); err != nil {
-			return answer{}, err
-		}
-	}
+	s.notified = was
+	s.endNotify()
 	s.notified = n
 	n.ended = s.wakeOnNews()
 	return answer{}, nil
+}
+
+// beginNotify tells what has to be told before new groups count.
+func (s *session) beginNotify(ctx context.Context, n *notified, a *syntax.Notify) error {
+	if err := s.sync(ctx, sendExpunges); err != nil {
+		return err
+	}
+	err := s.learn(ctx, n)
+	if err != nil || !a.Status {
+		return err
+	}
+	return s.statusOfAll(ctx, n)
+}
+
+// notifyNone is NOTIFY NONE: nothing is told that no command asked for.
+func (s *session) notifyNone() {
+	s.endNotify()
+	s.notified = &notified{ended: func() {}}
+}
+
+// errOverflow refuses to watch as much as the client wants (RFC 5465 §3.1, §5.8).
+var errOverflow = no("NOTIFICATIONOVERFLOW", "Too much to be watched; watch the metadata of fewer mailboxes")
+
+// overflow ends notifying where what is watched has become too much (RFC 5465
+// §5.8).
+func (s *session) overflow() {
+	if s.notified.ended == nil { // not by NOTIFY
+		s.notified = nil
+		return
+	}
+	s.notifyNone()
+	s.putString("* OK [NOTIFICATIONOVERFLOW] Too much to be watched, nothing is any more\r\n")
 }
 
 func (s *session) endNotify() {
@@ -75,7 +100,10 @@ func (s *session) enableMetadata(ctx context.Context, events syntax.Events) erro
 		{MailboxFilter: syntax.MailboxFilter{Kind: syntax.FilterSelected}, Events: syntax.MessageEvents},
 		{MailboxFilter: syntax.MailboxFilter{Kind: syntax.FilterPersonal}, Events: events},
 	}}
-	if err := s.learn(ctx, n); err != nil {
+	switch err := s.learn(ctx, n); {
+	case errors.Is(err, errOverflow): // then nobody is told (RFC 5464 §4.1)
+		return nil
+	case err != nil:
 		return err
 	}
 	s.notified = n
@@ -92,62 +120,8 @@ func (s *session) wakeOnNews() (ended func()) {
 	}
 }
 
-// learn notes how everything stands.
-func (s *session) learn(ctx context.Context, n *notified) error {
-	m, err := s.account.Moved(ctx, 0)
-	if err != nil {
-		return err
-	}
-	n.turn = m.Turn
-	n.known = make(map[storage.MailboxID]storage.Mailbox)
-	for _, box := range m.Mailboxes {
-		n.known[box.ID] = box
-	}
-	if n.names, err = s.account.Subscriptions(ctx); err != nil {
-		return err
-	}
-	n.entries = make(map[storage.MailboxID]map[string]uint64)
-	if n.wants(syntax.EventServerMetadataChange) {
-		if n.entries[0], err = s.entriesOf(ctx, 0); err != nil {
-			return err
-		}
-	}
-	for id, box := range n.known {
-		if s.eventsOf(n, box)&syntax.EventMailboxMetadataChange == 0 {
-			continue
-		}
-		if n.entries[id], err = s.entriesOf(ctx, id); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// called is what is known of the mailbox of a name.
-func (n *notified) called(name string) storage.Mailbox {
-	for _, box := range n.known {
-		if box.Name == name {
-			return box
-		}
-	}
-	return storage.Mailbox{}
-}
-
 func (n *notified) wants(event syntax.Events) bool {
 	return slices.ContainsFunc(n.groups, func(g syntax.EventGroup) bool { return g.Events&event != 0 })
-}
-
-// entriesOf is a digest of each entry.
-func (s *session) entriesOf(ctx context.Context, id storage.MailboxID) (map[string]uint64, error) {
-	list, err := s.account.Annotations(ctx, id, nil, storage.DepthInfinity)
-	if err != nil {
-		return nil, err
-	}
-	sums := make(map[string]uint64, len(list))
-	for _, e := range list {
-		sums[e.Name] = digest(e.Value)
-	}
-	return sums, nil
 }
 
 // eventsOf is the events of a mailbox that were asked for, whether or not it is

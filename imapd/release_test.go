@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -406,7 +407,19 @@ func (h *house) withCertificate(name, whose string) *client {
 // came over TLS 1.3, or one that cannot say, so that it is in clear.
 func (h *house) throughProxy(name, how string) *client {
 	h.t.Helper()
-	srv, err := serve.Listen(serve.Options{Name: "imap", Handle: h.imap.Handle, Proxies: serve.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+	c, _ := h.greetedThroughProxy(name, how)
+	c.ok("LOGIN ann@example.org " + secret)
+	return c
+}
+
+// greetedThroughProxy is the same before login, with the greeting.
+func (h *house) greetedThroughProxy(name, how string) (c *client, greeting string) {
+	h.t.Helper()
+	certs, err := serve.LoadCertificates(filepath.Join(h.dir, "tls", "cert.pem"), filepath.Join(h.dir, "tls", "key.pem"), nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	srv, err := serve.Listen(serve.Options{Name: "imap", Handle: h.imap.Handle, TLS: certs, Proxies: serve.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Endpoints: []serve.Endpoint{{Network: "tcp", Address: "127.0.0.1:0", Proxy: true}}})
 	if err != nil {
 		h.t.Fatal(err)
@@ -416,7 +429,7 @@ func (h *house) throughProxy(name, how string) *client {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	c := &client{t: h.t, h: h, name: name}
+	c = &client{t: h.t, h: h, name: name}
 	c.use(conn)
 	h.t.Cleanup(func() { c.conn.Close() })
 	header := "PROXY TCP4 192.0.2.7 192.0.2.1 5555 143\r\n"
@@ -426,9 +439,7 @@ func (h *house) throughProxy(name, how string) *client {
 		header = "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00" + string(rune(len(fields))) + fields
 	}
 	c.send(header)
-	c.line()
-	c.ok("LOGIN ann@example.org " + secret)
-	return c
+	return c, c.line()
 }
 
 // alsoRun runs another server until the house stops.

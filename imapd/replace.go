@@ -15,9 +15,9 @@ var errReplacedGone = no("EXPUNGEISSUED", "The message to be replaced is gone")
 // that may not read a message may not replace it.
 func (s *session) replace(ctx context.Context, a *syntax.Replace) (answer, error) {
 	uid, err := s.replaceable(a)
-	var box storage.Mailbox
+	var into storage.MailboxID
 	if err == nil {
-		box, err = s.account.Mailbox(ctx, a.Mailbox)
+		into, err = s.account.Destination(ctx, a.Mailbox)
 	}
 	if err != nil {
 		return answer{}, refuseAppend(a.Append, orTryCreate(err))
@@ -35,7 +35,7 @@ func (s *session) replace(ctx context.Context, a *syntax.Replace) (answer, error
 	if err != nil {
 		return answer{}, orTryCreate(keywordRefusal(err))
 	}
-	s.own.puts(box.ID, []storage.UID{added}, withoutSeen(b.letters))
+	s.own.puts(into, []storage.UID{added}, withoutSeen(b.letters))
 	code := string(syntax.AppendAppendUID(nil, validity, []storage.UID{added}))
 	s.putString("* OK [" + code + "] Replacement stored\r\n")
 	if !s.qresync {

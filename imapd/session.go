@@ -283,7 +283,7 @@ func (s *session) aftermath(ctx context.Context, args syntax.Args, failed error)
 // be told (RFC 5465 §3.1): but what the command itself did is.
 func (s *session) syncAfter(ctx context.Context, args syntax.Args) error {
 	if s.tells(syntax.EventMessageNew) {
-		if _, fetches := args.(*syntax.Fetch); fetches && !s.moved() {
+		if !s.changesSelected(args) && !s.moved() {
 			return nil
 		}
 		return s.sync(ctx, expungesDuring(args))
@@ -293,6 +293,19 @@ func (s *session) syncAfter(ctx context.Context, args syntax.Args) error {
 		return s.sync(ctx, sendExpunges)
 	}
 	return nil
+}
+
+// changesSelected says whether a command may have changed the selected mailbox, so
+// that the vault is asked how it stands, and waited for. The others need not wait
+// for what is on its way into it: an APPEND to another mailbox would wait for itself.
+func (s *session) changesSelected(args syntax.Args) bool {
+	switch args.(type) {
+	case *syntax.Fetch:
+		return false
+	case *syntax.Append:
+		return s.box != nil && s.own.target == s.box.id
+	}
+	return true
 }
 
 // expungesDuring says whether EXPUNGE may be sent in answer to a command (RFC

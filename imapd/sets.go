@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"iter"
 	"slices"
 
 	"letterlock/imapd/syntax"
@@ -117,21 +118,53 @@ func (s *session) savedIndices() []int {
 
 // uidsOf is the UIDs at the indices of the view.
 func (s *session) uidsOf(set []int) []storage.UID {
-	uids := make([]storage.UID, len(set))
-	for k, i := range set {
-		uids[k] = s.box.view.At(i).UID
+	uids := make([]storage.UID, 0, len(set))
+	for _, e := range entries(s.box.view, set) {
+		uids = append(uids, e.UID)
 	}
 	return uids
 }
 
+// entries is the messages at ascending indices of a view. Runs of neighbours, as
+// most sets are, cost less than a look for each.
+func entries(v *storage.View, set []int) iter.Seq2[int, storage.Entry] {
+	return func(yield func(int, storage.Entry) bool) {
+		for len(set) > 0 {
+			n := 1
+			for n < len(set) && set[n] == set[0]+n {
+				n++
+			}
+			for i, e := range v.All(set[0], set[0]+n) {
+				if !yield(i, e) {
+					return
+				}
+			}
+			set = set[n:]
+		}
+	}
+}
+
+// among says of indices in ascending order whether they are in set, which ascends.
+func among(set []int) func(i int) bool {
+	return func(i int) bool {
+		for len(set) > 0 && set[0] < i {
+			set = set[1:]
+		}
+		return len(set) > 0 && set[0] == i
+	}
+}
+
 // numbersOf is how the client calls the messages at the indices.
 func (s *session) numbersOf(set []int, uid bool) []uint32 {
-	nums := make([]uint32, len(set))
-	for k, i := range set {
-		nums[k] = uint32(i + 1)
-		if uid {
-			nums[k] = uint32(s.box.view.At(i).UID)
+	nums := make([]uint32, 0, len(set))
+	if uid {
+		for _, e := range entries(s.box.view, set) {
+			nums = append(nums, uint32(e.UID))
 		}
+		return nums
+	}
+	for _, i := range set {
+		nums = append(nums, uint32(i+1))
 	}
 	return nums
 }

@@ -112,8 +112,13 @@ func (s *session) changeFlags(ctx context.Context, a *syntax.Store, set []int, f
 	now := storage.Keep(old, there)
 	expect := s.expectation(now.Mailbox().Keywords, a.Op, flags)
 	s.announceKeywords(now)
-	for _, i := range set {
-		e := now.At(i)
+	known := make([]storage.Flags, 0, len(set))
+	for _, e := range entries(old, set) {
+		known = append(known, e.Flags)
+	}
+	for i, e := range entries(now, set) {
+		was := known[0]
+		known = known[1:]
 		found := now == there // nothing was expunged
 		if !found {
 			_, found = there.Find(e.UID)
@@ -126,16 +131,13 @@ func (s *session) changeFlags(ctx context.Context, a *syntax.Store, set []int, f
 		case isLate:
 			done.modified = append(done.modified, i)
 			s.fetchFlags(i+1, e)
-		case !a.Silent || e.Flags != expect(old.At(i).Flags):
+		case !a.Silent || e.Flags != expect(was):
 			s.fetchFlags(i+1, e)
 		case a.UnchangedSince != nil || s.aware && e.ModSeq != old.At(i).ModSeq:
 			s.fetchModSeq(i+1, e)
 		}
 	}
-	return done, s.announce(ctx, now, func(i int, _ storage.Entry) bool {
-		_, inSet := slices.BinarySearch(set, i)
-		return inSet
-	})
+	return done, s.announce(ctx, now, among(set))
 }
 
 // storeUnlessChanged stores, and answers the UIDs that UNCHANGEDSINCE forbade

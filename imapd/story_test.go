@@ -189,6 +189,21 @@ func TestSCRAMPlusLoginBehindProxy(t *testing.T) {
 	}
 }
 
+// TestSTARTTLSNotOfferedInTLS: a client that is in TLS, be it of the proxy in front
+// of us, is not told to begin it (RFC 9051 §6.2.1).
+func TestSTARTTLSNotOfferedInTLS(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t)
+	for how, answer := range map[string]string{"proxied": "s BAD TLS cannot be started here", "clear": "s OK Begin TLS negotiation now"} {
+		c, greeting := h.greetedThroughProxy(how, how)
+		c.send("s STARTTLS\r\n")
+		got := c.line()
+		if offered, want := strings.Contains(greeting, " STARTTLS "), how == "clear"; offered != want || got != answer {
+			t.Errorf("%s: offered is %v, want %v; STARTTLS is answered %s, want %s", how, offered, want, got, answer)
+		}
+	}
+}
+
 // mayRead says whether INBOX's first letter is shown.
 func (c *client) mayRead() bool {
 	c.t.Helper()

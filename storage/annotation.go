@@ -164,7 +164,7 @@ func (a *Account) Annotate(ctx context.Context, id MailboxID, entries []Annotati
 // changeSystem is [Account.change] for account 0, which has no mailboxes.
 func (a *Account) changeSystem(ctx context.Context, fn func(*txn, *account) error) error {
 	return a.store.system(ctx, func(tx kv.Tx) error {
-		t := newTxn(tx, a.store.opt.Now())
+		t := newTxn(tx, a.store)
 		c, err := getAccount(tx, systemAccount)
 		if err != nil {
 			return err

@@ -27,41 +27,56 @@ const (
 
 // Append files letters in order, all or none. [ErrNotFound] where the mailbox
 // is not there, [ErrReadOnlyFlag] for $RequireTLS, [ErrOverQuota], [ErrLimit]
-// above about a thousand letters. It returns when they are durable and shown.
+// above about a thousand letters. It returns when they are durable: whoever looks
+// from then on sees them.
 func (a *Account) Append(ctx context.Context, mailbox string, letters []Letter) (uidvalidity uint32, uids []UID, err error) {
 	group, need, err := a.records(ctx, mailbox, letters)
 	if err != nil || len(group) == 0 {
 		return 0, nil, err
 	}
-	held, err := a.reserve(ctx, need)
-	defer func() { a.store.shardOf(a.id).release(a.id, held) }()
-	if err != nil {
-		return 0, nil, err
-	}
-	return a.file(ctx, group)
+	return a.file(ctx, group, need)
 }
 
-// file brings a group through the log into the index.
-func (a *Account) file(ctx context.Context, group []segment.Letter) (uidvalidity uint32, uids []UID, err error) {
+// filing is who waits for a group that is appended, and what it takes of the quota
+// until it is in the index.
+type filing struct {
+	answer chan applied // room for one
+	held   Usage
+}
+
+// file brings a group that needs so much of the quota through the log into the
+// index. Where it is known now which UIDs it gets there (see [foresight]) the log is
+// all that is waited for.
+func (a *Account) file(ctx context.Context, group []segment.Letter, need Usage) (uidvalidity uint32, uids []UID, err error) {
 	sh := a.store.shardOf(a.id)
 	if err := sh.trouble(); err != nil {
 		return 0, nil, unavailable(err)
 	}
-	result := make(chan applied, 1)
-	group[0].Record.Tag = func(r applied) { result <- r }
+	held, err := a.reserve(ctx, need)
+	if err != nil {
+		return 0, nil, err
+	}
+	f := &filing{make(chan applied, 1), held}
+	group[0].Record.Tag = f
 	if err := a.store.append(ctx, group...); err != nil {
+		sh.release(a.id, held)
 		return 0, nil, fmt.Errorf("append: %w", err)
+	}
+	select {
+	case done := <-f.answer:
+		return done.uidValidity, done.uids, done.err
+	default:
 	}
 	if err := sh.seen(ctx, a.id); err != nil {
 		return 0, nil, err
 	}
-	done := <-result // seen: it was applied
+	done := <-f.answer // seen: it was applied
 	return done.uidValidity, done.uids, done.err
 }
 
 // records turns letters into what goes to the log, and says what they need.
 func (a *Account) records(ctx context.Context, mailbox string, letters []Letter) (_ []segment.Letter, need Usage, err error) {
-	m, err := a.Mailbox(ctx, mailbox)
+	id, name, err := a.destination(ctx, mailbox)
 	if err != nil {
 		return nil, need, err
 	}
@@ -82,7 +97,7 @@ func (a *Account) records(ctx context.Context, mailbox string, letters []Letter)
 			Summary:  encodeSummary(l.Summary),
 			Recipients: []segment.Recipient{{
 				Account: uint64(a.id), EmailID: uint64(random()), Date: timeOr(l.InternalDate, now),
-				Copies: []segment.Copy{{Mailbox: uint32(m.ID), Name: m.Name, Flags: uint8(system), Keywords: keywords}},
+				Copies: []segment.Copy{{Mailbox: uint32(id), Name: name, Flags: uint8(system), Keywords: keywords}},
 			}},
 		}
 		group[i] = segment.Letter{Record: r, Body: l.Body}

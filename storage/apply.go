@@ -87,7 +87,7 @@ func severalItems(group []*segment.Record) (items []item) {
 
 // appendItem is a group of appended letters, which one transaction files.
 func appendItem(group []*segment.Record) (it item) {
-	it.answer, _ = group[0].Tag.(func(applied))
+	it.filing, _ = group[0].Tag.(*filing)
 	for _, r := range group {
 		it.parts = append(it.parts, part{r, 0}) // each has one recipient
 		it.writes += writesPerRecipient + writesOfMore(r.Recipients[0].More)
@@ -97,11 +97,10 @@ func appendItem(group []*segment.Record) (it item) {
 	return it
 }
 
-// apply brings a batch into the index, together with the mark.
-func (sh *shard) apply(batch []item) (results []applied, err error) {
-	sends := false
+// apply brings a batch into the index, together with the mark; t is what did it.
+func (sh *shard) apply(batch []item) (results []applied, t *txn, err error) {
 	err = sh.store.index.Update(context.Background(), sh.number, func(tx kv.Tx) error {
-		t := newTxn(tx, sh.store.opt.Now())
+		t = newTxn(tx, sh.store)
 		t.shard = sh.number
 		results = make([]applied, len(batch))
 		for i := range batch {
@@ -111,13 +110,12 @@ func (sh *shard) apply(batch []item) (results []applied, err error) {
 		}
 		t.finish()
 		putMark(tx, batch[len(batch)-1].after)
-		sends = t.sends
 		return nil
 	})
-	if err == nil && sends {
+	if err == nil && t.sends {
 		poke(sh.store.sends)
 	}
-	return results, err
+	return results, t, err
 }
 
 // apply files the parts of one item, all or none. Why none were is for who waits
@@ -156,7 +154,7 @@ func (t *txn) applyPart(it *item, p part, result *applied) error {
 	if there, err := t.isThere(it, a, p); there || err != nil {
 		return err
 	}
-	boxes, err := t.targets(a, p.Kind, rc)
+	boxes, err := t.targets(a, it.owed(p.Kind), rc)
 	if err != nil {
 		return err
 	}
@@ -178,7 +176,32 @@ func (t *txn) applyPart(it *item, p part, result *applied) error {
 	if len(boxes) == 0 && !needed {
 		return t.discard([]part{p})
 	}
+	if len(result.uids) == 0 && len(boxes) > 0 {
+		t.vouch(it, c, boxes, result)
+	}
 	return t.file(a, c, p.Record, p.recip, boxes, result)
+}
+
+// owed is a kind as the index sees it: an append that was answered, or may have been
+// before a crash, is owed a place as a delivery is.
+func (it *item) owed(kind segment.Kind) segment.Kind {
+	if kind == segment.Appended && (it.again || it.promised != (promise{})) {
+		return segment.Delivered
+	}
+	return kind
+}
+
+// vouch sees, before the first letter of an item is filed, that its UIDs are what
+// anybody was told.
+func (t *txn) vouch(it *item, c *account, boxes []target, result *applied) {
+	if it.promised != (promise{}) {
+		result.slip = t.honour(c, boxes[0].box, it.promised)
+	}
+	if it.doubtful {
+		for _, to := range boxes {
+			t.renewUIDs(c, to.box)
+		}
+	}
 }
 
 // isThere says whether a form was filed before the crash that an item is replayed
@@ -208,7 +231,7 @@ type target struct {
 }
 
 // targets finds the mailboxes of a recipient, each once. A delivery whose
-// mailbox is gone goes to INBOX; an append has not been answered yet and goes
+// mailbox is gone goes to INBOX; an append that has not been answered yet goes
 // nowhere.
 func (t *txn) targets(a AccountID, kind segment.Kind, rc *segment.Recipient) (all []target, err error) {
 	for i := range rc.Copies {

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -44,7 +45,21 @@ func TestCheckFindsNothingInAHealthyStore(t *testing.T) {
 // rot changes the first octet of a text in the first segment.
 func rot(t *testing.T, s *Store, text string) {
 	t.Helper()
-	name := s.log.Segments()[0].Name
+	rotFile(t, s.log.Segments()[0].Name, text)
+}
+
+// rotIn damages text in the first segment of a store that is closed.
+func rotIn(t *testing.T, dir, text string) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, segmentDir, "*.seg"))
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	rotFile(t, names[0], text)
+}
+
+func rotFile(t *testing.T, name, text string) {
+	t.Helper()
 	b, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"letterlock/internal/mail"
-	"letterlock/storage/kv"
 	"letterlock/storage/segment"
 )
 
@@ -158,7 +157,7 @@ func (s *Store) resolve(ctx context.Context, plan *mail.Delivery, came *mail.Var
 	if len(p.shares) > maxForms {
 		return p, fmt.Errorf("%d forms of one message: %w", len(p.shares), ErrLimit)
 	}
-	if err := p.findBoxes(ctx, s.index, sh.number, a); err != nil {
+	if err := p.findBoxes(ctx, s, a); err != nil {
 		return resolved{}, err
 	}
 	if p.held, err = s.Account(a).reserve(ctx, need); err != nil {
@@ -184,32 +183,18 @@ func (p *resolved) of(form *mail.Variant, plan *mail.Delivery) *segment.Recipien
 
 // findBoxes looks up the mailboxes that are there. One that goes, or comes,
 // before the letter is applied is found out then: see [txn.target].
-func (p *resolved) findBoxes(ctx context.Context, index *kv.Memory, shard int, a AccountID) error {
+func (p *resolved) findBoxes(ctx context.Context, s *Store, a AccountID) error {
 	for i := range p.shares {
 		copies := p.shares[i].Copies
 		for j := range copies {
-			err := index.Get(ctx, shard, namedKey(a, keyName, copies[j].Name), func(v []byte) (err error) {
-				copies[j].Mailbox, err = readNamed(v)
-				return err
-			})
+			id, err := s.boxNamed(ctx, a, copies[j].Name)
 			if err != nil {
 				return err
 			}
+			copies[j].Mailbox = uint32(id)
 		}
 	}
 	return nil
-}
-
-// readNamed reads which mailbox has a name; 0: none.
-func readNamed(v []byte) (uint32, error) {
-	if v == nil {
-		return 0, nil
-	}
-	v, err := open(v)
-	if err != nil {
-		return 0, fmt.Errorf("name of a mailbox: %w", err)
-	}
-	return uint32(segment.ReadFields(v).Uint()), nil
 }
 
 // planCopy checks one copy of a plan. A name that cannot be one means INBOX: a

@@ -42,6 +42,10 @@ type crashModel struct {
 	scripts [2]map[string]string
 	active  [2]string
 	notes   [2]map[string]string
+
+	uploads  int // still to come, of a folder that is uploaded:
+	uploadTo string
+	uploader int
 }
 
 // crashLeaving is a row of the outbox: its domain says which.
@@ -85,6 +89,10 @@ type crashOp struct {
 
 // next makes operation n. Calling model moves on to the state after it.
 func (m *crashModel) next(n int) crashOp {
+	if m.uploads > 0 {
+		m.uploads--
+		return m.appendOp(n, m.uploader, m.uploadTo)
+	}
 	who := m.rnd.IntN(2)
 	boxes := m.boxes[who]
 	from, to := crashBoxes[m.rnd.IntN(3)], crashBoxes[m.rnd.IntN(3)]
@@ -149,6 +157,7 @@ func (m *crashModel) next(n int) crashOp {
 				return err
 			}}
 	case 4:
+		m.uploads, m.uploader, m.uploadTo = m.rnd.IntN(20), who, to
 		return m.appendOp(n, who, to)
 	case 5, 6:
 		return m.sendOp(n, who, to)
@@ -170,8 +179,11 @@ func (m *crashModel) next(n int) crashOp {
 	return m.deliverOp(n, to)
 }
 
+// appendOp also asks for the UIDs to be those of the model: what was answered before
+// a kill is there after it.
 func (m *crashModel) appendOp(n, who int, to string) crashOp {
 	texts := []string{m.crashText(2 * n), m.crashText(2*n + 1)}
+	next := m.boxes[who][to].uidnext
 	return crashOp{
 		func() {
 			for _, text := range texts {
@@ -183,7 +195,10 @@ func (m *crashModel) appendOp(n, who int, to string) crashOp {
 			for _, text := range texts {
 				letters = append(letters, Letter{Body: newBody(text), Summary: crashSummary(text), Demand: requiretls.Usual()})
 			}
-			_, _, err := a[who].Append(ctx, to, letters)
+			_, uids, err := a[who].Append(ctx, to, letters)
+			if err == nil && !slices.Equal(uids, []UID{next, next + 1}) {
+				err = fmt.Errorf("append %d answered UIDs %v, want %d and the next", n, uids, next)
+			}
 			return err
 		}}
 }
@@ -388,8 +403,21 @@ func crashChild(dir string, seed uint64) {
 			}
 		}()
 	}
-	select {}
+	p, err := s.AddPerson(ctx, crashShared, nil)
+	if errors.Is(err, ErrExists) {
+		p, err = s.Person(ctx, crashShared)
+	}
+	crashDie(err)
+	crashDie(sessions(ctx, s, s.Account(p.ID), seed, func(all ...answered) {
+		for _, at := range all {
+			fmt.Printf("uid %d %d %s %v\n", at.validity, at.uid, at.token, at.stays)
+		}
+	}))
 }
+
+// crashShared is the account of several clients at once, the same in every round:
+// no UID is ever answered twice.
+var crashShared = mail.Address{Local: "shared", Domain: "x"}
 
 func crashDie(err error) {
 	if err != nil {
@@ -408,8 +436,8 @@ type crashTrace struct {
 }
 
 // runChild runs the child until it is killed: right after an acknowledgement,
-// or at any moment.
-func runChild(t *testing.T, dir string, seed uint64, rnd *rand.Rand) map[int]*crashTrace {
+// or at any moment. told is what the clients of the shared account were answered.
+func runChild(t *testing.T, dir string, seed uint64, rnd *rand.Rand) (traces map[int]*crashTrace, told []answered) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestNothingAcknowledgedIsLostByKill$")
 	cmd.Env = append(os.Environ(), "LETTERLOCK_CRASH_DIR="+dir, fmt.Sprintf("LETTERLOCK_CRASH_SEED=%d", seed))
@@ -428,8 +456,13 @@ func runChild(t *testing.T, dir string, seed uint64, rnd *rand.Rand) map[int]*cr
 		acks = -1
 		defer time.AfterFunc(time.Duration(rnd.IntN(250))*time.Millisecond, kill).Stop()
 	}
-	traces := make(map[int]*crashTrace)
+	traces = make(map[int]*crashTrace)
 	for lines := bufio.NewScanner(out); lines.Scan(); {
+		var at answered
+		if n, _ := fmt.Sscanf(lines.Text(), "uid %d %d %s %t", &at.validity, &at.uid, &at.token, &at.stays); n == 4 {
+			told = append(told, at)
+			continue
+		}
 		word, w, a, b := "", 0, 0, 0
 		_, _ = fmt.Sscan(lines.Text(), &word, &w, &a, &b) // the last line may be torn
 		tr := traces[w]
@@ -449,7 +482,7 @@ func runChild(t *testing.T, dir string, seed uint64, rnd *rand.Rand) map[int]*cr
 	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() == 1 {
 		t.Fatalf("the child ended by itself: %v", err)
 	}
-	return traces
+	return traces, told
 }
 
 func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
@@ -465,10 +498,11 @@ func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 	rnd, opt := rand.New(rand.NewPCG(base, 1)), crashOptions
 	opt.Log = slog.New(slog.NewTextHandler(complaints{t}, &slog.HandlerOptions{Level: slog.LevelError}))
 	var all []*crashTrace
+	var answers []answered
 	acked := 0
 	for round := range rounds {
 		seed := base + uint64(round)*100
-		traces := runChild(t, dir, seed, rnd)
+		traces, told := runChild(t, dir, seed, rnd)
 		s, err := Open(dir, opt)
 		if err != nil {
 			t.Fatalf("seed %d, round %d: %v", base, round, err)
@@ -477,6 +511,15 @@ func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 			tr.check(t, s)
 			all = append(all, tr)
 			acked += tr.done
+		}
+		answers = append(answers, told...)
+		if round == rounds-1 {
+			told = answers // what was answered holds
+		}
+		if p, err := s.Person(context.Background(), crashShared); err == nil {
+			holds(t, s.Account(p.ID), told)
+		} else if len(told) > 0 {
+			t.Errorf("%d answers to somebody who is not there: %v", len(told), err)
 		}
 		if round == rounds-1 {
 			for _, tr := range all { // what was there stays there
@@ -497,7 +540,7 @@ func TestNothingAcknowledgedIsLostByKill(t *testing.T) {
 			fmt.Printf("%d kills, %d acknowledged operations\n", kills, acked)
 		}
 	}
-	t.Logf("%d kills, %d acknowledged operations", rounds, acked)
+	t.Logf("%d kills, %d acknowledged operations, %d letters answered with UIDs among sessions", rounds, acked, len(answers))
 }
 
 // check compares the worker's accounts with the model after what was done, and

@@ -64,7 +64,7 @@ func (sh *shard) makeBoxes(it *item) error {
 		rc := p.recipient()
 		for some := range slices.Chunk(rc.Copies, boxesAtOnce) {
 			err := sh.store.index.Update(context.Background(), sh.number, func(tx kv.Tx) error {
-				t := newTxn(tx, sh.store.opt.Now())
+				t := newTxn(tx, sh.store)
 				for i := range some {
 					if _, err := t.target(AccountID(rc.Account), &some[i]); err != nil {
 						return err

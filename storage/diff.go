@@ -86,14 +86,7 @@ func nextChange(o, n *cursor, step *Change) (more, said bool) {
 // places: for a session that may not hear of an EXPUNGE yet (RFC 9051 §7.5.1).
 // Messages that came since lie behind all of old, so sequence numbers stay.
 func Keep(old, new *View) *View {
-	gone := false
-	for c := range Diff(old, new) {
-		if c.Kind == Gone {
-			gone = true
-			break
-		}
-	}
-	if !gone {
+	if there, _ := new.Find(old.box.UIDNext); there == old.Len() { // nothing is gone
 		return new
 	}
 	var chunks []*chunk

@@ -12,11 +12,12 @@
 // says everything its index rows need, acknowledged after one flush shared by
 // all who wait. Where rules keep a letter in several forms each form is a record,
 // and all of them are one group: on the disk together or not at all. The index
-// (package kv) follows within a quarter of a second, and at once where somebody
+// (package kv) follows within half a second, and at once where somebody
 // looks, together with a mark of how far it came, and is replayed from that mark
 // on open. All that one recipient has of a group is applied in one transaction:
-// nobody ever finds half of a letter. Every other change goes through the index's
-// own commit.
+// nobody ever finds half of a letter. An append is answered after that flush, too,
+// with the UIDs it is going to get (foresight.go). Every other change goes through
+// the index's own commit.
 //
 // With [Options.Keys] everything is sealed before it is written (package seal).
 //

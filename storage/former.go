@@ -47,8 +47,6 @@ func (t *txn) outgrow(c *account, b *openBox, name string) error {
 	if b.UIDValidity > least {
 		return nil
 	}
-	c.validity = max(c.validity+1, uint32(t.now.Unix()))
-	b.UIDValidity = c.validity
-	b.bump()
+	t.renewUIDs(c, b)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"letterlock/storage/kv"
+	"letterlock/storage/segment"
 )
 
 // Account is a handle on one person's mail; it costs nothing to make.
@@ -44,11 +45,12 @@ const MaxMailboxes = 1000
 // acknowledged before is there.
 func (a *Account) change(ctx context.Context, fn func(*txn, *account) error) error {
 	sh := a.store.shardOf(a.id)
-	if err := sh.seen(ctx, a.id); err != nil {
+	if err := sh.beginChange(ctx, a.id); err != nil {
 		return err
 	}
+	defer sh.endChange(a.id)
 	return a.store.update(ctx, sh, func(tx kv.Tx) error {
-		t := newTxn(tx, a.store.opt.Now())
+		t := newTxn(tx, a.store)
 		c, err := t.account(a.id)
 		if err != nil {
 			return err
@@ -65,6 +67,15 @@ func (a *Account) change(ctx context.Context, fn func(*txn, *account) error) err
 func (a *Account) read(ctx context.Context, fn func(kv.Reader) error) error {
 	sh := a.store.shardOf(a.id)
 	if err := sh.seen(ctx, a.id); err != nil {
+		return err
+	}
+	return a.store.index.View(ctx, sh.number, fn)
+}
+
+// readIn is [Account.read] for what lies in one mailbox.
+func (a *Account) readIn(ctx context.Context, id MailboxID, fn func(kv.Reader) error) error {
+	sh := a.store.shardOf(a.id)
+	if err := sh.seenIn(ctx, a.id, id); err != nil {
 		return err
 	}
 	return a.store.index.View(ctx, sh.number, fn)
@@ -113,6 +124,48 @@ func (b *box) public(r kv.Reader, a AccountID) Mailbox {
 	m := b.Mailbox
 	m.Subscribed = r.Get(namedKey(a, keySubscribe, b.Name)) != nil
 	return m
+}
+
+// Destination finds the mailbox that letters for a name are appended to:
+// [ErrNotFound]. What is still on its way into the index it waits for only where
+// that may bring the mailbox: nothing on its way takes one away.
+func (a *Account) Destination(ctx context.Context, name string) (MailboxID, error) {
+	id, _, err := a.destination(ctx, name)
+	return id, err
+}
+
+// destination is Destination, with the clean name.
+func (a *Account) destination(ctx context.Context, name string) (id MailboxID, clean string, err error) {
+	if clean, err = cleanName(name); err != nil {
+		return 0, "", fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	if id, err = a.store.boxNamed(ctx, a.id, clean); id != 0 || err != nil {
+		return id, clean, err
+	}
+	m, err := a.Mailbox(ctx, clean)
+	return m.ID, m.Name, err
+}
+
+// boxNamed is the mailbox that has a clean name in the index; 0: none.
+func (s *Store) boxNamed(ctx context.Context, a AccountID, name string) (id MailboxID, err error) {
+	err = s.index.Get(ctx, s.shardOf(a).number, namedKey(a, keyName, name), func(v []byte) (err error) {
+		id, err = readNamed(v)
+		return err
+	})
+	return id, err
+}
+
+// readNamed reads which mailbox has a name; 0: none.
+func readNamed(v []byte) (MailboxID, error) {
+	if v == nil {
+		return 0, nil
+	}
+	v, err := open(v)
+	if err != nil {
+		return 0, fmt.Errorf("name of a mailbox: %w", err)
+	}
+	f := segment.ReadFields(v)
+	return MailboxID(f.Uint()), f.Err()
 }
 
 // Mailbox finds one by name: [ErrNotFound].

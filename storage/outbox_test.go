@@ -423,7 +423,7 @@ func TestDueWalksAllShardsByTimeAndCostsWhatItReturns(t *testing.T) {
 		for shard := range s.shards {
 			for lo := from; lo < to; lo += 1000 {
 				err := s.index.Update(ctx, shard, func(tx kv.Tx) error {
-					x := newTxn(tx, start)
+					x := newTxn(tx, s)
 					x.shard = shard
 					for i := lo; i < min(to, lo+1000); i++ {
 						n := i*len(s.shards) + shard

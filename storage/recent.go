@@ -2,31 +2,117 @@ package storage
 
 import (
 	"context"
+	"errors"
+	"sync"
 
 	"letterlock/storage/kv"
 )
 
 // ClaimRecent answers the first UID no read-write session has been told of
-// (RFC 3501 §2.3.2, \Recent) and, if claim, moves the mark to UIDNEXT.
-func (a *Account) ClaimRecent(ctx context.Context, id MailboxID, claim bool) (first UID, err error) {
-	var next UID
+// (RFC 3501 §2.3.2, \Recent), and moves the mark to told, where that is greater:
+// 0 moves nothing. A claim waits for no disk: it is written with the next change of
+// the mailbox, and when the store is closed. After a crash in between some messages
+// are \Recent once more, as they should be when nobody can tell.
+func (a *Account) ClaimRecent(ctx context.Context, id MailboxID, told UID) (first UID, err error) {
 	err = a.read(ctx, func(r kv.Reader) error {
 		b, err := getBox(r, a.id, id)
 		if b == nil || err != nil {
 			return orElse(err, absentBox(id))
 		}
-		first, next = b.recent, b.UIDNext
+		first = b.recent
 		return nil
 	})
-	if err != nil || !claim || first == next {
-		return first, err
+	if err != nil {
+		return 0, err
 	}
-	err = a.change(ctx, func(t *txn, _ *account) error {
-		b, err := t.mustBox(a.id, id)
-		if err == nil {
-			first, b.recent = b.recent, b.UIDNext
-		}
-		return err
-	})
+	first, full := a.store.claims.claim(boxID{a.id, id}, first, told)
+	if full {
+		err = a.store.writeClaims(ctx)
+	}
 	return first, err
+}
+
+// claims is what was claimed and is perhaps not written yet. Those of a mailbox
+// that is gone are in nobody's way: no mailbox gets its number.
+type claims struct {
+	mu   sync.Mutex // guards told
+	told map[boxID]UID
+}
+
+// maxClaims is how many mailboxes may wait for their claims to be written.
+const maxClaims = 10000
+
+// claim moves the mark of a mailbox, whose record says written, to told. It answers
+// where the mark was, and whether there are so many claims that they have to go.
+func (c *claims) claim(id boxID, written, told UID) (first UID, full bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first = max(written, c.told[id])
+	if first == written {
+		delete(c.told, id)
+	}
+	if told > first {
+		if c.told == nil {
+			c.told = make(map[boxID]UID)
+		}
+		c.told[id] = told
+	}
+	return first, len(c.told) > maxClaims
+}
+
+// of is the claim of a mailbox, 0 without one.
+func (c *claims) of(id boxID) UID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.told[id]
+}
+
+// waiting is all claims of a shard.
+func (s *Store) waiting(sh *shard) map[boxID]UID {
+	s.claims.mu.Lock()
+	defer s.claims.mu.Unlock()
+	there := make(map[boxID]UID)
+	for id, told := range s.claims.told {
+		if s.shardOf(id.account) == sh {
+			there[id] = told
+		}
+	}
+	return there
+}
+
+// written forgets claims that nobody has moved since.
+func (c *claims) written(those map[boxID]UID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, told := range those {
+		if c.told[id] == told {
+			delete(c.told, id)
+		}
+	}
+}
+
+// writeClaims writes all claims: opening a mailbox for a change is enough.
+func (s *Store) writeClaims(ctx context.Context) error {
+	var errs []error
+	for _, sh := range s.shards {
+		those := s.waiting(sh)
+		if len(those) == 0 {
+			continue
+		}
+		err := s.update(ctx, sh, func(tx kv.Tx) error {
+			t := newTxn(tx, s)
+			for id := range those {
+				if _, err := t.box(id.account, id.mailbox); err != nil {
+					return err
+				}
+			}
+			t.finish()
+			return nil
+		})
+		if err == nil {
+			s.claims.written(those)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }

@@ -36,6 +36,14 @@ func (c *account) stir() Turn {
 	return c.turn
 }
 
+// freshValidity is the next UIDVALIDITY: a time, and greater than any that the
+// account ever gave, so that a name which is made again never shows old UIDs (RFC
+// 9051 §2.3.1.1).
+func (c *account) freshValidity(now time.Time) uint32 {
+	c.validity = max(c.validity+1, uint32(now.Unix()))
+	return c.validity
+}
+
 func (c *account) encode() []byte {
 	b := append(newValue(), flagByte(c.removed))
 	for _, n := range []uint64{uint64(c.nextMailbox), uint64(c.validity), c.bytes, c.messages, c.limits.Bytes, c.limits.Messages} {

@@ -34,9 +34,10 @@ const removeStep = 2000
 // find out.
 func (s *Store) remove(ctx context.Context, a AccountID) error {
 	sh := s.shardOf(a)
-	if err := sh.seen(ctx, a); err != nil {
+	if err := sh.beginChange(ctx, a); err != nil {
 		return err
 	}
+	defer sh.endChange(a)
 	err := s.update(ctx, sh, func(tx kv.Tx) error {
 		tx.Put(accountKey(a), (&account{removed: true}).encode())
 		return nil

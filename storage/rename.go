@@ -8,7 +8,8 @@ import (
 )
 
 // Rename gives a mailbox and all below it another name, and makes missing
-// parents. Renaming INBOX moves its messages into a new mailbox and leaves it
+// parents. A name that only others lie below (\NonExistent) is renamed with them.
+// Renaming INBOX moves its messages into a new mailbox and leaves it
 // empty; what lies below it stays (RFC 9051 §6.3.6). Nothing of a message
 // changes, its demand least of all; UIDVALIDITY grows where the name had one
 // that was as great, with another mailbox. [ErrNotFound], [ErrExists],
@@ -58,9 +59,6 @@ func (t *txn) rename(a AccountID, c *account, from, to string) error {
 	for _, b := range boxes {
 		names[b.Name] = b.ID
 	}
-	if _, ok := names[from]; !ok {
-		return fmt.Errorf("mailbox %s: %w", from, ErrNotFound)
-	}
 	moved := make(map[MailboxID]string)
 	for name, id := range names {
 		if rest, ok := strings.CutPrefix(name, from); ok && (rest == "" || rest[0] == '/') {
@@ -68,6 +66,12 @@ func (t *txn) rename(a AccountID, c *account, from, to string) error {
 				return err
 			}
 		}
+	}
+	switch {
+	case len(moved) == 0:
+		return fmt.Errorf("mailbox %s: %w", from, ErrNotFound)
+	case names[from] == 0 && names[to] != 0:
+		return fmt.Errorf("mailbox %s: %w", to, ErrExists)
 	}
 	for id, name := range moved {
 		if other, ok := names[name]; ok && (moved[other] == "" || other == id) {

@@ -313,8 +313,7 @@ func (t *txn) recount(a AccountID, c *account, renew bool, say func(string)) err
 			say(fmt.Sprintf("account %d, %s: its counters are made right: %d messages", a, b.Name, b.Messages))
 		}
 		if renew {
-			c.validity = max(c.validity+1, uint32(t.now.Unix()))
-			b.UIDValidity = c.validity
+			b.UIDValidity = c.freshValidity(t.now)
 			say(fmt.Sprintf("account %d, %s: UIDVALIDITY is %d now, %d messages", a, b.Name, b.UIDValidity, b.Messages))
 		}
 	}

@@ -39,13 +39,8 @@ func (a *Account) Replace(ctx context.Context, id MailboxID, uid UID, to string,
 	}
 	need.Messages--
 	need.Bytes -= min(need.Bytes, old.entry.size)
-	held, err := a.reserve(ctx, need)
-	defer func() { a.store.shardOf(a.id).release(a.id, held) }()
-	if err != nil {
-		return 0, 0, fmt.Errorf("replace: %w", err)
-	}
 	group[0].Record.Recipients[0].More = encodeReplaces(place{id, uid})
-	uidvalidity, uids, err := a.file(ctx, group)
+	uidvalidity, uids, err := a.file(ctx, group, need)
 	if err != nil {
 		return 0, 0, fmt.Errorf("replace: %w", err)
 	}

@@ -108,7 +108,7 @@ func (s *Store) changeOut(ctx context.Context, id OutID, fn func(*txn, *outRow) 
 		if w.state == outQueued {
 			tx.Delete(dueKey(w.due, id))
 		}
-		t := newTxn(tx, s.opt.Now())
+		t := newTxn(tx, s)
 		t.shard = id.shard()
 		err = fn(t, w)
 		sends = t.sends
@@ -215,7 +215,7 @@ func (s *Store) Submit(ctx context.Context, o *mail.Outbound) error {
 	}
 	sh := s.shardOf(systemAccount)
 	err := s.update(ctx, sh, func(tx kv.Tx) error {
-		t := newTxn(tx, s.opt.Now())
+		t := newTxn(tx, s)
 		t.shard = sh.number
 		return t.report(&outRow{}, o)
 	})

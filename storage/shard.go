@@ -37,6 +37,7 @@ type shard struct {
 	opened   segment.Mark         // as of Open; never changes
 	restored origin               // never changes
 	tip      segment.Mark         // as of the queue
+	sight    foresight
 	closing  bool
 
 	wake chan struct{} // room for one: something is queued
@@ -54,8 +55,13 @@ type item struct {
 	after  segment.Mark
 	writes int // about, without what is shared: see [guess]
 	bytes  int
-	answer func(applied)
-	again  bool // replayed: a part of it may be there, where its group was damaged
+	filing *filing // of appended letters, as long as the process lives that took them
+	// promised is the UIDs that were answered before it is applied; zero: none.
+	promised promise
+	again    bool // replayed: a part of it may be there, where its group was damaged
+	// doubtful: it was appended, perhaps answered with UIDs, and a record before it
+	// was lost that may have had UIDs of the same mailbox.
+	doubtful bool
 	// unmarked: the index was put back to before this message came, so a moved
 	// record may be the first it hears of it.
 	unmarked bool
@@ -79,6 +85,7 @@ type applied struct {
 	uidValidity uint32
 	uids        []UID
 	err         error
+	slip        error // a promise could not be kept as it was made
 }
 
 // When the applier moves, and how much one transaction may hold.
@@ -98,7 +105,8 @@ func (s *Store) startShards() error {
 		sh := &shard{
 			store: s, number: i, restored: s.opt.restored[i], pending: make(map[AccountID]uint64), held: make(map[AccountID]Usage),
 			moved: make(chan struct{}), done: make(chan struct{}),
-			wake: make(chan struct{}, 1), full: make(chan struct{}, 1), kick: make(chan struct{}, 1),
+			sight: foresight{outlooks: make(map[AccountID]*outlook), changing: make(map[AccountID]int)},
+			wake:  make(chan struct{}, 1), full: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 		}
 		err := s.index.View(context.Background(), i, func(r kv.Reader) (err error) {
 			sh.mark, err = getMark(r)
@@ -196,9 +204,10 @@ func (sh *shard) push(items ...item) {
 				time.AfterFunc(gatherSoon, sh.hurry)
 			}
 		}
+		sh.foresee(&it, sh.queued)
 		sh.queue = append(sh.queue, it)
 	}
-	n := len(sh.queue)
+	n := max(len(sh.queue), sh.sight.letters)
 	sh.mu.Unlock()
 	poke(sh.wake)
 	if n >= gatherItems {
@@ -359,15 +368,15 @@ func (sh *shard) applySome() {
 	batch := sh.queue[:n:n]
 	sh.mu.Unlock()
 
-	results, err := sh.apply(batch)
+	results, t, err := sh.apply(batch)
 	for n > 1 && errors.Is(err, kv.ErrBounds) { // more than was guessed: mailboxes were made for many
 		n /= 2
 		batch = batch[:n:n]
-		results, err = sh.apply(batch)
+		results, t, err = sh.apply(batch)
 	}
 	if errors.Is(err, kv.ErrBounds) { // made for one
 		if err = sh.makeBoxes(&batch[0]); err == nil {
-			results, err = sh.apply(batch)
+			results, t, err = sh.apply(batch)
 		}
 	}
 
@@ -376,31 +385,54 @@ func (sh *shard) applySome() {
 	if (err == nil) != (sh.failing == nil) {
 		sh.store.opt.Log.Error("the index cannot follow the log; mail is safe in the log", "shard", sh.number, "err", err, "again", err == nil)
 	}
-	sh.failing = err
-	if err == nil {
-		for i, it := range batch {
-			if it.answer != nil {
-				it.answer(results[i])
-			}
-			sh.noteMail(&it)
-			for _, p := range it.parts {
-				if held, ok := p.Tag.(inFlight); ok {
-					sh.give(AccountID(p.recipient().Account), held[p.recip])
-				}
-			}
-		}
-		sh.mark = batch[n-1].after
-		sh.applied += uint64(n)
-		clear(batch) // the records may go
-		sh.queue = sh.queue[n:]
-		for a, last := range sh.pending {
-			if last <= sh.applied {
-				delete(sh.pending, a)
-			}
-		}
+	if sh.failing = err; err == nil {
+		sh.settle(batch, results, t)
+	} else {
+		clear(sh.sight.outlooks) // nothing more is promised that waits for what fails
 	}
 	close(sh.moved)
 	sh.moved = make(chan struct{})
+}
+
+// settle takes what was applied off the queue. mu is held.
+func (sh *shard) settle(batch []item, results []applied, t *txn) {
+	for i := range batch {
+		it := &batch[i]
+		if results[i].slip != nil {
+			sh.store.opt.Log.Error("UIDs are not what an APPEND was answered", "err", results[i].slip)
+		}
+		sh.settleAppend(it, results[i])
+		sh.noteMail(it)
+		for _, p := range it.parts {
+			if held, ok := p.Tag.(inFlight); ok {
+				sh.give(AccountID(p.recipient().Account), held[p.recip])
+			}
+		}
+	}
+	sh.mark = batch[len(batch)-1].after
+	sh.applied += uint64(len(batch))
+	sh.queue = sh.queue[len(batch):]
+	clear(batch) // the records may go
+	for a, last := range sh.pending {
+		if last <= sh.applied {
+			delete(sh.pending, a)
+		}
+	}
+	sh.learn(t)
+}
+
+// settleAppend answers who waits for an append, unless he was answered before, and
+// gives back what it took of the quota. mu is held.
+func (sh *shard) settleAppend(it *item, result applied) {
+	if it.filing == nil {
+		return
+	}
+	if it.promised == (promise{}) {
+		it.filing.answer <- result
+	} else {
+		sh.sight.kept(it)
+	}
+	sh.give(it.account(), it.filing.held)
 }
 
 // pass moves the mark to where a segment begins to which nothing was written
@@ -453,16 +485,29 @@ func (s *Store) durable(group []*segment.Record) {
 	}
 }
 
-// replayed is durable for what an earlier process acknowledged. It ends where the
-// index cannot follow: a log may be longer than what finds room in memory.
-func (s *Store) replayed(group []*segment.Record) error {
-	for _, sh := range s.shards {
+// replay is what an earlier process acknowledged.
+type replay struct {
+	store *Store
+	next  uint64 // serial: smaller than that of the next group only where records between were lost
+	lost  uint64 // the serial behind those that were lost last
+}
+
+// replayed is durable for a replay. It ends where the index cannot follow: a log may
+// be longer than what finds room in memory.
+func (r *replay) replayed(group []*segment.Record) error {
+	for _, sh := range r.store.shards {
 		if err := sh.trouble(); err != nil {
 			return unavailable(err)
 		}
 	}
-	return s.queue(group, func(sh *shard, it *item) bool {
+	first, last := group[0], group[len(group)-1]
+	if first.Serial > r.next {
+		r.lost = first.Serial
+	}
+	r.next = last.Serial + uint64(len(last.Recipients))
+	return r.store.queue(group, func(sh *shard, it *item) bool {
 		it.again = true
+		it.doubtful = first.Kind == segment.Appended && r.lost > sh.opened.Serial
 		return it.parts[0].serial() < sh.opened.Serial
 	})
 }

@@ -80,6 +80,7 @@ type Store struct {
 	log     *segment.Log
 	shards  []*shard
 	views   viewCache
+	claims  claims
 	blocks  blockCache
 	watch   watchers
 	retries retries
@@ -197,7 +198,9 @@ func (s *Store) start() (err error) {
 	if err := s.startShards(); err != nil {
 		return err
 	}
-	if _, err := s.log.Replay(s.oldestMark(), s.newestMark(), s.replayed); err != nil {
+	from := s.oldestMark()
+	before := &replay{store: s, next: max(from.Serial, 1)}
+	if _, err := s.log.Replay(from, s.newestMark(), before.replayed); err != nil {
 		return err
 	}
 	for _, sh := range s.shards {
@@ -237,6 +240,11 @@ func (s *Store) Close() error {
 		}
 		if s.log != nil {
 			errs = append(errs, s.log.Close())
+		}
+		if s.indexer != nil { // all was opened
+			if err := s.writeClaims(context.Background()); err != nil { // no more than after a crash
+				s.opt.Log.Warn("some messages will be \\Recent once more", "err", err)
+			}
 		}
 		for _, sh := range s.shards {
 			if at, serial := s.log.End(); at.Segment != 0 {

@@ -16,6 +16,7 @@ import (
 type txn struct {
 	tx       kv.Tx
 	now      time.Time
+	claims   *claims // of the store
 	accounts map[AccountID]*account
 	boxes    map[boxID]*openBox
 	shard    int    // of the account, for rows of the outbox
@@ -46,6 +47,7 @@ type openBox struct {
 	id     boxID
 	gone   bool   // deleted in this transaction
 	bumped bool   // Highest is this transaction's own
+	anew   bool   // UIDValidity is
 	tail   *block // the last block, when something was appended
 	first  UID    // its key
 	given  Flags  // keywords somebody asked for in this transaction
@@ -53,8 +55,8 @@ type openBox struct {
 	vanishedParts, deadParts int // values that say what left it in this transaction
 }
 
-func newTxn(tx kv.Tx, now time.Time) *txn {
-	return &txn{tx: tx, now: now, accounts: make(map[AccountID]*account), boxes: make(map[boxID]*openBox)}
+func newTxn(tx kv.Tx, s *Store) *txn {
+	return &txn{tx: tx, now: s.opt.Now(), claims: &s.claims, accounts: make(map[AccountID]*account), boxes: make(map[boxID]*openBox)}
 }
 
 // random is a fresh object id: 64 bits that say nothing (RFC 8474 §3).
@@ -97,11 +99,8 @@ var defaultFolders = []struct{ name, use string }{
 
 // create makes a mailbox under a clean name that is free.
 func (t *txn) create(a AccountID, c *account, name, use string) *openBox {
-	// UIDVALIDITY is a time, and greater than any this account ever gave: a
-	// name that is made again never shows old UIDs (RFC 9051 §2.3.1.1).
-	c.validity = max(c.validity+1, uint32(t.now.Unix()))
 	b := &openBox{id: boxID{a, c.nextMailbox}, box: &box{
-		Mailbox: Mailbox{ID: c.nextMailbox, ObjectID: random(), Name: name, SpecialUse: use, UIDValidity: c.validity, UIDNext: 1, Highest: 1},
+		Mailbox: Mailbox{ID: c.nextMailbox, ObjectID: random(), Name: name, SpecialUse: use, UIDValidity: c.freshValidity(t.now), UIDNext: 1, Highest: 1},
 		recent:  1, horizon: 1,
 	}}
 	c.nextMailbox++
@@ -133,6 +132,7 @@ func (t *txn) box(a AccountID, id MailboxID) (*openBox, error) {
 	if b == nil || err != nil {
 		return nil, err
 	}
+	b.recent = max(b.recent, t.claims.of(at))
 	o := &openBox{box: b, id: at}
 	t.boxes[at] = o
 	return o, nil

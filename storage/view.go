@@ -116,11 +116,12 @@ func (v *View) Since(m ModSeq) iter.Seq2[int, Entry] {
 }
 
 // View is the newest snapshot of a mailbox: [ErrNotFound]. It shows whatever
-// was acknowledged before the call.
+// was acknowledged before the call, and does not wait for letters that are on their
+// way into other mailboxes.
 func (a *Account) View(ctx context.Context, id MailboxID) (v *View, err error) {
 	at := boxID{a.id, id}
 	old := a.store.views.get(at)
-	err = a.read(ctx, func(r kv.Reader) error {
+	err = a.readIn(ctx, id, func(r kv.Reader) error {
 		b, err := getBox(r, a.id, id)
 		if b == nil || err != nil {
 			return orElse(err, absentBox(id))

@@ -288,13 +288,68 @@ func TestVanishedTellsWhatLeft(t *testing.T) {
 func TestRecentIsClaimedOnce(t *testing.T) {
 	ctx := context.Background()
 	_, a := grown(t, 2)
-	for _, step := range []struct {
-		claim bool
-		want  UID
-	}{{false, 1}, {true, 1}, {true, 3}, {false, 3}} {
-		if got, err := a.ClaimRecent(ctx, inboxID, step.claim); err != nil || got != step.want {
-			t.Errorf("claim %v: %d, %v, want %d", step.claim, got, err, step.want)
+	for _, step := range []struct{ told, want UID }{{0, 1}, {2, 1}, {3, 2}, {2, 3}, {0, 3}} {
+		if got, err := a.ClaimRecent(ctx, inboxID, step.told); err != nil || got != step.want {
+			t.Errorf("told up to %d: %d, %v, want %d", step.told, got, err, step.want)
 		}
+	}
+}
+
+// TestRecentClaimIsKept: a claim waits for no disk, but is there when the store was
+// closed, and after a crash if the mailbox was changed since.
+func TestRecentClaimIsKept(t *testing.T) {
+	ctx := context.Background()
+	s, a := grown(t, 2)
+	claimed := func(when string, want UID) {
+		t.Helper()
+		if got, err := a.ClaimRecent(ctx, inboxID, 0); err != nil || got != want {
+			t.Errorf("%s: %d, %v, want %d", when, got, err, want)
+		}
+	}
+	reopen := func() {
+		t.Helper()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = openStore(t, s.dir, Options{})
+		a = s.Account(a.id)
+	}
+	if _, err := a.ClaimRecent(ctx, inboxID, 3); err != nil {
+		t.Fatal(err)
+	}
+	reopen()
+	claimed("after a restart", 3)
+	deliver(t, s, "another", requiretls.Usual(), a.id)
+	view(t, a, inbox)
+	if _, err := a.ClaimRecent(ctx, inboxID, 4); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, s, "and one more", requiretls.Usual(), a.id)
+	view(t, a, inbox)
+	s.claims = claims{} // as a crash would
+	claimed("after a crash behind a delivery", 4)
+	if _, err := a.ClaimRecent(ctx, inboxID, 5); err != nil {
+		t.Fatal(err)
+	}
+	s.claims = claims{}
+	claimed("after a crash behind nothing", 4)
+}
+
+// TestManyClaimsAreWritten: what waits to be written is bounded.
+func TestManyClaimsAreWritten(t *testing.T) {
+	ctx := context.Background()
+	s, a := grown(t, 1)
+	for i := range MailboxID(maxClaims) {
+		s.claims.claim(boxID{a.id, inboxID + 1000 + i}, 1, 2) // of mailboxes that are gone
+	}
+	if _, err := a.ClaimRecent(ctx, inboxID, 2); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.claims.told); n != 0 {
+		t.Errorf("%d claims wait, want none", n)
+	}
+	if got, err := a.ClaimRecent(ctx, inboxID, 0); err != nil || got != 2 {
+		t.Errorf("%d, %v, want 2", got, err)
 	}
 }
 

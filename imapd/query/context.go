@@ -1,7 +1,6 @@
 package query
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -11,14 +10,16 @@ import (
 )
 
 // Context keeps the result of a search or a sort up to date while its mailbox
-// changes (RFC 5267 §4.3). It holds four octets for each message found, five
-// where they are sorted by relevancy, and no view but the last.
+// changes (RFC 5267 §4.3). Of a search it holds one bit for each message of the
+// mailbox, of a sort four octets for each message found, five where they are sorted
+// by relevancy; and no view but the last.
 type Context struct {
 	key    syntax.Key
 	octets int                    // about what key takes
 	by     []syntax.SortCriterion // nil: the mailbox's order
 	view   *storage.View          // as of which the result is right
-	uids   []storage.UID          // the result, in its order
+	found  bitmap                 // the result of a search
+	uids   []storage.UID          // of a sort, in its order
 	scores []uint8                // beside uids, where it is sorted by them
 	timed  bool                   // time alone can change the result
 	asked  time.Time              // when all messages were asked last
@@ -37,7 +38,15 @@ func NewContext(m *Mailbox, key syntax.Key, by []syntax.SortCriterion, r *Result
 	if err != nil {
 		return nil, err
 	}
-	c := &Context{key: frozen, octets: f.octets, by: by, view: m.View, uids: make([]storage.UID, len(r.Found)), timed: f.timed, asked: m.now()}
+	c := &Context{key: frozen, octets: f.octets, by: by, view: m.View, timed: f.timed, asked: m.now()}
+	if by == nil {
+		c.found = newBitmap(m.View.Len())
+		for _, i := range r.Found {
+			c.found.set(int(i))
+		}
+		return c, nil
+	}
+	c.uids = make([]storage.UID, len(r.Found))
 	for at, i := range r.Found {
 		c.uids[at] = m.View.At(int(i)).UID
 	}
@@ -50,8 +59,11 @@ func NewContext(m *Mailbox, key syntax.Key, by []syntax.SortCriterion, r *Result
 // KeyOctets is about how much memory the key takes, for whoever bounds it.
 func (c *Context) KeyOctets() int { return c.octets }
 
+// Octets is about how much memory key and result take.
+func (c *Context) Octets() int { return c.octets + 8*len(c.found) + 4*len(c.uids) + len(c.scores) }
+
 // Len is how many messages there are in the result.
-func (c *Context) Len() int { return len(c.uids) }
+func (c *Context) Len() int { return len(c.uids) + c.found.count() }
 
 // Updated is how a result changed, in the order in which the client is to be told
 // and to carry it out: Removed is numbered as in the view before and goes out
@@ -70,16 +82,76 @@ func (c *Context) Update(ctx context.Context, m *Mailbox, by Numbering) (u Updat
 	if err != nil {
 		return u, err
 	}
+	if all {
+		defer func(now time.Time) {
+			if err == nil {
+				c.asked = now
+			}
+		}(m.now())
+	}
+	if c.by == nil {
+		return c.updateFound(m.View, by, asked, q.found), nil
+	}
 	next := &updating{m: m, by: by, old: c, q: q}
 	next.remove(asked)
 	if err := next.add(ctx); err != nil {
 		return u, err
 	}
 	c.view, c.uids, c.scores = m.View, next.uids, next.scores
-	if all {
-		c.asked = m.now()
-	}
 	return next.Updated, nil
+}
+
+// updateFound is the update of a search: match are those of the messages asked that
+// match now. All is told at position 0 (RFC 5267 §4.3.3).
+func (c *Context) updateFound(view *storage.View, by Numbering, asked, match bitmap) (u Updated) {
+	found, gone := c.carried(view)
+	var removed, added []uint32
+	for _, k := range gone {
+		removed = append(removed, by.of(c.view, k))
+	}
+	for i := range found.members() {
+		if asked.has(i) && !match.has(i) {
+			found.clear(i)
+			k, _ := c.view.Find(view.At(i).UID)
+			removed = append(removed, by.of(c.view, uint32(k)))
+		}
+	}
+	for i := range match.members() {
+		if !found.has(i) {
+			found.set(i)
+			added = append(added, by.of(view, uint32(i)))
+		}
+	}
+	c.view, c.found = view, found
+	slices.Sort(removed)
+	return Updated{inOrder(syntax.RemoveFrom, removed), inOrder(syntax.AddTo, added)}
+}
+
+// carried is the result of a search as indices of a later view, and what of it is
+// gone, as indices of the one before.
+func (c *Context) carried(view *storage.View) (found bitmap, gone []uint32) {
+	found = newBitmap(view.Len())
+	if there, _ := view.Find(c.view.Mailbox().UIDNext); there == c.view.Len() { // no index has moved
+		copy(found, c.found)
+		return found, nil
+	}
+	for k := range c.found.members() {
+		if i, there := view.Find(c.view.At(k).UID); there {
+			found.set(i)
+		} else {
+			gone = append(gone, uint32(k))
+		}
+	}
+	return found, gone
+}
+
+// inOrder is a change of a result in the mailbox's order, which the client can keep
+// itself.
+func inOrder(kind syntax.ContextChangeKind, nums []uint32) []syntax.ContextChange {
+	if len(nums) == 0 {
+		return nil
+	}
+	return []syntax.ContextChange{{Kind: kind, Set: slices.Collect(syntax.Runs(nums))}}
 }
 
 // ask asks the messages of m that changed since, or all of them.
@@ -98,7 +170,7 @@ func (c *Context) ask(ctx context.Context, m *Mailbox, all bool) (q *searching, 
 	return q, asked, q.decideAll(ctx, asked.all())
 }
 
-// updating is one update.
+// updating is one update of a sort.
 type updating struct {
 	Updated
 	m   *Mailbox
@@ -134,7 +206,7 @@ func (u *updating) remove(asked bitmap) {
 		}
 		u.members = append(u.members, it)
 	}
-	u.Removed = out.changes(syntax.RemoveFrom, u.old.by)
+	u.Removed = out.changes(syntax.RemoveFrom)
 }
 
 // add puts in what matches now and did not before.
@@ -190,14 +262,11 @@ func (u *updating) merge(fresh []member, compare func(a, b member) int) {
 		merged = append(merged, it)
 	}
 	u.members = append(merged, rest...)
-	u.Added = in.changes(syntax.AddTo, u.old.by)
+	u.Added = in.changes(syntax.AddTo)
 }
 
 // order says how members are compared, and finds their places.
 func (u *updating) order(ctx context.Context, fresh []member) (compare func(a, b member) int, err error) {
-	if u.old.by == nil {
-		return func(a, b member) int { return cmp.Compare(a.i, b.i) }, nil
-	}
 	d, err := u.m.digested(ctx, u.all(fresh))
 	if err != nil {
 		return nil, err
@@ -238,12 +307,8 @@ func (e *edits) add(position int, num uint32) {
 	e.at, e.nums = append(e.at, position), append(e.nums, []uint32{num})
 }
 
-// changes is the edits as they are told. In the mailbox's order, which the client
-// can keep itself, all is one change at position 0 (RFC 5267 §4.3.3).
-func (e *edits) changes(kind syntax.ContextChangeKind, by []syntax.SortCriterion) (changes []syntax.ContextChange) {
-	if by == nil && len(e.at) > 0 {
-		return []syntax.ContextChange{{Kind: kind, Set: slices.Collect(syntax.Runs(slices.Concat(e.nums...)))}}
-	}
+// changes is the edits as they are told (RFC 5267 §4.3.3).
+func (e *edits) changes(kind syntax.ContextChangeKind) (changes []syntax.ContextChange) {
 	for k, position := range e.at {
 		changes = append(changes, syntax.ContextChange{Kind: kind, Position: uint32(position), Set: slices.Collect(syntax.Runs(e.nums[k]))})
 	}

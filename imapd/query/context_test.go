@@ -72,6 +72,24 @@ func TestContextOfASearch(t *testing.T) {
 	}
 }
 
+// TestContextIsSmall: a session can have sixteen of a mailbox of 100,000.
+func TestContextIsSmall(t *testing.T) {
+	const n = 200
+	h := openHouse(t, slices.Repeat([]letter{{text: "\n"}}, n)...)
+	search, sort := h.follow("", "UNDELETED"), h.follow("SIZE", "UNDELETED")
+	for uid := storage.UID(1); uid <= n; uid += 2 { // no two neighbours are in it
+		h.flag(uid, `\Deleted`)
+	}
+	h.changes(search, query.ByUID)
+	h.changes(sort, query.ByUID)
+	if got, want := search.Octets()-search.KeyOctets(), (n+63)/64*8; got != want || search.Len() != n/2 {
+		t.Errorf("the result of a search: %d octets for %d letters, want %d", got, search.Len(), want)
+	}
+	if got, want := sort.Octets()-sort.KeyOctets(), 4*n/2; got != want {
+		t.Errorf("the result of a sort: %d octets, want %d", got, want)
+	}
+}
+
 // RFC 5267 §4.3.3: positions of a sort; what comes side by side is one pair.
 func TestContextOfASort(t *testing.T) {
 	subject := func(s string) letter { return letter{text: "Subject: " + s + "\n\n"} }

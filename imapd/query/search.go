@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"iter"
 	"math/bits"
 	"time"
 
@@ -249,17 +250,31 @@ func (b bitmap) set(i int)      { b[i>>6] |= 1 << (i & 63) }
 func (b bitmap) clear(i int)    { b[i>>6] &^= 1 << (i & 63) }
 func (b bitmap) has(i int) bool { return b[i>>6]>>(i&63)&1 != 0 }
 
-// all is its members, ascending.
-func (b bitmap) all() []uint32 {
-	n := 0
+func (b bitmap) count() (n int) {
 	for _, word := range b {
 		n += bits.OnesCount64(word)
 	}
-	all := make([]uint32, 0, n)
-	for k, word := range b {
-		for ; word != 0; word &= word - 1 {
-			all = append(all, uint32(k*64+bits.TrailingZeros64(word)))
+	return n
+}
+
+// members walks its members, ascending. The one that is handed out may be cleared.
+func (b bitmap) members() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for k, word := range b {
+			for ; word != 0; word &= word - 1 {
+				if !yield(k*64 + bits.TrailingZeros64(word)) {
+					return
+				}
+			}
 		}
+	}
+}
+
+// all is its members, ascending.
+func (b bitmap) all() []uint32 {
+	all := make([]uint32, 0, b.count())
+	for i := range b.members() {
+		all = append(all, uint32(i))
 	}
 	return all
 }

@@ -86,7 +86,9 @@ func (h *house) file(x *twin, l *letter, hidden bool) (storage.UID, error) {
 	if err != nil {
 		return 0, err
 	}
-	return uids[0], nil
+	// Shown before the next one comes: mod-sequences tell what was filed together.
+	_, err = x.who.account.Mailbox(context.Background(), l.mailbox)
+	return uids[0], err
 }
 
 // restore puts back what commands have taken away or added, past the session: the

@@ -111,7 +111,7 @@ func (a *Append) message() {
 	d := a.d
 	a.Flags, a.Date, a.Size, a.Form = nil, time.Time{}, 0, PlainLiteral
 	if a.number++; a.number > maxMessages {
-		d.refuse(imap.ResponseCodeLimit, "too many messages in one APPEND")
+		d.exceeds("too many messages in one APPEND")
 	}
 	if d.peek() == '(' {
 		a.Flags = d.flagList()
@@ -235,7 +235,7 @@ func (a *Append) part() *Part {
 		return nil
 	}
 	if a.parts++; a.parts > maxParts {
-		d.refuse(imap.ResponseCodeLimit, "too many parts in a message")
+		d.exceeds("too many parts in a message")
 	}
 	if a.parts > 1 {
 		d.sp()

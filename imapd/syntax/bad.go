@@ -51,6 +51,9 @@ func (d *Decoder) refuse(code imap.ResponseCode, text string) {
 	d.failWith(BadError{Status: imap.StatusResponseTypeNo, Code: string(code), Text: text})
 }
 
+// exceeds is refuse for more than we take (RFC 9051 §7.1, LIMIT).
+func (d *Decoder) exceeds(text string) { d.refuse(imap.ResponseCodeLimit, text) }
+
 func (d *Decoder) failWith(bad BadError) {
 	if d.ok() {
 		bad.Tag = d.tag

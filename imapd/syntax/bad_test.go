@@ -175,7 +175,7 @@ func TestWhatIsWrongHasAnAnswer(t *testing.T) {
 		{`a AUTHENTICATE PLAIN `, `a BAD initial response is not base64`},
 		{`a ENABLE`, `a BAD the command ends too early`},
 		{`a ID ("a")`, `a BAD expected a space`},
-		{`a ID (` + strings.Repeat(`"a" "b" `, 31) + `)`, `a BAD too many items in a list`},
+		{`a ID (` + strings.Repeat(`"a" "b" `, 31) + `)`, `a BAD too many fields in ID`}, // RFC 2971 §3.3
 		{`a SELECT x ()`, `a BAD empty list`},
 		{`a SELECT x (BOGUS)`, `a BAD unknown parameter`},
 		{`a SELECT x (QRESYNC (1 2 1:*))`, `a BAD no * may be in this set`}, // RFC 7162 §7
@@ -202,8 +202,21 @@ func TestWhatIsWrongHasAnAnswer(t *testing.T) {
 		{`a FETCH 1 BODY[]<0.9223372036854775808>`, `a BAD number out of range`},
 		{`a FETCH 1 BODY[HEADER.FIELDS ()]`, `a BAD empty list`},
 		{`a FETCH 1 BINARY[1.MIME]`, `a BAD BINARY takes part numbers`},
-		{`a FETCH 1 BODY[` + strings.Repeat("1.", 200) + `1]`, `a BAD parts nested too deep`},
-		{`a FETCH 1 (` + strings.Repeat("UID ", 300) + `UID)`, `a BAD too many items in a list`},
+		{`a FETCH 1 BODY[` + strings.Repeat("1.", 200) + `1]`, `a NO [LIMIT] parts nested too deep`},
+		{`a FETCH 1 (` + strings.Repeat("UID ", 300) + `UID)`, `a NO [LIMIT] too many items in a list`}, // RFC 9051 §7.1
+		{`a FETCH 1 BODY[HEADER.FIELDS (` + strings.Repeat("x ", 1000) + `x)]`, `a NO [LIMIT] too many items in a list`},
+		{`a STORE 1 FLAGS (` + strings.Repeat("x ", 1000) + `x)`, `a NO [LIMIT] too many items in a list`},
+		{`a STORE 1 FLAGS` + strings.Repeat(" x", 1001), `a NO [LIMIT] too many flags`},
+		{`a LIST "" (` + strings.Repeat("x ", 256) + `x)`, `a NO [LIMIT] too many items in a list`},
+		{`a ENABLE` + strings.Repeat(" x", 65), `a NO [LIMIT] too many capabilities`},
+		{`a GETMETADATA "" (` + strings.Repeat("/private/x ", 256) + `/private/x)`, `a NO [LIMIT] too many items in a list`},
+		{`a GETMETADATA ""` + strings.Repeat(" /private/x", 257), `a NO [LIMIT] too many entries`},
+		{`a NOTIFY SET` + strings.Repeat(" (personal (MailboxName))", 33), `a NO [LIMIT] too many event groups`},
+		{`a CANCELUPDATE` + strings.Repeat(` "x"`, 65), `a NO [LIMIT] too many tags`},
+		{`a UID FETCH 1 FLAGS (CHANGEDSINCE 5 CHANGEDSINCE 6)`, `a BAD a modifier of FETCH is given twice`}, // RFC 4466 §6
+		{`a UID FETCH 1 FLAGS (CHANGEDSINCE 5 VANISHED VANISHED)`, `a BAD a modifier of FETCH is given twice`},
+		{`a UID FETCH 1 FLAGS (PARTIAL 1:2 partial 3:4)`, `a BAD a modifier of FETCH is given twice`},
+		{`a SELECT x (QRESYNC (1 2) QRESYNC (1 2))`, `a BAD QRESYNC is given twice`},
 		{`a FETCH 1 FLAGS (CHANGEDSINCE 5 VANISHED)`, `a BAD VANISHED goes with UID FETCH and CHANGEDSINCE`}, // RFC 7162 §3.2.6
 		{`a FETCH 0 FLAGS`, `a BAD number out of range in a set`},
 		{`a FETCH 4294967296 FLAGS`, `a BAD number out of range in a set`},

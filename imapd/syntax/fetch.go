@@ -94,7 +94,7 @@ func (d *Decoder) fetch() Args {
 		f.Items = []FetchItem{d.fetchItem(name)}
 	}
 	if d.take(' ') {
-		d.list1(maxOptions, func() { d.fetchModifier(f) })
+		d.fetchModifiers(f)
 	}
 	if f.Vanished && (!f.UID || f.ChangedSince == 0) { // RFC 7162 §3.2.6
 		d.fail("VANISHED goes with UID FETCH and CHANGEDSINCE")
@@ -105,8 +105,22 @@ func (d *Decoder) fetch() Args {
 	return f
 }
 
-func (d *Decoder) fetchModifier(f *Fetch) {
-	switch d.keyword() {
+// fetchModifiers reads RFC 4466 §6, fetch-modifiers, each of which says one thing:
+// two of a name could say two.
+func (d *Decoder) fetchModifiers(f *Fetch) {
+	var seen []string
+	d.list1(maxOptions, func() {
+		name := d.keyword()
+		if slices.Contains(seen, name) {
+			d.fail("a modifier of FETCH is given twice")
+		}
+		seen = append(seen, name)
+		d.fetchModifier(f, name)
+	})
+}
+
+func (d *Decoder) fetchModifier(f *Fetch, name string) {
+	switch name {
 	case "CHANGEDSINCE":
 		d.sp()
 		// RFC 7162 §7 wants more than 0, and Thunderbird says 0 where it knows of
@@ -131,7 +145,7 @@ var macros = map[string][]FetchItem{
 
 func (d *Decoder) fetchItem(name string) FetchItem {
 	if d.items++; d.items > maxItems {
-		d.fail("too many items in a list")
+		d.exceeds("too many items in a list")
 	}
 	peeked, peek := strings.CutSuffix(name, ".PEEK")
 	switch {
@@ -224,7 +238,7 @@ func (d *Decoder) sectionPart(s *Section) (whole bool) {
 	for isDigit(d.peek()) {
 		s.Part = append(s.Part, d.nzNumber())
 		if len(s.Part) > maxPartDepth {
-			d.fail("parts nested too deep")
+			d.exceeds("parts nested too deep")
 		}
 		if !d.take('.') {
 			return true

@@ -108,7 +108,10 @@ func (d *Decoder) id() Args {
 		}
 		return id
 	}
-	d.list(maxIDParams, func() {
+	d.list(maxIDParams+1, func() {
+		if len(id.Params) == maxIDParams { // the RFC's own limit
+			d.fail("too many fields in ID")
+		}
 		var p IDParam
 		p.Name = d.str()
 		d.sp()
@@ -124,7 +127,7 @@ func (d *Decoder) enable() Args {
 		d.sp()
 		e.Caps = append(e.Caps, imap.Cap(strings.ToUpper(d.atom())))
 		if len(e.Caps) > maxCaps {
-			d.fail("too many capabilities")
+			d.exceeds("too many capabilities")
 		}
 	}
 	return e
@@ -189,6 +192,9 @@ func (d *Decoder) selectMailbox(access Access) Args {
 		case "CONDSTORE":
 			s.CondStore = true
 		case "QRESYNC":
+			if s.QResync != nil {
+				d.fail("QRESYNC is given twice")
+			}
 			d.sp()
 			s.QResync = d.qresync()
 		default:
@@ -293,7 +299,7 @@ func (d *Decoder) bareFlags() []imap.Flag {
 	for d.take(' ') {
 		flags = append(flags, d.flag())
 		if len(flags) > maxFlags {
-			d.fail("too many flags")
+			d.exceeds("too many flags")
 		}
 	}
 	return flags

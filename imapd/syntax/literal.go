@@ -112,7 +112,7 @@ func (d *Decoder) literal8String() string { return string(d.hold(d.announcement(
 // hold reads the octets of a literal, and the line after them.
 func (d *Decoder) hold(lit literal) []byte {
 	if d.ok() && lit.size > int64(d.limits.Literals-d.held) {
-		d.refuse(imap.ResponseCodeLimit, "literal too long")
+		d.exceeds("literal too long")
 	}
 	if !d.ok() {
 		return nil

@@ -1,6 +1,7 @@
 package syntax
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -59,7 +60,10 @@ func (d *Decoder) getMetadata() Args {
 		d.list1(maxEntries, entry)
 		return g
 	}
-	for entry(); d.take(' ') && len(g.Entries) < maxEntries; { // as the examples of §4.4.1
+	for entry(); d.take(' '); { // as the examples of §4.4.1
+		if len(g.Entries) == maxEntries {
+			d.exceeds("too many entries")
+		}
 		entry()
 	}
 	return g
@@ -134,23 +138,21 @@ func (d *Decoder) metadataValue() *string {
 	return &s
 }
 
-// AppendMetadata writes "* METADATA mailbox (entry value …)" CRLF (RFC 5464
-// §4.4.1). A value with a NUL is a binary literal. entries is not empty.
-func AppendMetadata(dst []byte, mailbox string, entries []MetadataEntry, m Mode) []byte {
-	dst = appendMetadata(dst, mailbox, m)
-	dst = append(dst, ' ')
-	dst = appendList(dst, entries, func(dst []byte, e MetadataEntry) []byte {
-		dst = append(AppendAstring(dst, e.Name, m), ' ')
-		switch {
-		case e.Value == nil:
-			return append(dst, "NIL"...)
-		case strings.Contains(*e.Value, "\x00"):
-			dst = AppendLiteral8Header(dst, int64(len(*e.Value)))
-			return append(dst, *e.Value...)
-		}
-		return AppendString(dst, *e.Value, m)
-	})
-	return append(dst, "\r\n"...)
+// AppendMetadataStart begins "* METADATA mailbox (entry value …)" CRLF (RFC 5464
+// §4.4.1); its entries follow, with a space between them, and then ")" CRLF.
+func AppendMetadataStart(dst []byte, mailbox string, m Mode) []byte {
+	return append(appendMetadata(dst, mailbox, m), " ("...)
+}
+
+// AppendMetadataEntry writes an entry and its value. One with a NUL is a binary
+// literal.
+func AppendMetadataEntry(dst []byte, name string, value []byte, m Mode) []byte {
+	dst = append(AppendAstring(dst, name, m), ' ')
+	if bytes.IndexByte(value, 0) >= 0 {
+		dst = AppendLiteral8Header(dst, int64(len(value)))
+		return append(dst, value...)
+	}
+	return AppendString(dst, string(value), m)
 }
 
 // AppendMetadataNames writes "* METADATA mailbox entry …" CRLF, unasked: these

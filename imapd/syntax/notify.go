@@ -100,7 +100,7 @@ func (d *Decoder) notify() Args {
 		d.sp()
 		n.Groups = append(n.Groups, d.eventGroup())
 		if len(n.Groups) > maxGroups {
-			d.fail("too many event groups")
+			d.exceeds("too many event groups")
 		}
 	}
 	d.checkGroups(n.Groups)

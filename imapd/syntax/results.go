@@ -141,7 +141,7 @@ func (d *Decoder) cancelUpdate() Args {
 		d.sp()
 		c.Tags = append(c.Tags, d.quoted())
 		if len(c.Tags) > maxOptions {
-			d.fail("too many tags")
+			d.exceeds("too many tags")
 		}
 	}
 	return c

@@ -179,9 +179,11 @@ func TestMetadata(t *testing.T) { // RFC 5464 §4 and §5
 			t.Errorf("%s: %+v\nwant %+v", c.in, got, c.want)
 		}
 	}
-	got := AppendMetadata(nil, "INBOX", []MetadataEntry{{"/private/comment", &text}, {"/private/b", &binary}, {"/shared/c", nil}}, 0)
+	got := AppendMetadataStart(nil, "INBOX", 0)
+	got = AppendMetadataEntry(got, "/private/comment", []byte("My own comment"), 0)
+	got = append(AppendMetadataEntry(append(got, ' '), "/private/b", []byte("a\x00b"), 0), ")\r\n"...)
 	got = AppendMetadataNames(got, "", []string{"/shared/comment", "/private/a b"}, 0)
-	want := "* METADATA INBOX (/private/comment \"My own comment\" /private/b ~{3}\r\na\x00b /shared/c NIL)\r\n* METADATA \"\" /shared/comment \"/private/a b\"\r\n"
+	want := "* METADATA INBOX (/private/comment \"My own comment\" /private/b ~{3}\r\na\x00b)\r\n* METADATA \"\" /shared/comment \"/private/a b\"\r\n"
 	if string(got) != want {
 		t.Errorf("%q\nwant %q", got, want)
 	}

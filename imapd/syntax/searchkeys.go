@@ -85,11 +85,11 @@ func (d *Decoder) searchKeys(word string) And {
 // searchKey reads one key, and counts it.
 func (d *Decoder) searchKey(word string) Key {
 	if d.keys++; d.keys > maxKeys {
-		d.refuse(imap.ResponseCodeLimit, "too many search keys")
+		d.exceeds("too many search keys")
 		return nil
 	}
 	if d.depth++; d.depth > d.limits.Depth {
-		d.refuse(imap.ResponseCodeLimit, "search keys nested too deep")
+		d.exceeds("search keys nested too deep")
 		return nil
 	}
 	defer func() { d.depth-- }()

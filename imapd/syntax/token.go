@@ -106,8 +106,8 @@ func (d *Decoder) keyword() string {
 	return strings.ToUpper(s)
 }
 
-// list reads "(" [item *(SP item)] ")" with at most most items, and says how
-// many there were.
+// list reads "(" [item *(SP item)] ")" and says how many items there were. With
+// more than most the grammar is still kept: NO [LIMIT] (RFC 9051 §7.1).
 func (d *Decoder) list(most int, item func()) (n int) {
 	d.expect('(')
 	if d.take(')') {
@@ -115,7 +115,7 @@ func (d *Decoder) list(most int, item func()) (n int) {
 	}
 	for d.ok() {
 		if n++; n > most {
-			d.fail("too many items in a list")
+			d.exceeds("too many items in a list")
 		}
 		item()
 		if d.take(')') {

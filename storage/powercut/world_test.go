@@ -24,6 +24,8 @@ type world struct {
 	rnd     *rand.Rand
 	done    int
 	folders [2]map[string]*folder
+	again   int // how often the last letter's folder gets another one
+	last    operation
 }
 
 type folder struct {
@@ -91,6 +93,7 @@ type operation struct {
 	uids     []storage.UID
 	text     string
 	demand   requiretls.Demand
+	uid      storage.UID // that a letter which is filed is answered with
 }
 
 // next decides on the next operation; it is taken by [world.take].
@@ -107,6 +110,13 @@ func (w *world) next() operation {
 		}
 	}
 	op.text = w.text()
+	if w.again > 0 { // an upload: nothing else changes the folder between two letters
+		w.again--
+		op.kind, op.who, op.to = file, w.last.who, w.last.to
+	} else if op.kind == file {
+		w.again = w.rnd.IntN(12)
+	}
+	op.uid = w.folders[op.who][op.to].next
 	if op.kind == deliver || op.kind == deliverForms {
 		op.demand = []requiretls.Demand{requiretls.Usual(), requiretls.Required(), requiretls.Waived()}[w.rnd.IntN(3)]
 	}
@@ -132,6 +142,7 @@ func (op operation) edited() string { return strings.Replace(op.text, "\r\n", "\
 // take is what the operation does to the folders.
 func (w *world) take(op operation) {
 	w.done++
+	w.last = op
 	from, to := w.folders[op.who][op.from], w.folders[op.who][op.to]
 	in, out := from.split(op.uids)
 	switch op.kind {
@@ -180,7 +191,10 @@ func (op operation) carryOut(ctx context.Context, s *storage.Store, people [2]st
 		return errors.Join(s.Commit(ctx, &mail.Envelope{Demand: op.demand}, body(op.text), summary(op.text), plans)...)
 	}
 	if op.kind == file {
-		_, _, err := a.Append(ctx, op.to, []storage.Letter{{Body: body(op.text), Summary: summary(op.text), Demand: op.demand}})
+		_, uids, err := a.Append(ctx, op.to, []storage.Letter{{Body: body(op.text), Summary: summary(op.text), Demand: op.demand}})
+		if err == nil && !slices.Equal(uids, []storage.UID{op.uid}) {
+			err = fmt.Errorf("answered UIDs %v, want %d", uids, op.uid)
+		}
 		return err
 	}
 	box, err := a.Mailbox(ctx, op.from)

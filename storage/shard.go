@@ -90,14 +90,17 @@ type applied struct {
 
 // When the applier moves, and how much one transaction may hold.
 const (
-	gatherTime   = 500 * time.Millisecond // nobody looks, and the log has it
-	gatherSoon   = 25 * time.Millisecond  // something leaves
-	gatherItems  = 1024
-	maxQueued    = 8192 // items: beyond that the log waits
-	maxWrites    = kv.MaxTxWrites - 96
-	maxBytes     = kv.MaxTxBytes / 2
-	maxMarkLag   = 16 << 20 // octets of log behind which an idle shard's mark follows
-	retryApplies = 200 * time.Millisecond
+	gatherTime  = 500 * time.Millisecond // nobody looks, and the log has it
+	gatherSoon  = 25 * time.Millisecond  // something leaves
+	gatherItems = 1024
+	// gatherPromised is how many letters are gathered that clients were told the UIDs
+	// of: who opens the mailbox waits for so many.
+	gatherPromised = 64
+	maxQueued      = 8192 // items: beyond that the log waits
+	maxWrites      = kv.MaxTxWrites - 96
+	maxBytes       = kv.MaxTxBytes / 2
+	maxMarkLag     = 16 << 20 // octets of log behind which an idle shard's mark follows
+	retryApplies   = 200 * time.Millisecond
 )
 
 func (s *Store) startShards() error {
@@ -207,15 +210,21 @@ func (sh *shard) push(items ...item) {
 		sh.foresee(&it, sh.queued)
 		sh.queue = append(sh.queue, it)
 	}
-	n := max(len(sh.queue), sh.sight.letters)
+	enough, tooMuch := sh.enough(), max(len(sh.queue), sh.sight.letters) >= 2*gatherItems
 	sh.mu.Unlock()
 	poke(sh.wake)
-	if n >= gatherItems {
+	if enough {
 		poke(sh.full)
 	}
-	if hurry || n >= 2*gatherItems {
+	if hurry || tooMuch {
 		poke(sh.kick)
 	}
+}
+
+// enough says whether to gather no longer: for one transaction, or because people
+// append letters, who are going to look at them. mu is held.
+func (sh *shard) enough() bool {
+	return len(sh.queue) >= gatherItems || sh.sight.letters >= gatherPromised
 }
 
 // hurry is for what leaves: whatever comes from now on has to call it again.
@@ -311,7 +320,7 @@ func (sh *shard) ended() bool {
 // waits; false: nothing is queued, or it cannot be applied and the store closes.
 func (sh *shard) waitForMore() bool {
 	sh.mu.Lock()
-	n, closing, failing := len(sh.queue), sh.closing, sh.failing
+	n, enough, closing, failing := len(sh.queue), sh.enough(), sh.closing, sh.failing
 	sh.mu.Unlock()
 	if n == 0 || closing {
 		return n > 0 && failing == nil
@@ -320,7 +329,7 @@ func (sh *shard) waitForMore() bool {
 	switch {
 	case failing != nil:
 		wait = retryApplies
-	case n >= gatherItems:
+	case enough:
 		wait = 0
 	}
 	timer := time.NewTimer(wait)

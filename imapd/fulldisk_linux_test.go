@@ -27,8 +27,10 @@ func TestReadingGoesOnWhileTheVaultTakesNoChanges(t *testing.T) {
 	h.deliver(letter{mailbox: "INBOX", text: openLetter})
 	text, _ := bigBinary(2 << 20)
 	h.deliver(letter{mailbox: "INBOX", text: text})
+	h.deliver(letter{mailbox: "Archive", text: openLetter})
 	c := h.loggedIn("c", "tls")
 	c.ok("SELECT INBOX")
+	h.deliver(letter{mailbox: "INBOX", text: openLetter})
 	signal.Ignore(syscall.SIGXFSZ)
 	var before syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
@@ -37,15 +39,20 @@ func TestReadingGoesOnWhileTheVaultTakesNoChanges(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 0, Max: before.Max}); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(c.ok("FETCH 1 (FLAGS BODY[])"), "\n"); !strings.Contains(got, "an open letter") || strings.Contains(got, `\Seen`) {
-		t.Errorf("got %s, want the letter, not \\Seen", got)
+	if got := strings.Join(c.ok("FETCH 1 (FLAGS BODY[])"), "\n"); !strings.Contains(got, "an open letter") || strings.Contains(got, `\Seen`) || !strings.Contains(got, "* 3 EXISTS") {
+		t.Errorf("got %s, want the letter, not \\Seen, and to be told of new mail", got)
 	}
 	if got := strings.Join(c.ok("FETCH 2 (BINARY.PEEK[1]<9.3> BINARY.PEEK[1]<24.3>)"), "\n"); strings.Count(got, "{3}") != 2 {
 		t.Errorf("got %s, want two pieces", got)
 	}
-	if got := c.ok("SEARCH TEXT open")[0]; got != "* SEARCH 1" {
-		t.Errorf("got %s, want * SEARCH 1", got)
+	if got := c.ok("SEARCH TEXT open")[0]; got != "* SEARCH 1 3" {
+		t.Errorf("got %s, want * SEARCH 1 3", got)
 	}
+	later := h.loggedIn("l", "tls") // to whom nobody has shown the letter: it is \Recent
+	if got := strings.Join(later.ok("SELECT Archive"), "\n"); !strings.Contains(got, "* 1 EXISTS") {
+		t.Errorf("got %s, want a letter", got)
+	}
+	later.ok("FETCH 1 BODY.PEEK[]")
 	for _, change := range []string{`STORE 1 +FLAGS (\Flagged)`, "COPY 1 Archive", "CREATE Elsewhere", "APPEND INBOX {12+}\r\nA: b\r\n\r\nhi\r\n"} {
 		lines := c.do(change)
 		if last := lines[len(lines)-1]; !strings.HasPrefix(last, "NO [UNAVAILABLE]") {

@@ -99,6 +99,9 @@ func (s *session) look(ctx context.Context, exp expunges) (*storage.View, error)
 // client knows its new flags by other means; it is asked in ascending order, and may
 // be nil.
 func (s *session) announce(ctx context.Context, now *storage.View, told func(i int) bool) error {
+	if err := s.claimNew(ctx, now); err != nil {
+		return err
+	}
 	box := s.box
 	old := box.view
 	if now == old {
@@ -111,8 +114,8 @@ func (s *session) announce(ctx context.Context, now *storage.View, told func(i i
 	box.view = now
 	if added > 0 {
 		s.numbered(now.Len(), " EXISTS\r\n")
-		if err := s.announceRecent(ctx, now.At(now.Len()-added).UID); err != nil {
-			return err
+		if !s.rev2 { // RECENT is of RFC 3501 alone (RFC 9051 appendix E)
+			s.numbered(s.recentCount(), " RECENT\r\n")
 		}
 	}
 	if err := s.arrive(ctx, come, now.Len()-added); err != nil {
@@ -214,35 +217,39 @@ func appendNames(b []byte, keywords []string) []byte {
 	return b
 }
 
-// announceRecent claims what came in since the client was told last. RECENT is
-// of RFC 3501 alone (RFC 9051 appendix E).
-func (s *session) announceRecent(ctx context.Context, firstNew storage.UID) error {
-	if s.rev2 {
+// claimNew claims what a new view has behind the one that the client knows, before
+// anything is told of it: whether a message is \Recent is a search key, too.
+func (s *session) claimNew(ctx context.Context, now *storage.View) error {
+	from := storage.UID(1)
+	if n := s.box.view.Len(); n > 0 {
+		from = s.box.view.At(n-1).UID + 1
+	}
+	i, _ := now.Find(from)
+	if s.rev2 || i == now.Len() {
 		return nil
 	}
-	if err := s.claimRecent(ctx, firstNew); err != nil {
-		return err
-	}
-	s.numbered(s.recentCount(), " RECENT\r\n")
-	return nil
+	return s.claimRecent(ctx, now, now.At(i).UID)
 }
 
-// claimRecent makes the messages of the view from UID from on \Recent in this
+// claimRecent makes the messages of a view from UID from on \Recent in this
 // session, unless another read-write session was told of them first.
-func (s *session) claimRecent(ctx context.Context, from storage.UID) error {
+func (s *session) claimRecent(ctx context.Context, view *storage.View, from storage.UID) error {
 	box := s.box
-	told := box.view.Mailbox().UIDNext
+	told := view.Mailbox().UIDNext
 	if box.readOnly {
 		told = 0
 	}
 	untold, err := s.account.ClaimRecent(ctx, box.id, told)
-	if err != nil {
+	if err != nil || view.Len() == 0 {
 		return err
 	}
-	if n := box.view.Len(); n > 0 {
-		if first, end := max(from, untold), box.view.At(n-1).UID+1; first < end {
-			box.recent = append(box.recent, span{first, end})
-		}
+	first, end := max(from, untold), view.At(view.Len()-1).UID+1
+	switch last := len(box.recent) - 1; {
+	case first >= end:
+	case last >= 0 && box.recent[last].end >= first: // most mail comes so, one after the other
+		box.recent[last].end = end
+	default:
+		box.recent = append(box.recent, span{first, end})
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func (s *session) open(ctx context.Context) error {
 	if s.rev2 {
 		return nil
 	}
-	return s.claimRecent(ctx, 0)
+	return s.claimRecent(ctx, view, 0)
 }
 
 // describe writes what SELECT must tell: RFC 9051 §6.3.2 for rev2, RFC 3501

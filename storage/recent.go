@@ -26,10 +26,10 @@ func (a *Account) ClaimRecent(ctx context.Context, id MailboxID, told UID) (firs
 		return 0, err
 	}
 	first, full := a.store.claims.claim(boxID{a.id, id}, first, told)
-	if full {
-		err = a.store.writeClaims(ctx)
+	if full && a.store.writeClaims(ctx) != nil {
+		a.store.claims.forget() // as a crash would: mail can be read while the vault takes no changes
 	}
-	return first, err
+	return first, nil
 }
 
 // claims is what was claimed and is perhaps not written yet. Those of a mailbox
@@ -65,6 +65,13 @@ func (c *claims) of(id boxID) UID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.told[id]
+}
+
+// forget drops all claims.
+func (c *claims) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.told)
 }
 
 // waiting is all claims of a shard.

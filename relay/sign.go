@@ -172,7 +172,10 @@ func (s *Signer) field(l *Letter, form mail.Form) (string, error) {
 }
 
 // octets are what leaves, without a signature.
-func (l *Letter) octets(form mail.Form) (io.Reader, int64) { return l.Outbound.Reader(l.Body, form) }
+func (l *Letter) octets(form mail.Form) (io.Reader, int64) {
+	text, size := l.Outbound.Reader(l.Body, form)
+	return withoutStrays(text), size
+}
 
 // signed reads what leaves, its signature first, and says how many octets that
 // is.

@@ -363,6 +363,36 @@ func TestWhatIsPromisedIsBounded(t *testing.T) {
 	}
 }
 
+// What waits for the index in memory is bounded by all that a client may send with a
+// letter, its keywords, too.
+func TestKeywordsOfPromisedLettersCount(t *testing.T) {
+	s, index := openStoppable(t, t.TempDir())
+	a := s.Account(addPerson(t, s, "ann").ID)
+	mustUpload(t, a, "Sent", "first")
+	goOn := index.stop()
+	defer goOn()
+	l, octets := tokenLetter("second"), 0
+	for i := range 1000 {
+		l.Flags = append(l.Flags, fmt.Sprintf("%0*d", maxKeyword, i))
+		octets += maxKeyword
+	}
+	if _, _, err := a.Append(context.Background(), "Sent", []Letter{l}); err != nil {
+		t.Fatal(err)
+	}
+	sh := s.shardOf(a.id)
+	sh.mu.Lock()
+	got := sh.sight.octets
+	sh.mu.Unlock()
+	if got < octets || got > maxPromisedOctets {
+		t.Errorf("a letter with %d octets of keywords counts as %d", octets, got)
+	}
+	goOn()
+	view(t, a, "Sent")
+	if left := s.shardOf(a.id).sight.octets; left != 0 {
+		t.Errorf("%d octets are kept of nothing", left)
+	}
+}
+
 // A record that rots before the index had it leaves its UIDs to those behind it:
 // their clients are told that all UIDs are new.
 func TestUIDsBehindALostRecordAreSaidToBeNew(t *testing.T) {
@@ -387,6 +417,66 @@ func TestUIDsBehindALostRecordAreSaidToBeNew(t *testing.T) {
 		t.Errorf("UID %d is %q", first.uid, text)
 	}
 	holds(t, after, []answered{other})
+}
+
+// firstShardOnly is a standstill of the first shard: the others go on.
+type firstShardOnly struct{ *standstill }
+
+func (e firstShardOnly) Update(ctx context.Context, shard int, fn func(kv.Tx) error) error {
+	if shard != 0 {
+		return e.Engine.Update(ctx, shard, fn)
+	}
+	return e.standstill.Update(ctx, shard, fn)
+}
+
+// The UIDs that were answered for a record which rots before the index had it are
+// given to no other letter: not to one that was delivered behind it, nor to one that
+// comes when the store runs again, be it that the record was the last of the log.
+func TestUIDsOfALostRecordAreGivenToNobody(t *testing.T) {
+	for name, test := range map[string]struct {
+		behind func(*Store, *Account, *Account) error
+		rots   []string
+	}{
+		"a delivery behind it": {behind: func(s *Store, a, _ *Account) error { return offer(s, "Sent", a.id) }},
+		"a letter for another": {behind: func(_ *Store, _, b *Account) error { _, err := upload(b, "Sent", "behind"); return err }},
+		"the end of the log": {
+			behind: func(_ *Store, _, b *Account) error {
+				_, err := upload(b, "Sent", "behind")
+				return errors.Join(err, b.store.shardOf(b.id).drain(context.Background()))
+			},
+			rots: []string{"Hello behind"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, index := t.TempDir(), new(standstill)
+			s := openStore(t, dir+"/store", Options{Shards: 2, wrap: func(below kv.Engine) kv.Engine { index.Engine = below; return firstShardOnly{index} }})
+			inShard := make(map[int]*Account)
+			for i := 0; len(inShard) < 2; i++ {
+				a := s.Account(addPerson(t, s, fmt.Sprint("ann", i)).ID)
+				inShard[s.shardOf(a.id).number] = a
+			}
+			a, b := inShard[0], inShard[1]
+			all := append(mustUpload(t, a, "Sent", "first"), mustUpload(t, a, inbox, "other")...)
+			goOn := index.stop()
+			defer goOn()
+			lost := mustUpload(t, a, "Sent", "rots")
+			if err := test.behind(s, a, b); err != nil {
+				t.Fatal(err)
+			}
+			image := crashImage(t, dir+"/store")
+			goOn()
+			for _, text := range append(test.rots, "Hello rots") {
+				rotIn(t, image, text)
+			}
+			after := openStore(t, image, Options{})
+			again := after.Account(a.id)
+			all = append(all, mustUpload(t, again, "Sent", "later")...)
+			holds(t, again, all)
+			if i, found := view(t, again, "Sent").Find(lost[0].uid); found {
+				t.Errorf("UID %d was answered for what is lost, it is %+v now", lost[0].uid, view(t, again, "Sent").At(i))
+			}
+		})
+	}
 }
 
 // A promise that is not true any more is our mistake; whoever was promised a UID

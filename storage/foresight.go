@@ -27,8 +27,9 @@ import (
 //     which waits until all that was promised is applied, and nothing is promised
 //     before it has ended.
 //
-// Two things are left. A record that cannot be read any more when the log is
-// replayed leaves its UIDs to those behind it: their mailboxes get a new UIDVALIDITY
+// Two things are left. The UIDs of a record that cannot be read any more when the log
+// is replayed are given to nobody ([replay.missing]), and where that shifts those that
+// letters behind it were promised, their mailboxes get a new UIDVALIDITY
 // ([item.doubtful]), as they do wherever an older index takes the place of a lost
 // one. And where we are mistaken, [txn.honour] sees that no UID ever means two
 // letters to one who was promised it.
@@ -68,6 +69,8 @@ const (
 	maxForeseenBoxes  = 64 // of one account
 	maxPromised       = 8192
 	maxPromisedOctets = 32 << 20
+	besidesALetter    = 1 << 10 // octets of its record without summary and keywords
+	besidesAKeyword   = 16
 )
 
 // foresee promises an item the UIDs that it takes, where that is known; number is
@@ -202,7 +205,12 @@ func (it *item) destination() (box MailboxID) {
 // octetsKept is about what memory an item takes until it is applied.
 func (it *item) octetsKept() (n int) {
 	for _, p := range it.parts {
-		n += len(p.Summary) + rowSize
+		n += len(p.Summary) + besidesALetter
+		for i := range p.recipient().Copies {
+			for _, k := range p.recipient().Copies[i].Keywords {
+				n += len(k) + besidesAKeyword
+			}
+		}
 	}
 	return n
 }

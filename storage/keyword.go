@@ -33,12 +33,11 @@ func (t *txn) newKeyword(b *openBox, name string) (int, error) {
 		b.Keywords = append(b.Keywords[:n:n], name)
 		return n, nil
 	}
-	carried, err := t.carried(b)
-	if err != nil {
+	if err := t.lookForCarried(b); err != nil {
 		return 0, err
 	}
 	for i := range b.Keywords {
-		if (carried|b.given)&Keyword(i) == 0 {
+		if (b.carried|b.given)&Keyword(i) == 0 {
 			b.Keywords = slices.Clone(b.Keywords) // a view may have the old table
 			b.Keywords[i] = name
 			return i, nil
@@ -47,16 +46,22 @@ func (t *txn) newKeyword(b *openBox, name string) (int, error) {
 	return 0, fmt.Errorf("keyword %s: %w", name, ErrLimit)
 }
 
-// carried is the flags that some message of a mailbox has.
-func (t *txn) carried(b *openBox) (all Flags, err error) {
+// lookForCarried finds the flags that some message of a mailbox has: once in a
+// transaction, since all messages are looked at. What is given to others in it is
+// known, and what is taken away counts from the next one on.
+func (t *txn) lookForCarried(b *openBox) error {
+	if b.looked {
+		return nil
+	}
 	t.settleTail(b)
 	lo := blocksKey(b.id.account, b.ID)
 	for _, v := range t.tx.Range(lo, kv.After(lo), kv.Options{}) {
 		p, err := openBlock(v)
 		if err != nil {
-			return 0, err
+			return err
 		}
-		p.column(2, func(_ int, n uint64) { all |= Flags(n) })
+		p.column(2, func(_ int, n uint64) { b.carried |= Flags(n) })
 	}
-	return all, nil
+	b.looked = true
+	return nil
 }

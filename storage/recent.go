@@ -3,6 +3,8 @@ package storage
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 
 	"letterlock/storage/kv"
@@ -74,15 +76,17 @@ func (c *claims) forget() {
 	clear(c.told)
 }
 
-// waiting is all claims of a shard.
-func (s *Store) waiting(sh *shard) map[boxID]UID {
-	s.claims.mu.Lock()
-	defer s.claims.mu.Unlock()
-	there := make(map[boxID]UID)
-	for id, told := range s.claims.told {
-		if s.shardOf(id.account) == sh {
-			there[id] = told
+// waiting is all claims, by the shard that they are of.
+func (c *claims) waiting(s *Store) map[*shard]map[boxID]UID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	there := make(map[*shard]map[boxID]UID)
+	for id, told := range c.told {
+		sh := s.shardOf(id.account)
+		if there[sh] == nil {
+			there[sh] = make(map[boxID]UID)
 		}
+		there[sh][id] = told
 	}
 	return there
 }
@@ -101,21 +105,8 @@ func (c *claims) written(those map[boxID]UID) {
 // writeClaims writes all claims: opening a mailbox for a change is enough.
 func (s *Store) writeClaims(ctx context.Context) error {
 	var errs []error
-	for _, sh := range s.shards {
-		those := s.waiting(sh)
-		if len(those) == 0 {
-			continue
-		}
-		err := s.update(ctx, sh, func(tx kv.Tx) error {
-			t := newTxn(tx, s)
-			for id := range those {
-				if _, err := t.box(id.account, id.mailbox); err != nil {
-					return err
-				}
-			}
-			t.finish()
-			return nil
-		})
+	for sh, those := range s.claims.waiting(s) {
+		err := sh.rewrite(ctx, slices.Collect(maps.Keys(those)), func(*openBox) {})
 		if err == nil {
 			s.claims.written(those)
 		}

@@ -198,9 +198,12 @@ func (s *Store) start() (err error) {
 	if err := s.startShards(); err != nil {
 		return err
 	}
-	from := s.oldestMark()
+	from, flushed := s.oldestMark(), s.newestMark()
 	before := &replay{store: s, next: max(from.Serial, 1)}
-	if _, err := s.log.Replay(from, s.newestMark(), before.replayed); err != nil {
+	if _, err := s.log.Replay(from, flushed, before.replayed); err != nil {
+		return err
+	}
+	if err := before.missing(flushed.Serial); err != nil {
 		return err
 	}
 	for _, sh := range s.shards {

@@ -52,6 +52,9 @@ type openBox struct {
 	first  UID    // its key
 	given  Flags  // keywords somebody asked for in this transaction
 
+	carried Flags // of its messages, once it was looked for
+	looked  bool
+
 	vanishedParts, deadParts int // values that say what left it in this transaction
 }
 

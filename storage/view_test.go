@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/quick"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"letterlock/internal/mail"
 	"letterlock/internal/reply"
 	"letterlock/internal/requiretls"
+	"letterlock/storage/kv"
 )
 
 // grown is a store with n small messages in INBOX.
@@ -173,6 +176,60 @@ func TestKeywordsOfAMailboxAreBounded(t *testing.T) {
 	v := view(t, a, inbox)
 	if got := (&box{Mailbox: v.Mailbox()}).wordsOf(v.At(0).Flags); len(got) != MaxKeywords || v.At(0).Flags.Demand() != requiretls.Usual() {
 		t.Errorf("%d keywords are set, demand %v", len(got), v.At(0).Flags.Demand())
+	}
+}
+
+// walks counts how often an Update walks the messages of a mailbox.
+type walks struct {
+	kv.Engine
+	n atomic.Int64
+}
+
+func (e *walks) Update(ctx context.Context, shard int, fn func(kv.Tx) error) error {
+	return e.Engine.Update(ctx, shard, func(tx kv.Tx) error { return fn(walkedTx{tx, e}) })
+}
+
+type walkedTx struct {
+	kv.Tx
+	all *walks
+}
+
+func (tx walkedTx) Range(lo, hi []byte, o kv.Options) iter.Seq2[[]byte, []byte] {
+	if len(lo) > 8 && lo[8] == keyBlock && o == (kv.Options{}) {
+		tx.all.n.Add(1)
+	}
+	return tx.Tx.Range(lo, hi, o)
+}
+
+// TestKeywordsWithoutRoomCostOneWalk: where letters come with keywords for which a
+// mailbox has no room, its messages are looked at once for all of them.
+func TestKeywordsWithoutRoomCostOneWalk(t *testing.T) {
+	ctx, e := context.Background(), new(walks)
+	s := openStore(t, t.TempDir(), Options{Shards: 1, wrap: func(below kv.Engine) kv.Engine { e.Engine = below; return e }})
+	a := s.Account(addPerson(t, s, "ann").ID)
+	carry := func(name string, letters, keywords int) {
+		t.Helper()
+		all := make([]Letter, letters)
+		for i := range all {
+			all[i] = tokenLetter(name)
+			for k := range keywords {
+				all[i].Flags = append(all[i].Flags, fmt.Sprint(name, i, "-", k))
+			}
+		}
+		if _, _, err := a.Append(ctx, inbox, all); err != nil {
+			t.Fatal(err)
+		}
+	}
+	carry("fills", 1, MaxKeywords)
+	view(t, a, inbox)
+	e.n.Store(0)
+	carry("more", 20, 100)
+	v := view(t, a, inbox)
+	if n := e.n.Load(); v.Len() != 21 || n > 1 {
+		t.Errorf("%d messages, the mailbox was walked %d times, want 21 and once", v.Len(), n)
+	}
+	if got := v.Mailbox().Keywords; len(got) != MaxKeywords || got[0] != "fills0-0" {
+		t.Errorf("keywords %q", got)
 	}
 }
 
@@ -350,6 +407,43 @@ func TestManyClaimsAreWritten(t *testing.T) {
 	}
 	if got, err := a.ClaimRecent(ctx, inboxID, 0); err != nil || got != 2 {
 		t.Errorf("%d, %v, want 2", got, err)
+	}
+}
+
+// TestClaimsOfManyMailboxesAreWritten: they may be more than one transaction writes.
+func TestClaimsOfManyMailboxesAreWritten(t *testing.T) {
+	ctx := context.Background()
+	s := openStore(t, t.TempDir(), Options{Shards: 1, wrap: strictly})
+	const mailboxes = MailboxID(900)
+	var all []*Account
+	for i := range kv.MaxTxWrites/mailboxes + 1 {
+		a := s.Account(addPerson(t, s, fmt.Sprint("ann", i)).ID)
+		err := a.change(ctx, func(t *txn, c *account) error {
+			for k := range mailboxes {
+				t.create(a.id, c, fmt.Sprint("box", k), "")
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, a)
+	}
+	for _, a := range all {
+		for id := range mailboxes {
+			if _, err := a.ClaimRecent(ctx, inboxID+id, 2); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatalf("close: %v", err)
+	}
+	s = openStore(t, s.dir, Options{})
+	for _, a := range all {
+		if got, err := s.Account(a.id).ClaimRecent(ctx, inboxID+mailboxes-1, 0); err != nil || got != 2 {
+			t.Errorf("account %d: %d, %v, want 2", a.id, got, err)
+		}
 	}
 }
 

@@ -24,12 +24,16 @@ func (c *session) data(ctx context.Context, args string) {
 		return
 	}
 	c.say("354 send the message, end with CRLF . CRLF")
+	c.hasty = c.in.Buffered() > 0
 	c.tx.body = c.newIncoming(c.tx.declared)
 	text := c.in.Dots()
 	c.tx.body.mend.lines = text.Lines
 	if err := c.tx.body.read(text, c.opt.Now); err != nil {
 		c.hangUp(err)
 		return
+	}
+	if !c.hasty { // what follows 354 has heard what was before it
+		c.heard()
 	}
 	c.finish(ctx)
 }
@@ -117,7 +121,7 @@ func (c *session) finish(ctx context.Context) {
 	defer c.reset()
 	c.errors = 0
 	env, fates := c.handOver(ctx, tx)
-	c.answered(env, tx, fates)
+	t := c.answered(env, tx, fates)
 	for _, rcpt := range tx.rcpts {
 		if e := fates[rcpt]; e != nil {
 			c.refuse(e)
@@ -125,7 +129,7 @@ func (c *session) finish(ctx context.Context) {
 			continue
 		}
 		c.say("250 2.0.0 %s delivered as %s", shown(rcpt), tx.id)
-		c.opt.Mail.Accepted(ctx, env, rcpt, c.taken.body.hold.body().Size())
+		c.opt.Mail.Accepted(ctx, env, rcpt, t.body.hold.body().Size())
 	}
 }
 

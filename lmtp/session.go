@@ -26,10 +26,12 @@ type session struct {
 
 	helo     string       // what the peer called itself; empty before LHLO
 	tx       *transaction // nil outside a mail transaction
-	taken    *taken       // the last message, until the peer goes on
+	taken    []*taken     // the last messages, until the peer has heard our answers
+	hasty    bool         // the command came before the peer could hear the last answer
 	patience patience     // with the deliverer
 	errors   int          // broken commands since the last message
 	over     bool         // the connection is to be closed
+	quitted  bool         // because the peer said QUIT
 	reply    []byte       // the last one said; its room is used again
 }
 
@@ -50,6 +52,7 @@ type transaction struct {
 func (c *session) run(ctx context.Context) {
 	c.say("220 %s LMTP Letterlock ready", c.opt.Hostname)
 	for !c.over {
+		c.hasty = c.in.Buffered() > 0
 		line, err := c.command()
 		switch {
 		case err == nil:
@@ -106,10 +109,12 @@ func (c *session) hangUp(err error) {
 // obey carries out one command. Replies to what a client may pipeline wait for
 // the next read; all others go out at once (RFC 2920 §3.2 (5), (6)).
 func (c *session) obey(ctx context.Context, line []byte) {
-	c.heard()
 	text := strings.TrimRight(string(line), " \t") // RFC 5321 §4.1.1: trailing white space is tolerated
 	verb, args, _ := strings.Cut(text, " ")
 	verb = strings.ToUpper(verb)
+	if !c.hasty && verb != "QUIT" {
+		c.heard()
+	}
 	if c.conn.NeedsTLS() && isMail(verb) { // RFC 3207 §4
 		c.refuse(reply.Perm(30, "7.0", "say STARTTLS first, and show your certificate"))
 		c.out.Flush()
@@ -241,7 +246,7 @@ func (c *session) quit(args string) {
 		return
 	}
 	c.say("221 2.0.0 %s good bye", c.opt.Hostname)
-	c.over = true
+	c.over, c.quitted = true, true
 }
 
 // starttls turns the connection into a TLS one (RFC 3207). Nothing from before

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -16,11 +15,7 @@ import (
 	"letterlock/internal/requiretls"
 )
 
-const (
-	handshakeTime = 30 * time.Second
-	lingerTime    = time.Second
-	lingerOctets  = 256 << 10
-)
+const handshakeTime = 30 * time.Second
 
 // Conn is one accepted connection. Reads and writes go through compression and
 // TLS once these are up; the connection embedded is what lies below.
@@ -44,6 +39,8 @@ type Conn struct {
 	deflated atomic.Pointer[deflated] // nil: not compressed
 	rest     []byte                   // came behind what was compressed, and is read first
 	squeeze  *squeeze                 // of the server
+
+	parted bool // by Part
 
 	mu          sync.Mutex // guards handshaking, and read deadlines while it lasts
 	handshaking bool
@@ -252,15 +249,8 @@ func (c *Conn) OnDraining(f func()) (stop func() bool) {
 // only stop writing first and read on for a moment.
 func (c *Conn) finish() {
 	defer c.Conn.Close()
-	if s := c.secure.Load(); s != nil {
-		_ = s.CloseWrite() // close_notify
-	}
-	half, ok := c.Conn.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
-		return
-	}
-	if c.Conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-		_, _ = io.CopyN(io.Discard, c.Conn, lingerOctets)
+	if !c.parted && c.goodbye() == nil {
+		_ = c.hearOut(time.Now().Add(lingerTime))
 	}
 }
 

@@ -16,18 +16,23 @@ import (
 // the mailbox, and when the store is closed. After a crash in between some messages
 // are \Recent once more, as they should be when nobody can tell.
 func (a *Account) ClaimRecent(ctx context.Context, id MailboxID, told UID) (first UID, err error) {
-	err = a.read(ctx, func(r kv.Reader) error {
-		b, err := getBox(r, a.id, id)
-		if b == nil || err != nil {
-			return orElse(err, absentBox(id))
+	full, stale := false, true
+	for stale {
+		var written UID
+		since := a.store.claims.settled()
+		err = a.read(ctx, func(r kv.Reader) error {
+			b, err := getBox(r, a.id, id)
+			if b == nil || err != nil {
+				return orElse(err, absentBox(id))
+			}
+			written = b.recent
+			return nil
+		})
+		if err != nil {
+			return 0, err
 		}
-		first = b.recent
-		return nil
-	})
-	if err != nil {
-		return 0, err
+		first, full, stale = a.store.claims.claim(boxID{a.id, id}, written, told, since)
 	}
-	first, full := a.store.claims.claim(boxID{a.id, id}, first, told)
 	if full && a.store.writeClaims(ctx) != nil {
 		a.store.claims.forget() // as a crash would: mail can be read while the vault takes no changes
 	}
@@ -37,21 +42,41 @@ func (a *Account) ClaimRecent(ctx context.Context, id MailboxID, told UID) (firs
 // claims is what was claimed and is perhaps not written yet. Those of a mailbox
 // that is gone are in nobody's way: no mailbox gets its number.
 type claims struct {
-	mu   sync.Mutex // guards told
+	mu   sync.Mutex // guards all below
 	told map[boxID]UID
+	gone uint64 // claims that records have: one that was read before may not
 }
 
 // maxClaims is how many mailboxes may wait for their claims to be written.
 const maxClaims = 10000
 
-// claim moves the mark of a mailbox, whose record says written, to told. It answers
-// where the mark was, and whether there are so many claims that they have to go.
-func (c *claims) claim(id boxID, written, told UID) (first UID, full bool) {
+// settled is how many claims records have by now, to be asked before one is read.
+func (c *claims) settled() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.gone
+}
+
+// settle takes out a claim that a record has. mu is held.
+func (c *claims) settle(id boxID) {
+	if _, there := c.told[id]; there {
+		delete(c.told, id)
+		c.gone++
+	}
+}
+
+// claim moves the mark of a mailbox, whose record says written, to told. It answers
+// where the mark was, and whether there are so many claims that they have to go. A
+// record that was read before a claim was settled is stale: then nothing is done.
+func (c *claims) claim(id boxID, written, told UID, since uint64) (first UID, full, stale bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone != since {
+		return 0, false, true
+	}
 	first = max(written, c.told[id])
 	if first == written {
-		delete(c.told, id)
+		c.settle(id)
 	}
 	if told > first {
 		if c.told == nil {
@@ -59,7 +84,7 @@ func (c *claims) claim(id boxID, written, told UID) (first UID, full bool) {
 		}
 		c.told[id] = told
 	}
-	return first, len(c.told) > maxClaims
+	return first, len(c.told) > maxClaims, false
 }
 
 // of is the claim of a mailbox, 0 without one.
@@ -97,7 +122,7 @@ func (c *claims) written(those map[boxID]UID) {
 	defer c.mu.Unlock()
 	for id, told := range those {
 		if c.told[id] == told {
-			delete(c.told, id)
+			c.settle(id)
 		}
 	}
 }

@@ -20,10 +20,11 @@ func offer(s *Store, to string, a AccountID) error {
 	return s.Commit(context.Background(), &mail.Envelope{Demand: requiretls.Usual()}, b, sum, plansFor(to, a))[0]
 }
 
-// slowReader lets something happen after the record of an account was read, and
-// before anybody looks at it.
+// slowReader lets something happen after a record of one kind was read, and before
+// anybody looks at it.
 type slowReader struct {
 	kv.Engine
+	of        byte // the letter of its key
 	meanwhile atomic.Pointer[func()]
 }
 
@@ -38,7 +39,7 @@ type slowRead struct {
 
 func (r slowRead) Get(key []byte) []byte {
 	v := r.Reader.Get(key)
-	if len(key) == keyHead && key[keyHead-1] == keyAccount {
+	if len(key) >= keyHead && key[keyHead-1] == r.engine.of {
 		if happens := r.engine.meanwhile.Swap(nil); happens != nil {
 			(*happens)()
 		}
@@ -49,7 +50,7 @@ func (r slowRead) Get(key []byte) []byte {
 // What comes into the index between a look at it and one at what is on its way is
 // not forgotten by both.
 func TestQuotaCountsWhatArrivesMeanwhile(t *testing.T) {
-	ctx, slow := context.Background(), new(slowReader)
+	ctx, slow := context.Background(), &slowReader{of: keyAccount}
 	s := openStore(t, t.TempDir(), Options{Shards: 1, wrap: func(e kv.Engine) kv.Engine { slow.Engine = e; return slow }})
 	a := s.Account(addPerson(t, s, "ann").ID)
 	mailbox(t, a, inbox)

@@ -352,6 +352,29 @@ func TestRecentIsClaimedOnce(t *testing.T) {
 	}
 }
 
+// TestRecentIsClaimedOnceWhileClaimsAreWritten: who has read how a mailbox stood is
+// not told of messages that another session was told of since, be it that the claim
+// is in the record by now.
+func TestRecentIsClaimedOnceWhileClaimsAreWritten(t *testing.T) {
+	ctx, slow := context.Background(), &slowReader{of: keyBox}
+	s := openStore(t, t.TempDir(), Options{Shards: 1, wrap: func(e kv.Engine) kv.Engine { slow.Engine = e; return slow }})
+	a := s.Account(addPerson(t, s, "ann").ID)
+	fill(t, s, a.id, 3)
+	view(t, a, inbox)
+	happens := func() {
+		if first, err := a.ClaimRecent(ctx, inboxID, 4); first != 1 || err != nil {
+			t.Errorf("the other session: %d, %v, want 1", first, err)
+		}
+		if err := s.writeClaims(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	slow.meanwhile.Store(&happens)
+	if first, err := a.ClaimRecent(ctx, inboxID, 4); first != 4 || err != nil {
+		t.Errorf("%d, %v, want 4: the other session was told of them", first, err)
+	}
+}
+
 // TestRecentClaimIsKept: a claim waits for no disk, but is there when the store was
 // closed, and after a crash if the mailbox was changed since.
 func TestRecentClaimIsKept(t *testing.T) {
@@ -397,7 +420,7 @@ func TestManyClaimsAreWritten(t *testing.T) {
 	ctx := context.Background()
 	s, a := grown(t, 1)
 	for i := range MailboxID(maxClaims) {
-		s.claims.claim(boxID{a.id, inboxID + 1000 + i}, 1, 2) // of mailboxes that are gone
+		s.claims.claim(boxID{a.id, inboxID + 1000 + i}, 1, 2, s.claims.settled()) // of mailboxes that are gone
 	}
 	if _, err := a.ClaimRecent(ctx, inboxID, 2); err != nil {
 		t.Fatal(err)

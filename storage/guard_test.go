@@ -380,6 +380,32 @@ func TestRowWhoseOctetsRottedIsParked(t *testing.T) {
 	}
 }
 
+// Octets that are put back from a backup are not lost: the letter leaves when it
+// is retried.
+func TestParkedRowLeavesWhenItsOctetsAreBack(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	s := openStore(t, dir, Options{})
+	p := addPerson(t, s, "ann")
+	id := redirected(t, s, p.ID, "comes back")
+	if err := s.SettleOut(ctx, id, OutSettlement{End: Parks, History: History{Error: "damaged"}}); err != nil {
+		t.Fatal(err)
+	}
+	if rows := due(t, s); len(rows) != 0 {
+		t.Fatalf("due while it is parked: %+v", rows)
+	}
+	if err := s.RetryOut(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	if rows := due(t, s); len(rows) != 1 || rows[0].ID != id {
+		t.Errorf("due after the retry: %+v, want row %d", rows, id)
+	}
+	for q, err := range s.Outbox(ctx) {
+		if err != nil || q.Parked {
+			t.Errorf("%+v, %v: still parked", q, err)
+		}
+	}
+}
+
 // The time of one row can rot as well. The letters beside it leave, and where no
 // seal is broken that one too: all that was lost is the name of its domain.
 func TestDamagedTimeOfARowDoesNotStopTheOutbox(t *testing.T) {

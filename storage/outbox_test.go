@@ -333,13 +333,11 @@ func TestRequireTLSRowWhoseDemandCannotBeReadIsParked(t *testing.T) {
 				t.Errorf("%s: listed as %+v, %v", name, q, err)
 			}
 		}
-		if reseal {
-			if err := s.RetryOut(ctx, row.ID); err != nil {
-				t.Error(err)
-			}
-			if rows := due(t, s); len(rows) != 0 {
-				t.Errorf("%s: due after a retry: %+v", name, rows)
-			}
+		if err := s.RetryOut(ctx, row.ID); !errors.Is(err, mail.ErrParked) {
+			t.Errorf("%s: retried: %v, want %v", name, err, mail.ErrParked)
+		}
+		if rows := due(t, s); len(rows) != 0 {
+			t.Errorf("%s: due after a retry: %+v", name, rows)
 		}
 	}
 }

@@ -24,7 +24,7 @@ type outState uint8
 
 const (
 	outQueued outState = iota
-	outParked          // its demand cannot be read
+	outParked          // its demand or its octets cannot be read
 	outHeld            // an admin holds it, or it was found after a loss
 )
 

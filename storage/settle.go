@@ -25,7 +25,7 @@ type End uint8
 const (
 	Stays End = iota // due again
 	Ended
-	Parks // its demand cannot be read: kept, never due
+	Parks // its demand or its octets cannot be read: kept, not due until [Store.RetryOut]
 )
 
 // SettleOut writes what became of a row, and the rows of its reports, in one
@@ -102,6 +102,9 @@ func (s *Store) changeOut(ctx context.Context, id OutID, fn func(*txn, *outRow) 
 	sends := false
 	err := s.update(ctx, s.shards[id.shard()], func(tx kv.Tx) error {
 		w, err := getOut(tx, id)
+		if isDamaged(err) {
+			return fmt.Errorf("%w: %w", mail.ErrParked, err)
+		}
 		if w == nil || err != nil {
 			return orElse(err, gone)
 		}
@@ -123,20 +126,24 @@ func (s *Store) changeOut(ctx context.Context, id OutID, fn func(*txn, *outRow) 
 	return err
 }
 
-// RetryOut makes a row due now, whether it was held or not: [ErrRowGone]. One
-// that is parked stays so.
+// RetryOut makes a row due now, whether it was held, parked or neither:
+// [ErrRowGone]. What was wrong with its octets may be mended; where it is not, it
+// parks again. One whose demand cannot be read, or nothing of it, stays parked:
+// [mail.ErrParked].
 func (s *Store) RetryOut(ctx context.Context, id OutID) error {
 	return s.changeOut(ctx, id, func(t *txn, w *outRow) error {
-		if w.due = t.now; w.state == outHeld {
-			w.state = outQueued
+		if _, err := w.slip.Outbound(w.demand); err != nil {
+			return fmt.Errorf("outbox, row %d: %w", id, err)
 		}
+		w.due, w.state = t.now, outQueued
 		t.sends = true
 		w.write(t.tx, id)
 		return nil
 	})
 }
 
-// HoldOut keeps a row from being due until [Store.RetryOut]: [ErrRowGone].
+// HoldOut keeps a row from being due until [Store.RetryOut]: [ErrRowGone], or
+// [mail.ErrParked] where nothing of it can be read.
 func (s *Store) HoldOut(ctx context.Context, id OutID) error {
 	return s.changeOut(ctx, id, func(t *txn, w *outRow) error {
 		if w.state == outQueued {

@@ -150,7 +150,7 @@ func stamp(t time.Time) string {
 }
 
 var (
-	queueRetry  = queueOrder("queue retry", admin.QueueRetry, "try letters now, held ones too")
+	queueRetry  = queueOrder("queue retry", admin.QueueRetry, "try letters now, held and parked ones too")
 	queueHold   = queueOrder("queue hold", admin.QueueHold, "keep letters from leaving until they are retried")
 	queueBounce = queueOrder("queue bounce", admin.QueueBounce, "give letters up and tell their senders")
 	queueDelete = queueOrder("queue delete", admin.QueueDelete, "throw letters away and tell nobody")

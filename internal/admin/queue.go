@@ -32,7 +32,7 @@ type Selection struct {
 const (
 	Queued   = "queued" // due at a time
 	Held     = "held"   // until it is retried
-	Parked   = "parked" // its demand cannot be read: never sent
+	Parked   = "parked" // its demand or its octets cannot be read: not sent unless a retry finds them mended
 	AnyState = "any"
 )
 
@@ -73,7 +73,7 @@ type QueueOrder struct {
 
 // What can be done with a letter of the outbox.
 const (
-	QueueRetry  = "retry"  // it is due now, held or not
+	QueueRetry  = "retry"  // it is due now, held or parked or not
 	QueueHold   = "hold"   // it waits until it is retried
 	QueueBounce = "bounce" // it ends, and its sender is told
 	QueueDelete = "delete" // it ends without a word
@@ -326,9 +326,16 @@ func (d *Desk) HandleQueue(ctx context.Context, in QueueOrder, told func(QueueRo
 		d.opt.Relay.Retry()
 	}
 	if len(unreadable) > 0 {
-		return refuse("end them without a word: letterlock queue delete", "their demand cannot be read, so nobody is told: %s", numbers(unreadable))
+		return refuse("end them without a word: letterlock queue delete", unreadableWhy[in.Do], numbers(unreadable))
 	}
 	return missing
+}
+
+// unreadableWhy is why something cannot be done with letters that cannot be read.
+var unreadableWhy = map[string]string{
+	QueueRetry:  "what their senders demand cannot be read, so they are sent to nobody: %s",
+	QueueHold:   "they cannot be read, and so are sent to nobody anyway: %s",
+	QueueBounce: "they cannot be read, so nobody is told: %s",
 }
 
 // chosen are the letters that are there before anything is done: a bounce is a

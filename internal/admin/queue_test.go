@@ -271,8 +271,9 @@ func TestQueueLetterWithholdsTheHeaderOfARequiredOne(t *testing.T) {
 	}
 }
 
-// A row whose demand cannot be read is named, and never sent.
-func TestParkedLettersAreShownAndOnlyDeleted(t *testing.T) {
+// A letter that could not be read is named, and left alone until somebody says
+// that it is mended.
+func TestParkedLettersAreShownAndWaitForARetry(t *testing.T) {
 	of := newOffice(t, nil)
 	of.forward(t, "e1", requiretls.Usual(), "one.example")
 	row := rows(t, of, Selection{})[0]
@@ -286,14 +287,14 @@ func TestParkedLettersAreShownAndOnlyDeleted(t *testing.T) {
 	over := of.over(t)
 	of.check(t, over, "<bob@one.example> parked")
 	none := func(QueueRow) {}
-	if err := over.HandleQueue(t.Context(), QueueOrder{Selection{State: Parked}, QueueRetry}, none); err != nil {
-		t.Error(err)
-	}
-	of.check(t, over, "<bob@one.example> parked")
 	if l, err := over.QueueLetter(t.Context(), row.ID); err != nil || l.State != Parked || l.To != "<bob@one.example>" {
 		t.Errorf("opened it is %+v, %v", l, err)
 	}
-	if err := over.HandleQueue(t.Context(), QueueOrder{Selection{State: Parked}, QueueDelete}, none); err != nil {
+	if err := over.HandleQueue(t.Context(), QueueOrder{Selection{State: Parked}, QueueRetry}, none); err != nil {
+		t.Error(err)
+	}
+	of.check(t, over, "<bob@one.example> queued")
+	if err := over.HandleQueue(t.Context(), QueueOrder{Selection{State: AnyState}, QueueDelete}, none); err != nil {
 		t.Error(err)
 	}
 	of.check(t, over)

@@ -194,6 +194,35 @@ func (b *boltBox) Settle(_ context.Context, id RowID, s Settlement) error {
 	return err
 }
 
+func (b *boltBox) Recall(_ context.Context, latest time.Time) error {
+	err := b.db.Update(func(tx *bbolt.Tx) error {
+		var ids []uint64
+		c := tx.Bucket(dueBucket).Cursor()
+		for k, _ := c.Seek(key(uint64(latest.UnixNano()))); k != nil; k, _ = c.Next() {
+			ids = append(ids, binary.BigEndian.Uint64(k[8:]))
+		}
+		for _, id := range ids {
+			r, err := b.read(tx, RowID(id))
+			if err != nil {
+				return err
+			}
+			if err := tx.Bucket(dueBucket).Delete(dueKey(r.Due, id)); err != nil {
+				return err
+			}
+			r.Due = b.now()
+			if err := b.write(tx, id, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+	return err
+}
+
 func (b *boltBox) Changed() <-chan struct{} { return b.changed }
 
 // fate is the last settlement of a row.

@@ -36,6 +36,10 @@ type Outbox interface {
 	// Settle writes what became of a row. [ErrGone] says that it has ended in
 	// the meantime; nothing was written then.
 	Settle(ctx context.Context, id RowID, s Settlement) error
+	// Recall makes due now what is due later than latest, the longest that
+	// anything is put off: the clock was ahead when that was written. It costs
+	// what it finds, not what is queued.
+	Recall(ctx context.Context, latest time.Time) error
 	// Changed gives a value some time after rows were added or their times
 	// changed by others than Settle; several changes may be one value.
 	Changed() <-chan struct{}

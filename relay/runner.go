@@ -479,13 +479,14 @@ func (r *Runner) Bounce(ctx context.Context, id RowID) error {
 	return nil
 }
 
-// keepHouse refreshes policies, and sends the TLS reports of days that are over.
+// keepHouse recalls letters, refreshes policies, and sends the TLS reports of days that are over.
 func (r *Runner) keepHouse(ctx context.Context) {
 	delay := reportDelay()
 	refreshed := time.Time{}
 	for ctx.Err() == nil {
 		now := r.opt.Now()
 		if now.Sub(refreshed) > time.Hour {
+			r.recall(ctx, now)
 			r.book.refresh(ctx)
 			refreshed = now
 		}
@@ -496,6 +497,14 @@ func (r *Runner) keepHouse(ctx context.Context) {
 		r.pause(ctx, houseEvery)
 	}
 	r.tally.flush(context.WithoutCancel(ctx))
+}
+
+// recall looks for letters that a clock ahead of time has put off until a day that
+// may be years away. None waits longer than LastRetry, jitter and all.
+func (r *Runner) recall(ctx context.Context, now time.Time) {
+	if err := r.opt.Outbox.Recall(ctx, now.Add(2*r.opt.LastRetry)); err != nil && ctx.Err() == nil {
+		r.opt.Log.LogAttrs(ctx, slog.LevelError, "outbox cannot be looked through for letters put off too long", slog.String("err", err.Error()))
+	}
 }
 
 // reportDelay spreads the reports of many senders (RFC 8460 §4.1).

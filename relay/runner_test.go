@@ -284,6 +284,22 @@ func TestManyDomainsHalfOfThemBroken(t *testing.T) {
 	}
 }
 
+// A machine whose clock was years ahead for an hour writes times that nobody lives
+// to see: what was queued then leaves all the same.
+func TestALetterPutOffByAClockThatWasAheadLeaves(t *testing.T) {
+	w := newWorld(t)
+	w.zone([]string{"secure"})
+	w.host("a", "10", "10")
+	later := w.box.add(t, w.letter(demandWords["usual"], carl), testBody, w.now.Add(time.Hour))
+	w.box.add(t, w.letter(demandWords["usual"], carl), testBody, w.now.AddDate(9, 0, 0))
+	stop := w.run()
+	w.await(Sent, 1)
+	stop()
+	if _, waits := w.box.rows(t)[later]; !waits {
+		t.Error("a letter left before its time")
+	}
+}
+
 func TestStoppingKeepsWhatWasNotSent(t *testing.T) {
 	w := newWorld(t)
 	w.host("a", "10", "10")
@@ -480,6 +496,8 @@ func (b *endlessBox) Open(context.Context, RowID) (*Letter, error) {
 	b.opened.Add(1)
 	return nil, ErrGone
 }
+func (b *endlessBox) Recall(context.Context, time.Time) error { return nil }
+
 func (b *endlessBox) Settle(context.Context, RowID, Settlement) error { return nil }
 func (b *endlessBox) Changed() <-chan struct{}                        { return nil }
 

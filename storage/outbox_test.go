@@ -206,6 +206,37 @@ func TestSettledRowIsGoneForEverAndOneDeferredComesAgain(t *testing.T) {
 	equal(t, "the deferred letter", outbox(t, s), sent("dora", "news", requiretls.Usual()))
 }
 
+func TestWhatAClockAheadPutOffIsRecalled(t *testing.T) {
+	ctx := context.Background()
+	s := openStore(t, t.TempDir(), Options{wrap: strictly, Shards: 2})
+	ann, bob := addPerson(t, s, "ann"), addPerson(t, s, "bob")
+	for n := range duePage/50 + 1 {
+		send(t, s, ann.ID, fmt.Sprint("many ", n), requiretls.Usual(), nil, slices.Repeat([]string{"carl"}, 50)...)
+	}
+	send(t, s, bob.ID, "one", requiretls.Usual(), nil, "dora")
+	soon := time.Now().Add(time.Hour)
+	rows := due(t, s)
+	for i, row := range rows {
+		at := far.Add(-time.Hour)
+		if i < 3 {
+			at = soon
+		}
+		if err := s.SettleOut(ctx, row.ID, OutSettlement{End: Stays, Due: at}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.RecallOut(ctx, soon.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	now, _, err := s.DueOut(ctx, time.Now(), len(rows), all)
+	if err != nil || len(now) != len(rows)-3 {
+		t.Errorf("%d rows of %d are due, %v; want all but the three that have time", len(now), len(rows), err)
+	}
+	if all := due(t, s); len(all) != len(rows) {
+		t.Errorf("%d rows are left of %d", len(all), len(rows))
+	}
+}
+
 func TestBodyStaysAsLongAsItsRows(t *testing.T) {
 	ctx := context.Background()
 	s := openStore(t, t.TempDir(), Options{SegmentSize: 64 << 10, wrap: strictly})

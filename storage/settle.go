@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"letterlock/internal/mail"
@@ -140,6 +141,36 @@ func (s *Store) RetryOut(ctx context.Context, id OutID) error {
 		w.write(t.tx, id)
 		return nil
 	})
+}
+
+// RecallOut makes due now what is not due before latest is over: it was put off by
+// a clock that was ahead, and would wait until it is right again. It looks at such
+// rows alone.
+func (s *Store) RecallOut(ctx context.Context, latest time.Time) error {
+	for i := range s.shards {
+		lo := append(dueKey(latest, OutID(math.MaxUint64)), 0)
+		for more := true; more; {
+			var ids []OutID
+			err := s.index.View(ctx, i, func(r kv.Reader) error {
+				ids = ids[:0]
+				for k := range r.Range(lo, kv.After(key(systemAccount, keyDue)), kv.Options{Limit: duePage}) {
+					ids = append(ids, OutID(tailUint64(k)))
+					lo = append(append([]byte(nil), k...), 0)
+				}
+				return nil
+			})
+			if err != nil {
+				return fmt.Errorf("recall what was put off: %w", err)
+			}
+			for _, id := range ids {
+				if err := s.RetryOut(ctx, id); err != nil && !errors.Is(err, ErrRowGone) && !errors.Is(err, mail.ErrParked) {
+					return fmt.Errorf("recall what was put off: %w", err)
+				}
+			}
+			more = len(ids) == duePage
+		}
+	}
+	return nil
 }
 
 // HoldOut keeps a row from being due until [Store.RetryOut]: [ErrRowGone], or

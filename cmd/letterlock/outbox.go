@@ -53,6 +53,10 @@ func (o outbox) Settle(ctx context.Context, id relay.RowID, s relay.Settlement) 
 	}))
 }
 
+func (o outbox) Recall(ctx context.Context, latest time.Time) error {
+	return o.store.RecallOut(ctx, latest)
+}
+
 func (o outbox) Changed() <-chan struct{} { return o.store.SendsChanged() }
 
 // relayed says in the relay's words that a row has ended.

@@ -55,6 +55,10 @@ func (o outbox) Settle(ctx context.Context, id relay.RowID, s relay.Settlement) 
 	return gone(o.SettleOut(ctx, storage.OutID(id), storage.OutSettlement{End: end, Due: s.Due, History: storage.History(s.History), Reports: s.Reports}))
 }
 
+func (o outbox) Recall(ctx context.Context, latest time.Time) error {
+	return o.Store.RecallOut(ctx, latest)
+}
+
 func (o outbox) Changed() <-chan struct{} { return o.SendsChanged() }
 
 func gone(err error) error {

@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"mime/quotedprintable"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"letterlock/internal/mail"
 	"letterlock/internal/mime"
@@ -38,6 +40,13 @@ type notice struct {
 
 const maxReturnedHeader = 64 << 10
 
+// ofForm says whether the letter failed for its own size or octets. The report may
+// have to pass the same host, and with the letter in it would fail as well: nobody
+// would hear of either.
+func (n *notice) ofForm() bool {
+	return n.err != nil && (n.err.Code() == tooBig.Code() || n.err.Detail == tooBig.Detail || n.err.Detail == needs8Bit.Detail || n.err.Detail == needsUTF8.Detail)
+}
+
 // report makes the notification about a letter (RFC 3464 in RFC 6522's form).
 // Nil: nobody is to be told, or nobody can be.
 func report(opt Options, l *Letter, n notice) *mail.Outbound {
@@ -47,14 +56,14 @@ func report(opt Options, l *Letter, n notice) *mail.Outbound {
 		r.Redacted = d.redacted()
 	}
 	whole := n.action == actionFailed && l.DSN.Return == mail.ReturnFull && !l.Demand().IsRequired() && l.Source == mail.FromBody &&
-		len(l.Prefix) <= maxReturnedHeader // a report is to fit where the letter did
+		len(l.Prefix) <= maxReturnedHeader && !n.ofForm() // a report is to fit where the letter did
 	head := d.head() + d.explanation() + d.status()
 	if whole {
 		r.Whole = mail.WholeMessage
-		r.Text = []byte(head + d.part(d.kind("message/rfc822", "message/global")) + string(l.Prefix))
+		r.Text = []byte(head + d.part(d.kind("message/rfc822", "message/global"), string(l.Prefix)))
 		r.Suffix = []byte("\r\n--" + d.boundary + "--\r\n")
 	} else {
-		r.Text = []byte(head + d.part(d.kind("text/rfc822-headers", "message/global-headers")) + d.originalHeader() + "\r\n--" + d.boundary + "--\r\n")
+		r.Text = []byte(head + d.part(d.kind("text/rfc822-headers", "message/global-headers"), d.originalHeader()+"\r\n") + "--" + d.boundary + "--\r\n")
 	}
 	b, ok := l.Bounce(r)
 	if !ok {
@@ -121,20 +130,56 @@ func (d *draft) headTo(contentType string) string {
 		"MIME-Version: 1.0\r\n" + contentType
 }
 
-// part starts a part of a kind. Text of the report's own is UTF-8.
-func (d *draft) part(kind string) string {
+// part is a part of a kind, or for what is returned whole the start of it. Where
+// nobody needs RFC 6533's types all but that is ASCII: a report is to reach a host
+// without 8BITMIME, for it comes to nobody if it does not.
+func (d *draft) part(kind, text string) string {
 	switch {
-	case kind == "text/plain":
-		kind += "; charset=utf-8\r\nContent-Transfer-Encoding: 8bit"
-	case strings.HasPrefix(kind, "message/global"), kind == "text/rfc822-headers", kind == "message/rfc822":
+	case strings.HasPrefix(kind, "message/global"), kind == "message/rfc822":
 		kind += "\r\nContent-Transfer-Encoding: 8bit" // the original's own octets may be
+	case kind == "message/delivery-status": // RFC 3464 §2.1: 7bit
+		text = strings.Map(func(r rune) rune {
+			if r >= utf8.RuneSelf {
+				return '?'
+			}
+			return r
+		}, text)
+	default:
+		if kind == "text/plain" {
+			kind += "; charset=utf-8"
+		}
+		if !sevenBit(text) {
+			kind += "\r\nContent-Transfer-Encoding: quoted-printable" // of headers, too: RFC 6522 §4
+			text = quotedPrintable(text)
+		}
 	}
-	return "--" + d.boundary + "\r\nContent-Type: " + kind + "\r\n\r\n"
+	return "--" + d.boundary + "\r\nContent-Type: " + kind + "\r\n\r\n" + text
+}
+
+const maxLine = 998 // octets without CRLF (RFC 5322 §2.1.1)
+
+func sevenBit(text string) bool {
+	for line := range strings.SplitSeq(text, "\r\n") {
+		if len(line) > maxLine || strings.ContainsFunc(line, func(r rune) bool { return r >= utf8.RuneSelf }) {
+			return false
+		}
+	}
+	return true
+}
+
+func quotedPrintable(text string) string {
+	var b strings.Builder
+	w := quotedprintable.NewWriter(&b)
+	_, err := w.Write([]byte(text))
+	if err = errors.Join(err, w.Close()); err != nil {
+		panic("relay: write to memory: " + err.Error())
+	}
+	return b.String()
 }
 
 // explanation is for people.
 func (d *draft) explanation() string {
-	return d.part("text/plain") + d.words() + "\r\n"
+	return d.part("text/plain", d.words()+"\r\n")
 }
 
 func (d *draft) words() string {
@@ -166,7 +211,7 @@ func (d *draft) words() string {
 
 // status is for machines (RFC 3464 §2).
 func (d *draft) status() string {
-	return d.part(d.kind("message/delivery-status", "message/global-delivery-status")) + d.fields() + "\r\n"
+	return d.part(d.kind("message/delivery-status", "message/global-delivery-status"), d.fields()+"\r\n")
 }
 
 func (d *draft) fields() string {
@@ -231,8 +276,8 @@ func (d *draft) redacted() []byte {
 		short.notice.err = &bare
 	}
 	text := short.head() +
-		short.part("text/plain") + short.words() +
-		"\r\nThe message asked for REQUIRETLS. This report travels without it, and so says\r\nnothing of the message itself (RFC 8689, section 5).\r\n\r\n" +
+		short.part("text/plain", short.words()+
+			"\r\nThe message asked for REQUIRETLS. This report travels without it, and so says\r\nnothing of the message itself (RFC 8689, section 5).\r\n\r\n") +
 		short.status() + "--" + short.boundary + "--\r\n"
 	return []byte(text)
 }

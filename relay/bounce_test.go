@@ -3,12 +3,14 @@ package relay
 import (
 	"bytes"
 	"io"
+	"mime/quotedprintable"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"letterlock/internal/mail"
 	"letterlock/internal/mime"
+	"letterlock/internal/reply"
 	"letterlock/internal/requiretls"
 	"letterlock/internal/testnet"
 )
@@ -183,5 +185,69 @@ func TestBounceOfAVeryLongHeaderReturnsTheHeaderAlone(t *testing.T) {
 		if b.Source != c.want || len(b.Prefix)+len(b.Suffix) > 256<<10 {
 			t.Errorf("%d octets of header: source %v, want %v; %d octets of our own", c.octets, b.Source, c.want, len(b.Prefix)+len(b.Suffix))
 		}
+	}
+}
+
+// Everything goes through one smarthost. What it does not take as it is comes back
+// to its sender through it all the same.
+func TestABounceFitsWhereTheLetterDidNot(t *testing.T) { // RFC 6152 §3, RFC 1870 §6.1, RFC 6522 §4
+	for name, c := range map[string]struct {
+		offers []string
+		body   string
+		ret    mail.Return
+	}{
+		"too big":                {[]string{"SIZE 5000", "8BITMIME"}, testBody + strings.Repeat("text\r\n", 1000), mail.ReturnFull},
+		"no 8BITMIME":            {nil, strings.Replace(testBody, "A body", "Ein Körper", 1), mail.ReturnFull},
+		"no 8BITMIME for fields": {nil, strings.Replace(testBody, "X-Private: a", "X-Größe: à", 1), mail.ReturnNotStated},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.host("a", "-", "- bare")
+			w.smarthost([]string{"a"}, "")
+			w.hosts["a"].Change(func(h *testnet.Host) { h.InTLS = c.offers })
+			o := w.letter(demandWords["usual"], carl)
+			o.DSN.Return = c.ret
+			w.box.add(t, o, c.body, w.now)
+			stop := w.run()
+			for fate := range w.box.fates {
+				if fate == Sent || fate == Dropped {
+					break
+				}
+			}
+			stop()
+			got := w.hosts["a"].Got()
+			if len(got) != 1 || got[0].To != bob.Path() {
+				t.Fatalf("arrived: %+v; log:\n%s", got, w.log)
+			}
+			if c.offers == nil && hasEightBit([]byte(got[0].Data)) {
+				t.Errorf("8 bits were sent:\n%s", got[0].Data)
+			}
+			_, header, _ := strings.Cut(got[0].Data, "Content-Type: text/rfc822-headers")
+			encoding, header, _ := strings.Cut(header, "\r\n\r\n")
+			var text io.Reader = strings.NewReader(header)
+			if strings.Contains(encoding, "quoted-printable") {
+				text = quotedprintable.NewReader(text)
+			}
+			returned, _ := io.ReadAll(text)
+			want, _, _ := strings.Cut(c.body, "\r\n\r\n")
+			if !strings.HasPrefix(string(returned), "Received: by us\r\n"+want+"\r\n\r\n--") {
+				t.Errorf("returned is\n%q\nwant the header\n%q", returned, want)
+			}
+		})
+	}
+}
+
+// RFC 3464 §2.1: the fields for machines are 7bit, whatever a host says.
+func TestWhatAHostSaysInItsOwnLanguageIsASCIIForMachines(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	no := reply.Perm(50, "1.1", "Empfänger unbekannt")
+	b := report(w.r.opt, &Letter{Outbound: w.letter(demandWords["usual"], carl), Body: strings.NewReader(testBody)},
+		notice{action: actionFailed, status: "5.1.1", err: no, host: "mx.to.test", remote: true, now: w.now})
+	if !strings.Contains(string(b.Prefix), "Diagnostic-Code: smtp; 550 5.1.1 Empf?nger unbekannt\r\n") || hasEightBit(b.Prefix) {
+		t.Errorf("the report:\n%s", b.Prefix)
+	}
+	if !strings.Contains(string(b.Prefix), "Empf=C3=A4nger unbekannt") {
+		t.Errorf("people do not read what it said:\n%s", b.Prefix)
 	}
 }

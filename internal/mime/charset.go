@@ -11,6 +11,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/ianaindex"
+	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
 )
 
@@ -67,6 +68,9 @@ func charsetOf(name string) encoding.Encoding {
 	}
 	if alias, ok := aliases[name]; ok {
 		name = alias
+	}
+	if name == "utf-16" { // the web reads it without a look at its byte order mark
+		return unicode.UTF16(unicode.BigEndian, unicode.UseBOM) // RFC 2781 §4.3
 	}
 	if e, err := htmlindex.Get(name); err == nil && e != encoding.Replacement {
 		if canonical, err := htmlindex.Name(e); err == nil && canonical == "utf-8" {

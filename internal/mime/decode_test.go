@@ -110,6 +110,9 @@ func TestTextInTheCharsetsOfTheWorld(t *testing.T) {
 		{"Chinese of Taiwan", "big5", "\xb7|\xc4\xb3", "會議"},
 		{"Korean", "ks_c_5601-1987", "\xc8\xb8\xc0\xc7", "회의"},
 		{"UTF-16", "utf-16be", "\x00G\x00r\x00\xfc", "Grü"},
+		{"UTF-16 with its mark", "UTF-16", "\xfe\xff\x00G\x00r\x00\xfc", "Grü"},
+		{"UTF-16 with its mark, as Windows writes it", "utf-16", "\xff\xfeG\x00r\x00\xfc\x00", "Grü"},
+		{"UTF-16 without one", "utf-16", "\x00G\x00r\x00\xfc", "Grü"}, // RFC 2781 §4.3
 		{"one nobody knows", "x-klingon", "Gr\xfc\xdfe", "Grüße"},
 		{"half a character at the end", "utf-8", "x\xc3", "xÃ"},
 		{"half a character at the end of GBK", "gbk", "x\xbb", "x\ufffd"},

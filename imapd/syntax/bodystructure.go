@@ -15,7 +15,8 @@ func AppendBody(dst []byte, p *mail.Part, m Mode) []byte {
 
 // AppendBodyStructure writes a body structure with its extension data:
 // BODYSTRUCTURE of FETCH (RFC 9051 §7.5.2). Types, parameters and encodings
-// stand as they do in the header, in its order.
+// stand as they do in the header, in its order, but for parameters cut into
+// sections, which are put together (RFC 2231 §6).
 func AppendBodyStructure(dst []byte, p *mail.Part, m Mode) []byte {
 	return structure{m, extended}.part(dst, p)
 }
@@ -117,6 +118,7 @@ func (s structure) params(dst []byte, params []mail.Param) []byte {
 	if len(params) == 0 {
 		return append(dst, "NIL"...)
 	}
+	params = joined(params)
 	dst = append(dst, '(')
 	for i := range params {
 		if i > 0 {

@@ -423,7 +423,7 @@ func partAsWritten(p mail.Part) mail.Part {
 }
 
 func paramsAsWritten(params []mail.Param) (written []mail.Param) {
-	for _, p := range params {
+	for _, p := range joined(params) {
 		written = append(written, mail.Param{Name: noNUL(p.Name), Value: noNUL(p.Value)})
 	}
 	return written

@@ -30,13 +30,17 @@ func appendAddresses(list []mail.Addr, v string, room *int) []mail.Addr {
 	if v == "" {
 		return list
 	}
-	r := addressReader{v: v, list: list, room: room}
+	r := addressReader{v: v, list: list, room: room, remark: entry{comment: -1}}
 	if list == nil {
 		r.list = make([]mail.Addr, 0, 1+min(strings.Count(v, ",")+2*strings.Count(v, ":"), 64, max(0, *room/costAddr)))
 	}
 	before := len(list)
 	r.read()
-	if len(r.list) == before {
+	switch {
+	case len(r.list) > before:
+	case r.remark.comment >= 0:
+		r.add(r.remark.addr(v))
+	default:
 		r.add(mail.Addr{Name: v, Mailbox: MissingMailbox, Host: MissingDomain})
 	}
 	return r.list
@@ -49,6 +53,7 @@ type addressReader struct {
 	list    []mail.Addr
 	room    *int
 	grouped bool
+	remark  entry // the last of comments alone: no address (RFC 5322 §3.4, [CFWS])
 	// A quote or a comment that never closes is text, and so are all after it.
 	plainQuotes, plainComments bool
 }
@@ -63,6 +68,8 @@ func (r *addressReader) read() {
 			continue
 		case !e.blank:
 			r.add(e.addr(r.v))
+		case e.comment >= 0:
+			r.remark = e
 		}
 		if e.stop == ';' {
 			r.endGroup()
@@ -97,7 +104,7 @@ func (r *addressReader) endGroup() {
 type entry struct {
 	start, end       int
 	stop             byte // what ended it: , ; : or 0
-	blank            bool // white space alone
+	blank            bool // white space and comments alone
 	opening, closing int  // of < and of > (or where it should be); opening is -1 without
 	comment          int  // the last one; -1 without
 	commentEnd       int
@@ -118,9 +125,10 @@ func (r *addressReader) entry() entry {
 			e.end, e.stop = i, c
 			return e
 		}
-		e.blank = false
 		at = at || c == '@'
-		i = r.step(&e, i, at)
+		next := r.step(&e, i, at)
+		e.blank = e.blank && c == '(' && next == e.commentEnd
+		i = next
 	}
 	e.end = len(r.v)
 	return e

@@ -186,9 +186,9 @@ const (
 	groupVersion  = 0x82
 )
 
-// foldVersion tells the tables of Unicode that text was folded with from those of
+// foldVersion tells fold and the tables of Unicode that it uses from those of
 // another release.
-var foldVersion = byte(crc32.Checksum([]byte(unicode.Version+" "+norm.Version), castagnoli))
+var foldVersion = byte(crc32.Checksum([]byte(unicode.Version+" "+norm.Version+" tabs"), castagnoli))
 
 // ErrStale says that a filter was made by another version of this package.
 // Whoever keeps it asks the message instead, and makes it anew.

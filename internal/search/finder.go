@@ -21,8 +21,8 @@ type Finder struct {
 // NewFinder prepares to look for s, which is UTF-8. Text matches where s is a
 // substring of it after both were folded: title case, compatibility
 // decomposition (RFC 5051 §2), and beyond that RFC title case once more, so that
-// "fi" finds the ligature, and ss for the German sharp s. The empty string is
-// found in everything (RFC 9051 §6.4.4).
+// "fi" finds the ligature, ss for the German sharp s, and a space for a tab. The
+// empty string is found in everything (RFC 9051 §6.4.4).
 func NewFinder(s string) *Finder {
 	needle, rest := fold(nil, []byte(s))
 	needle = append(needle, rest...)

@@ -42,6 +42,10 @@ func TestPeopleFindWhatTheyMean(t *testing.T) {
 		{"Hangul", "회의", "내일 회의", true},
 		{"a plane above the basic", "\U00010428", "\U00010400", true}, // Deseret has cases
 		{"an emoji", "🎉", "party 🎉!", true},
+		{"a subject folded with a tab", "long subject", "A long\tsubject", true},
+		{"a tab that was copied", "a long\tsubject\t", "A long subject ", true},
+		{"tabs beside letters", "\tabcdefghi\tz\ty", " ABCDEFGHI Z Y", true},
+		{"what is near a tab", "\b\n\v)", "\b\t\v)", false},
 		{"broken UTF-8 around it", "word", "\xff\xfeword\xc3", true},
 		{"broken UTF-8 itself", "a\xff", "A\xffb", true},
 		{"half a character", "\xc3", "é", false},

@@ -11,7 +11,9 @@ import (
 )
 
 // fold appends src, folded, to dst. The start of a character that src ends with
-// is not folded but given back. Octets that are no UTF-8 stay as they are.
+// is not folded but given back. Octets that are no UTF-8 stay as they are. A tab
+// becomes a space: many servers fold a subject with one, and who looks for its
+// words cannot know where.
 func fold(dst, src []byte) (folded, rest []byte) {
 	for len(src) > 0 {
 		dst, src = foldASCII(dst, src)
@@ -49,13 +51,18 @@ func foldASCII(dst, src []byte) (folded, rest []byte) {
 		}
 		fromA := v + (0x80-'a')*eachByte
 		afterZ := v + (0x80-'z'-1)*eachByte
-		v -= (fromA &^ afterZ & highBits) >> 2 // 0x80>>2 is 'a'-'A'
+		noTab := (v ^ '\t'*eachByte) + 0x7f*eachByte // its high bits are clear where v has a tab
+		v -= (fromA &^ afterZ & highBits) >> 2       // 0x80>>2 is 'a'-'A'
+		v += (^noTab & highBits) >> 7 * (' ' - '\t')
 		binary.LittleEndian.PutUint64(out[at+i:], v)
 	}
 	for ; i < len(src) && src[i] < utf8.RuneSelf; i++ {
 		c := src[i]
-		if 'a' <= c && c <= 'z' {
+		switch {
+		case 'a' <= c && c <= 'z':
 			c -= 'a' - 'A'
+		case c == '\t':
+			c = ' '
 		}
 		out[at+i] = c
 	}

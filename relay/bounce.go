@@ -94,11 +94,15 @@ type draft struct {
 }
 
 // utf8 says whether the report speaks of addresses beyond ASCII: it is then of
-// the types of RFC 6533.
+// the types of RFC 6533. Domains alone never need that.
 func (d *draft) utf8() bool {
-	l := d.letter
-	return l.SMTPUTF8 || !l.From.ASCII() || !l.To.ASCII()
+	return d.letter.SMTPUTF8 || !d.from().ASCII() || !d.to().ASCII()
 }
+
+// from and to are the letter's addresses as every host can read them: the report
+// may have to pass one without SMTPUTF8.
+func (d *draft) from() mail.Address { return d.letter.From.ALabels() }
+func (d *draft) to() mail.Address   { return d.letter.To.ALabels() }
 
 func (d *draft) kind(ascii, global string) string {
 	if d.utf8() {
@@ -122,7 +126,7 @@ func (d *draft) head() string {
 // original's.
 func (d *draft) headTo(contentType string) string {
 	return "From: Mail Delivery System <" + d.opt.Postmaster.String() + ">\r\n" +
-		"To: " + d.letter.From.Path() + "\r\n" +
+		"To: " + d.from().Path() + "\r\n" +
 		"Date: " + d.notice.now.Format(time.RFC1123Z) + "\r\n" +
 		"Message-ID: <" + token() + "@" + d.opt.Hostname + ">\r\n" +
 		"Subject: " + subjects[d.notice.action] + "\r\n" +
@@ -134,8 +138,10 @@ func (d *draft) headTo(contentType string) string {
 // nobody needs RFC 6533's types all but that is ASCII: a report is to reach a host
 // without 8BITMIME, for it comes to nobody if it does not.
 func (d *draft) part(kind, text string) string {
+	encoded := kind == "text/plain" || kind == "text/rfc822-headers" || // RFC 6522 §4
+		strings.HasPrefix(kind, "message/global-") && d.notice.ofForm() // RFC 6533 §6: 8bit wherever that passes
 	switch {
-	case strings.HasPrefix(kind, "message/global"), kind == "message/rfc822":
+	case !encoded && strings.HasPrefix(kind, "message/global"), kind == "message/rfc822":
 		kind += "\r\nContent-Transfer-Encoding: 8bit" // the original's own octets may be
 	case kind == "message/delivery-status": // RFC 3464 §2.1: 7bit
 		text = strings.Map(func(r rune) rune {
@@ -149,7 +155,7 @@ func (d *draft) part(kind, text string) string {
 			kind += "; charset=utf-8"
 		}
 		if !sevenBit(text) {
-			kind += "\r\nContent-Transfer-Encoding: quoted-printable" // of headers, too: RFC 6522 §4
+			kind += "\r\nContent-Transfer-Encoding: quoted-printable"
 			text = quotedPrintable(text)
 		}
 	}
@@ -183,7 +189,7 @@ func (d *draft) explanation() string {
 }
 
 func (d *draft) words() string {
-	n, to := d.notice, d.letter.To.Path()
+	n, to := d.notice, d.to().Path()
 	var b strings.Builder
 	fmt.Fprintf(&b, "This is the mail system at %s.\r\n\r\n", d.opt.Hostname)
 	switch n.action {
@@ -225,7 +231,7 @@ func (d *draft) fields() string {
 	if l.DSN.ORcptType != "" {
 		fmt.Fprintf(&b, "Original-Recipient: %s;%s\r\n", clip(l.DSN.ORcptType, 40), clip(d.originalRecipient(), 1200))
 	}
-	fmt.Fprintf(&b, "Final-Recipient: %s; %s\r\n", d.kind("rfc822", "utf-8"), l.To)
+	fmt.Fprintf(&b, "Final-Recipient: %s; %s\r\n", d.kind("rfc822", "utf-8"), d.to())
 	fmt.Fprintf(&b, "Action: %s\r\nStatus: %s\r\n", n.action, n.status)
 	if n.host != "" {
 		fmt.Fprintf(&b, "Remote-MTA: dns; %s\r\n", clip(n.host, 300))
@@ -288,7 +294,7 @@ func (d *draft) redacted() []byte {
 func standIn(opt Options, l *Letter) []byte {
 	now := opt.Now()
 	return []byte("From: Mail Delivery System <" + opt.Postmaster.String() + ">\r\n" +
-		"To: " + l.To.Path() + "\r\n" +
+		"To: " + l.To.ALabels().Path() + "\r\n" +
 		"Date: " + now.Format(time.RFC1123Z) + "\r\n" +
 		"Message-ID: <" + token() + "@" + opt.Hostname + ">\r\n" +
 		"Subject: A delivery report could not be sent on to you\r\n" +

@@ -251,3 +251,33 @@ func TestWhatAHostSaysInItsOwnLanguageIsASCIIForMachines(t *testing.T) {
 		t.Errorf("people do not read what it said:\n%s", b.Prefix)
 	}
 }
+
+// RFC 6531 §3.2, RFC 5890 §2.3.2.1: an internationalized domain has a spelling that
+// every host reads. The header of a report is in that one, or raw UTF-8 would make it
+// mail that a host without SMTPUTF8 does not take.
+func TestReportsOfInternationalizedDomainsPassEveryHost(t *testing.T) {
+	w := newWorld(t)
+	w.host("a", "-", "- bare")
+	w.smarthost([]string{"a"}, "")
+	w.opt.Postmaster = mail.Address{Local: "postmaster", Domain: "bücher.test"}
+	env := &mail.Envelope{ID: "k1", From: mail.Address{Local: "ann", Domain: "straße.test"}, SMTPUTF8: true, Demand: demandWords["usual"], Received: w.now}
+	w.box.add(t, env.Redirect(mail.Redirect{To: carl}), strings.Replace(testBody, "Bob", "Bøb", 1), w.now)
+	stop := w.run()
+	for fate := range w.box.fates {
+		if fate == Sent || fate == Dropped {
+			break
+		}
+	}
+	stop()
+	got := w.hosts["a"].Got()
+	if len(got) != 1 || got[0].To != "<ann@xn--strae-oqa.test>" {
+		t.Fatalf("arrived: %+v; log:\n%s", got, w.log)
+	}
+	header, _, _ := strings.Cut(got[0].Data, "\r\n\r\n")
+	if hasEightBit([]byte(got[0].Data)) || !strings.Contains(got[0].Data, "B=C3=B8b") {
+		t.Errorf("it reads\n%s", got[0].Data)
+	}
+	if !strings.Contains(header, "<postmaster@xn--bcher-kva.test>\r\nTo: <ann@xn--strae-oqa.test>\r\n") {
+		t.Errorf("its header is\n%s", header)
+	}
+}

@@ -105,6 +105,7 @@ func (o Options) filled() Options {
 	if o.Postmaster.IsNull() {
 		o.Postmaster = mail.Address{Local: "postmaster", Domain: o.Hostname}
 	}
+	o.Postmaster = o.Postmaster.ALabels() // headers of ours are ASCII wherever they can be
 	if o.Policies == nil {
 		o.Policies = newMemory()
 	}

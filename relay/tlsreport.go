@@ -203,7 +203,7 @@ func (t *tlsReport) letter(opt Options, to mail.Address, packed []byte) *mail.Ou
 	var b bytes.Buffer
 	for _, line := range []string{
 		"From: " + t.Contact,
-		"To: " + to.String(),
+		"To: " + to.ALabels().String(),
 		"Date: " + opt.Now().Format(time.RFC1123Z),
 		"Message-ID: <" + t.ID + ">",
 		"Subject: Report Domain: " + t.domain + "\r\n Submitter: " + submitter + "\r\n Report-ID: <" + t.ID + ">",

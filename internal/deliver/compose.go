@@ -98,7 +98,7 @@ func addPart(w *message.Writer, p part) error {
 func (l *letter) fields(f *fate, d draft) []string {
 	fields := []string{
 		"From: " + people(d.from) + "\r\n",
-		"To: " + plainLine(d.to) + "\r\n",
+		"To: " + people(d.to) + "\r\n",
 		"Subject: " + words(d.subject) + "\r\n",
 		"Date: " + l.now().Format(traceDate) + "\r\n",
 		fmt.Sprintf("Message-ID: <%s.%d.%s@%s>\r\n", l.env.ID, f.account, d.word, l.opt.Hostname),
@@ -122,14 +122,15 @@ func words(s string) string {
 }
 
 // people is addresses in a field, their names in encoded words where they are
-// not ASCII (RFC 5230 §5: UTF-8 MUST be dealt with).
+// not ASCII (RFC 5230 §5: UTF-8 MUST be dealt with), their domains as DNS has them:
+// a field that is ASCII passes every host.
 func people(s string) string {
 	if ascii(s) {
 		return plainLine(s)
 	}
 	var list []string
 	for _, a := range parse.Addresses(plainLine(s)) {
-		addr := mail.Address{Local: a.Mailbox, Domain: a.Host}
+		addr := mail.Address{Local: a.Mailbox, Domain: a.Host}.ALabels()
 		switch {
 		case a.Group != mail.NoGroup:
 		case a.Name == "":
@@ -139,6 +140,9 @@ func people(s string) string {
 		default:
 			list = append(list, `"`+strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(a.Name)+`" `+addr.Path())
 		}
+	}
+	if len(list) == 0 {
+		return plainLine(s)
 	}
 	return strings.Join(list, ",\r\n ")
 }

@@ -25,7 +25,7 @@ func (l *letter) rejection(f *fate, owner mail.Address, reason string) (*mail.Ou
 // refusalText is the message; without the original's header it names nothing of
 // it.
 func (l *letter) refusalText(f *fate, owner mail.Address, reason, header string) []byte {
-	about := "Reporting-UA: " + l.opt.Hostname + "; Letterlock\nFinal-Recipient: rfc822; " + owner.String() + "\n"
+	about := "Reporting-UA: " + l.opt.Hostname + "; Letterlock\nFinal-Recipient: rfc822; " + owner.ALabels().String() + "\n"
 	if id := plainLine(l.sum.MessageID); id != "" && header != "" { // RFC 8098 §3.2.5
 		about += "Original-Message-ID: " + id + "\n"
 	}

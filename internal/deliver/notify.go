@@ -49,7 +49,7 @@ func (l *letter) notification(f *fate, from, owner mail.Address, n *sieve.Notify
 	m := n.Mailto
 	d := draft{
 		word: fmt.Sprintf("notice%d", len(f.out)), from: from.String(), to: strings.Join(m.To[:min(len(m.To), maxCopyIn)], ", "),
-		auto: "auto-notified; owner-email=\"" + owner.String() + "\"", // §2.7.1
+		auto: "auto-notified; owner-email=\"" + owner.ALabels().String() + "\"", // §2.7.1
 		text: m.Body,
 	}
 	switch {

@@ -2,6 +2,7 @@ package deliver_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -346,5 +347,32 @@ func TestRedirectBeforeAnEditLeavesAsItCame(t *testing.T) {
 	}
 	if got := o.latest("ann@example.org", "INBOX"); !strings.HasSuffix(got, "X-Sorted: yes\r\n"+letter) {
 		t.Errorf("ann has %q", got)
+	}
+}
+
+// RFC 5890 §2.3.2.1: what leaves names internationalized domains as every host can
+// read them; raw UTF-8 in a header is for hosts with SMTPUTF8 alone (RFC 6531 §3.2).
+func TestWhatLeavesNamesInternationalizedDomainsInASCII(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.person("ann@bücher.example")
+	o.rule("ann@bücher.example", `require ["vacation", "enotify", "copy"];
+redirect :copy "carl@elsewhere.example"; vacation "Gone"; notify "mailto:pager@b%C3%BCro.example";`)
+	o.usual("To: ann@bücher.example\r\n"+letter, "ann@bücher.example")
+	out, texts := o.left()
+	if len(out) != 3 {
+		t.Fatalf("%d letters left, want 3", len(out))
+	}
+	for i, text := range texts {
+		header, _, _ := strings.Cut(text, "\r\n\r\n")
+		for line := range strings.SplitSeq(header, "\r\n") {
+			theirs := strings.HasPrefix(line, "To: ann@") && out[i].Kind == mail.Redirected || strings.HasPrefix(line, "Received: ") || strings.HasPrefix(line, "\t")
+			if !theirs && strings.ContainsFunc(line, func(r rune) bool { return r > 0x7f }) {
+				t.Errorf("%v: %q", out[i].Kind, line)
+			}
+		}
+	}
+	o.usual("X-Sieve-Redirected-From: ann@bücher.example\r\nTo: ann@bücher.example\r\n"+letter, "ann@bücher.example")
+	if out, _ := o.left(); slices.ContainsFunc(out[3:], func(o leaving) bool { return o.Kind == mail.Redirected }) {
+		t.Error("a letter that came back was sent on again")
 	}
 }

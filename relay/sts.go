@@ -106,7 +106,7 @@ func (b *stsBook) lookup(ctx context.Context, domain string, want Freshness) *ST
 	e := b.load(ctx, domain)
 	now := b.now()
 	s := e.valid(now)
-	if s.Policy != nil && want == Cached && now.Sub(e.Checked) < checkEvery {
+	if s.Policy != nil && want == Cached && within(now, e.Checked, checkEvery) {
 		return s
 	}
 	b.check(ctx, domain, e, s, want)
@@ -164,13 +164,17 @@ func (b *stsBook) check(ctx context.Context, domain string, e *stsEntry, s *STS,
 	now := b.now()
 	switch {
 	case !ok: // RFC 8461 §3.3: a cached policy that is valid stays
+		if s.Policy != nil && s.Fetched.After(now) { // and its max_age is counted by a clock that is right
+			e.Fetched = now
+			b.save(ctx, domain, e)
+		}
 		return
 	case want == Anew:
-	case s.Policy != nil && id == s.ID && now.Sub(s.Fetched) < refreshEvery:
+	case s.Policy != nil && id == s.ID && within(now, s.Fetched, refreshEvery):
 		e.Checked = now
 		b.save(ctx, domain, e)
 		return
-	case id == e.FailedID && now.Sub(e.Failed) < fetchAgain:
+	case id == e.FailedID && within(now, e.Failed, fetchAgain):
 		s.Err, s.Failure = errors.New(e.FailText), e.Failure
 		return
 	}
@@ -185,6 +189,13 @@ func (b *stsBook) check(ctx context.Context, domain string, e *stsEntry, s *STS,
 	*e = stsEntry{ID: id, Text: text, Fetched: now, Checked: now}
 	b.save(ctx, domain, e)
 	*s = STS{Policy: policy, ID: id, Fetched: now, Checked: true}
+}
+
+// within says whether now is less than d after t. What was written under a clock
+// that was ahead is old, not young until the clock gets there.
+func within(now, t time.Time, d time.Duration) bool {
+	age := now.Sub(t)
+	return 0 <= age && age < d
 }
 
 // valid is what an entry says while it holds.
@@ -235,11 +246,11 @@ func (b *stsBook) refresh(ctx context.Context) {
 			e := b.load(ctx, domain)
 			now := b.now()
 			switch s := e.valid(now); {
-			case s.Policy == nil && now.Sub(e.Failed) > refreshEvery:
+			case s.Policy == nil && !within(now, e.Failed, refreshEvery):
 				if err := b.policies.Put(ctx, key, nil); err != nil {
 					b.log.LogAttrs(ctx, slog.LevelWarn, "old MTA-STS policy cannot be removed", slog.String("domain", domain), slog.String("err", err.Error()))
 				}
-			case s.Policy != nil && s.Policy.Mode != ModeNone && now.Sub(e.Fetched) >= refreshEvery:
+			case s.Policy != nil && s.Policy.Mode != ModeNone && !within(now, e.Fetched, refreshEvery):
 				b.lookup(ctx, domain, Fresh)
 			}
 		}

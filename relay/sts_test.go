@@ -86,6 +86,33 @@ const enforceOther = "version: STSv1\nmode: enforce\nmx: other.mx.test\nmax_age:
 
 const policyPage = "mta-sts.to.test/.well-known/mta-sts.txt"
 
+// A policy fetched while the clock was years ahead is an old one when it is right
+// again: mail would wait for days, by a policy that nobody publishes any more.
+func TestMTASTSPolicyOfAClockThatWasAheadIsAskedForAgain(t *testing.T) { // RFC 8461 §3.1, §3.3
+	w := newWorld(t)
+	w.net.Policy("to.test", "1", testnet.Page{Body: enforceOther})
+	w.start()
+	right := w.now
+	for _, gone := range []bool{false, true} {
+		w.now = right.AddDate(9, 0, 0)
+		w.r.book.lookup(t.Context(), "to.test", Anew)
+		w.now = right
+		if gone {
+			w.net.Forget("_mta-sts.to.test")
+			w.r.book.refresh(t.Context())
+			w.now = right.Add(11 * 24 * time.Hour) // longer than max_age
+			if s := w.r.book.lookup(t.Context(), "to.test", Cached); s.Policy != nil {
+				t.Errorf("a policy that was withdrawn holds beyond its max_age: %s", s)
+			}
+			break
+		}
+		w.net.Policy("to.test", "2", testnet.Page{Body: enforceAll})
+		if s := w.r.book.lookup(t.Context(), "to.test", Cached); s.ID != "2" || !s.Policy.Matches("a.mx.test") {
+			t.Errorf("the older policy is used: %s", s)
+		}
+	}
+}
+
 func TestMTASTSPolicyIsCachedAndHolds(t *testing.T) { // RFC 8461 §3.3, §5.1
 	w := newWorld(t)
 	w.net.Policy("to.test", "1", testnet.Page{Body: enforceAll})

@@ -3,6 +3,7 @@ package imapd
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -55,8 +56,11 @@ func (s *session) append(ctx context.Context, a *syntax.Append) (answer, error) 
 		return answer{}, err
 	}
 	validity, uids, err := s.account.Append(ctx, a.Mailbox, b.letters)
+	if errors.Is(err, storage.ErrLimit) {
+		err = errTotal
+	}
 	if err != nil {
-		return answer{}, orTryCreate(keywordRefusal(err))
+		return answer{}, orTryCreate(badKeyword(err))
 	}
 	s.own.puts(into, uids, withoutSeen(b.letters))
 	return answer{string(syntax.AppendAppendUID(nil, validity, uids)), s.verb + " completed"}, nil

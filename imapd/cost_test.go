@@ -215,6 +215,21 @@ func TestContextsAreBoundedByWhatTheirSearchesTake(t *testing.T) {
 	}
 }
 
+// TestTooManyMessagesInOneAppendAreNotCalledKeywords: what the vault takes at once
+// has an end, and the client has to hear which one it met.
+func TestTooManyMessagesInOneAppendAreNotCalledKeywords(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t)
+	c := h.loggedIn("c", "tls")
+	lines := c.do("APPEND INBOX" + strings.Repeat(" (work) {12+}\r\nA: b\r\n\r\nhi\r\n", 990))
+	if got, want := lines[0], "NO [LIMIT] Too much in one APPEND; append fewer messages at once"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if lines = c.ok("STATUS INBOX (MESSAGES)"); lines[0] != "* STATUS INBOX (MESSAGES 0)" {
+		t.Errorf("got %s, want no message", lines[0])
+	}
+}
+
 // TestDamagedMessageIsNamedAndTheOthersServed: nothing of it is sent, nothing
 // that was promised is left out, and the session goes on.
 func TestDamagedMessageIsNamedAndTheOthersServed(t *testing.T) {

@@ -43,11 +43,17 @@ func isSystemFlag(name string) bool {
 // keywordRefusal says what the vault has against flags: where messages are
 // changed, a name or a limit it refuses is a keyword's.
 func keywordRefusal(err error) error {
-	switch {
-	case errors.Is(err, storage.ErrBadName):
-		return errKeyword
-	case errors.Is(err, storage.ErrLimit):
+	if errors.Is(err, storage.ErrLimit) {
 		return errKeywords
+	}
+	return badKeyword(err)
+}
+
+// badKeyword is keywordRefusal where messages are added: a keyword that finds no
+// room is left out there, and the limit is another one.
+func badKeyword(err error) error {
+	if errors.Is(err, storage.ErrBadName) {
+		return errKeyword
 	}
 	return err
 }

@@ -33,7 +33,7 @@ func (s *session) replace(ctx context.Context, a *syntax.Replace) (answer, error
 		return answer{}, errReplacedGone
 	}
 	if err != nil {
-		return answer{}, orTryCreate(keywordRefusal(err))
+		return answer{}, orTryCreate(badKeyword(err))
 	}
 	s.own.puts(into, []storage.UID{added}, withoutSeen(b.letters))
 	code := string(syntax.AppendAppendUID(nil, validity, []storage.UID{added}))

@@ -87,6 +87,24 @@ func TestTextsAreComparedWithoutTheirEncodings(t *testing.T) {
 	}
 }
 
+// TestAddressesAreFoundAsTheyStandInTheHeader: RFC 9051 §6.4.4 has HEADER look
+// into the text of the field, which the envelope has without quotes and comments;
+// people paste addresses as they see them.
+func TestAddressesAreFoundAsTheyStandInTheHeader(t *testing.T) {
+	letters := []letter{
+		{text: "From: \"Lee, Ann\" <ann@example.org>\nTo: undisclosed-recipients:;\nSubject: one\n\nHi\n"},
+		{text: "From: Ann (at home) <ann@example.org>\nTo: \"a \\\"b\\\"\" <b@example.org>\nSubject: two (x)\n\nHi\n"},
+	}
+	for range 20 {
+		letters = append(letters, letter{text: "From: Bob <bob@example.org>\nTo: Ann <ann@example.org>\nSubject: hello\n\nHi\n"})
+	}
+	h := openHouse(t, letters...)
+	h.finds(map[string]string{
+		`FROM "\"Lee, Ann\" <ann@"`: "1", `HEADER From "\"Lee, Ann\" <ann@"`: "1", `FROM "Lee, Ann <ann@"`: "1", `HEADER To "undisclosed-recipients:;"`: "1",
+		`HEADER From "(at home)"`: "2", `TO "a \"b\" <b@"`: "2", `HEADER To "a \\\"b"`: "2", `SUBJECT "two (x"`: "2", `FROM "(no"`: "", `NOT FROM "(at" NOT FROM bob`: "1",
+	})
+}
+
 // TestHeadersTooLongForAnEnvelopeAreSearched: of a letter to a whole town the
 // envelope has some three thousand recipients, and of a still longer header not
 // even the subject. Whoever comes later is found all the same.

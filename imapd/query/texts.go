@@ -53,13 +53,17 @@ type fieldNeedle struct {
 	needle
 	name   string // lower case
 	cached bool   // the envelope tells, unless it is cut short
+	quoted bool   // it may stand in an address field and not in the envelope
 	found  bool   // in the message at hand
 }
 
 // open says whether the field has to be looked for in a message's header.
 func (f *fieldNeedle) open(s *mail.Summary) bool {
-	return !f.found && !(f.cached && s.Has&mail.CutShort == 0)
+	return !f.found && !(f.cached && f.decides(s))
 }
+
+// decides says whether what is not in the envelope is not in the header.
+func (f *fieldNeedle) decides(s *mail.Summary) bool { return s.Has&mail.CutShort == 0 && !f.quoted }
 
 // texts is all that a search looks for exactly.
 type texts struct {
@@ -131,6 +135,11 @@ func (t *texts) forget() {
 	}
 }
 
+// notInEnvelope is what an address field is written with and its envelope
+// without: an address as somebody copied it, the quotes of its name included, is
+// in the text of the header (RFC 9051 §6.4.4, HEADER).
+const notInEnvelope = "\"()\\:;"
+
 // headerTest looks into a field: into the cached envelope where it has it, into
 // the header where not. Without a text, it asks whether the field is there.
 func (q *searching) headerTest(k syntax.Header, how manner) (test, error) {
@@ -141,13 +150,16 @@ func (q *searching) headerTest(k syntax.Header, how manner) (test, error) {
 	}
 	f := search.NewFinder(k.Value)
 	n := &fieldNeedle{needle: needle{f, q.index.add(f)}, name: name, cached: cached != nil && k.Value != ""}
+	n.quoted = n.cached && name != "subject" && strings.ContainsAny(k.Value, notInEnvelope)
 	q.texts.fields = append(q.texts.fields, n)
 	q.contents = true
+	if !n.cached || n.quoted {
+		q.texts.uncached++
+	}
 	if n.cached {
 		q.envelopes = true
-		return q.unlessIndexed(n.asks, n.inEnvelope(cached)), nil
+		return q.unlessIndexed(n.asks, n.inEnvelope(cached)), q.notTooMany()
 	}
-	q.texts.uncached++
 	return q.sought(n.asks, levelHeader, func() bool { return n.found }), q.notTooMany()
 }
 
@@ -162,7 +174,7 @@ func (f *fieldNeedle) inEnvelope(cached func(*mail.Summary) string) test {
 			return unknown
 		case f.String(cached(c.summary)):
 			return isYes
-		case c.summary.Has&mail.CutShort == 0:
+		case f.decides(c.summary):
 			return isNo
 		case c.level < levelHeader:
 			return unknown // what was found was found in another message

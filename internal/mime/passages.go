@@ -32,8 +32,9 @@ type Passage struct {
 const MaxHeaderText = 256 << 10
 
 // Passages walks the passages of the message in r, whose summary is sum, in
-// their order. Parts that are neither text nor messages have none but their
-// header (RFC 9051 §6.4.4 lets a server leave them out).
+// their order. What is of the type message and no message (RFC 3464's delivery
+// status is one) is text. Parts that are neither have none but their header (RFC
+// 9051 §6.4.4 lets a server leave them out).
 func Passages(sum *mail.Summary, r io.ReaderAt, scope Scope) iter.Seq[Passage] {
 	return func(yield func(Passage) bool) {
 		p := readings.Get().(*reading)
@@ -95,7 +96,7 @@ func (p *reading) body(part *mail.Part, scope Scope, yield func(Passage) bool) b
 		}
 		return true
 	}
-	return !is(part.Type, "text") || yield(p.leaf(part))
+	return !is(part.Type, "text") && !is(part.Type, "message") || yield(p.leaf(part))
 }
 
 func (p *reading) leaf(part *mail.Part) Passage {

@@ -54,6 +54,20 @@ func TestPassagesOfALetter(t *testing.T) {
 	}
 }
 
+// TestPassagesOfABounce: why a letter came back, and to whom it was, stands in the
+// delivery status (RFC 3464 §2.3); who looks for the address finds it.
+func TestPassagesOfABounce(t *testing.T) {
+	letter := "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n" +
+		"--b\r\n\r\nSorry.\r\n" +
+		"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx\r\n\r\nFinal-Recipient: rfc822; bob@example.net\r\n" +
+		"--b\r\nContent-Type: message/feedback-report\r\nContent-Transfer-Encoding: base64\r\n\r\nYWJ1c2U=\r\n" +
+		"--b--\r\n"
+	want := []string{`"Sorry."`, `"Reporting-MTA: dns; mx\r\n\r\nFinal-Recipient: rfc822; bob@example.net"`, `"abuse"`}
+	if got := passages(t, letter, mime.ScopeBody); strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 func TestPassagesOfAMessageInBase64(t *testing.T) {
 	letter := "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nU3ViamVjdDogaGlkZGVuDQoNCmluc2lkZQ0K"
 	want := `"Subject: hidden\r\n\r\ninside\r\n"`

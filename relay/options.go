@@ -27,7 +27,7 @@ type Options struct {
 	Local      *net.TCPAddr                                // address to send from; nil: any
 	Roots      *x509.CertPool                              // who may sign certificates; nil: the system's
 	Postmaster mail.Address                                // who reports come from and TLS reports name; zero: postmaster@Hostname
-	Sign       []*Signer                                   // who signs what we originate: the one of From's domain, else the first; none: nobody
+	Sign       []*Signer                                   // who signs what we originate: those of From's domain, else of the first's; none: nobody
 	Submit     func(context.Context, *mail.Outbound) error // takes TLS reports into the outbox; nil: they go by https alone
 
 	// RequireTLS lowers what REQUIRETLS demands of the way to some recipients'

@@ -14,7 +14,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/emersion/go-msgauth/dkim"
@@ -128,16 +127,21 @@ func (r *router) sign(ctx context.Context, l *Letter, form mail.Form) {
 	if len(r.opt.Sign) == 0 || !ours || l.signature[form] != nil {
 		return
 	}
-	field, err := r.signerFor(l, form).field(l, form)
-	if err != nil {
-		r.opt.Log.LogAttrs(ctx, slog.LevelWarn, "letter cannot be signed", slog.Uint64("row", uint64(l.ID)), slog.String("err", err.Error()))
+	l.signature[form] = []byte{}
+	for _, s := range r.signersFor(l, form) {
+		field, err := s.field(l, form)
+		if err != nil {
+			r.opt.Log.LogAttrs(ctx, slog.LevelWarn, "letter cannot be signed", slog.Uint64("row", uint64(l.ID)), slog.String("selector", s.selector), slog.String("err", err.Error()))
+		}
+		l.signature[form] = append(l.signature[form], field...)
 	}
-	l.signature[form] = append([]byte{}, field...)
 }
 
-// signerFor is the signer of the domain in From, or of one above it, which is
-// what makes a signature count for DMARC; the first where none is.
-func (r *router) signerFor(l *Letter, form mail.Form) *Signer {
+// signersFor are the signers of the domain in From, or of one above it, which is
+// what makes a signature count for DMARC; those of the first where none is. All of
+// them sign, since one may be Ed25519, which not everybody can verify (RFC 8463 §5:
+// both kinds while that is so).
+func (r *router) signersFor(l *Letter, form mail.Form) (all []*Signer) {
 	text, _ := l.octets(form)
 	domain := ""
 	if h, err := mime.ReadHeader(text, maxReturnedHeader); err == nil {
@@ -148,11 +152,22 @@ func (r *router) signerFor(l *Letter, form mail.Form) *Signer {
 	if ascii, err := idna.Lookup.ToASCII(domain); err == nil {
 		domain = ascii
 	}
-	best := slices.IndexFunc(r.opt.Sign, func(s *Signer) bool { return s.domain == domain })
-	if best < 0 {
-		best = slices.IndexFunc(r.opt.Sign, func(s *Signer) bool { return strings.HasSuffix(domain, "."+s.domain) })
+	best := r.opt.Sign[0].domain
+	for _, s := range r.opt.Sign {
+		if s.domain == domain {
+			best = domain
+			break
+		}
+		if strings.HasSuffix(domain, "."+s.domain) && !strings.HasSuffix(domain, "."+best) {
+			best = s.domain
+		}
 	}
-	return r.opt.Sign[max(0, best)]
+	for _, s := range r.opt.Sign {
+		if s.domain == best {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 func (s *Signer) field(l *Letter, form mail.Form) (string, error) {

@@ -110,9 +110,36 @@ func TestTheSignerOfFromsDomainSigns(t *testing.T) { // RFC 7489 §3.1.1: alignm
 	} {
 		o := w.letter(demandWords["usual"], carl)
 		o.Kind, o.Source, o.Prefix = mail.Answered, mail.Own, []byte("From: "+from+"\r\n\r\nx\r\n")
-		if got := w.r.signerFor(&Letter{Outbound: o}, mail.FullForm).domain; got != want {
-			t.Errorf("%s is signed by %s, want %s", from, got, want)
+		if got := w.r.signersFor(&Letter{Outbound: o}, mail.FullForm); len(got) != 1 || got[0].domain != want {
+			t.Errorf("%s is signed by %+v, want %s", from, got, want)
 		}
+	}
+}
+
+// RFC 8463 §5: who cannot verify Ed25519 finds an RSA signature beside it.
+func TestAllKeysOfADomainSign(t *testing.T) {
+	w := newWorld(t)
+	records := map[string]string{}
+	for selector, kind := range map[string]string{"e1": "ed25519", "r1": "rsa"} {
+		s, err := LoadSigner("ours.test", selector, keyFile(t, kind, 0o600))
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, record := s.Record()
+		w.opt.Sign, records[name] = append(w.opt.Sign, s), record
+	}
+	w.zone([]string{"secure"})
+	w.host("a", "10", "10")
+	w.send([]string{"usual", "answer"})
+	got := w.hosts["a"].Got()
+	if len(got) != 1 {
+		t.Fatalf("%d letters arrived; log:\n%s", len(got), w.log)
+	}
+	v, err := dkim.VerifyWithOptions(strings.NewReader(got[0].Data), &dkim.VerifyOptions{LookupTXT: func(name string) ([]string, error) {
+		return []string{records[name]}, nil
+	}})
+	if err != nil || len(v) != 2 || v[0].Err != nil || v[1].Err != nil {
+		t.Errorf("%v, %d signatures in\n%s", err, len(v), got[0].Data)
 	}
 }
 

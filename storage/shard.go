@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,7 +29,7 @@ type shard struct {
 	queue    []item
 	queued   uint64               // items ever queued
 	applied  uint64               // of these, in the index
-	soon     bool                 // something that leaves was queued, and a kick is on its way
+	soon     bool                 // something that leaves, or was appended, was queued, and a kick is on its way
 	held     map[AccountID]Usage  // of quotas, by what is not in the index yet
 	pending  map[AccountID]uint64 // the last item of an account that is not applied
 	moved    chan struct{}        // closed and made anew when applied grows or failing changes
@@ -91,7 +92,7 @@ type applied struct {
 // When the applier moves, and how much one transaction may hold.
 const (
 	gatherTime  = 500 * time.Millisecond // nobody looks, and the log has it
-	gatherSoon  = 25 * time.Millisecond  // something leaves
+	gatherSoon  = 25 * time.Millisecond  // something leaves, or was appended
 	gatherItems = 1024
 	// gatherPromised is how many letters are gathered that clients were told the UIDs
 	// of: who opens the mailbox waits for so many.
@@ -202,12 +203,12 @@ func (sh *shard) push(items ...item) {
 			a := AccountID(p.recipient().Account)
 			sh.pending[a] = sh.queued
 			hurry = hurry || sh.store.watch.watched(a)
-			if len(p.recipient().More) > 0 && !sh.soon {
-				sh.soon = true
-				time.AfterFunc(gatherSoon, sh.hurry)
-			}
 		}
 		sh.foresee(&it, sh.queued)
+		if !sh.soon && (it.leaves() || it.promised != (promise{})) {
+			sh.soon = true
+			time.AfterFunc(gatherSoon, sh.hurry)
+		}
 		sh.queue = append(sh.queue, it)
 	}
 	enough, tooMuch := sh.enough(), max(len(sh.queue), sh.sight.letters) >= 2*gatherItems
@@ -227,7 +228,13 @@ func (sh *shard) enough() bool {
 	return len(sh.queue) >= gatherItems || sh.sight.letters >= gatherPromised
 }
 
-// hurry is for what leaves: whatever comes from now on has to call it again.
+// leaves says whether something of an item is for the outbox.
+func (it *item) leaves() bool {
+	return slices.ContainsFunc(it.parts, func(p part) bool { return len(p.recipient().More) > 0 })
+}
+
+// hurry is for what leaves, and for what people append, who are going to look at it:
+// whatever comes from now on has to call it again.
 func (sh *shard) hurry() {
 	sh.mu.Lock()
 	sh.soon = false

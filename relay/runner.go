@@ -2,14 +2,9 @@ package relay
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
-
-	"letterlock/internal/mail"
-	"letterlock/internal/reply"
 )
 
 // Runner empties an outbox. Make it with [New].
@@ -353,133 +348,8 @@ func (r *Runner) stop(cut context.CancelFunc) {
 	r.live.Wait()
 }
 
-// work carries one row to its next state.
-func (r *Runner) work(ctx, working context.Context, row Row) {
-	l := landing{id: row.ID, more: true}
-	defer func() { r.done <- l }()
-	var err error
-	l, err = r.carry(working, row.ID)
-	if err != nil && !errors.Is(err, ErrGone) {
-		l.more = true
-		r.opt.Log.LogAttrs(working, slog.LevelError, "letter in the outbox cannot be handled", slog.Uint64("row", uint64(row.ID)), slog.String("err", err.Error()))
-		r.pause(ctx, time.Minute) // whatever it is, it is not tried in a circle
-	}
-}
-
-func (r *Runner) carry(ctx context.Context, id RowID) (landing, error) {
-	left := landing{id: id, met: notTried, more: true}
-	trying, release, err := r.claims.take(ctx, id)
-	if err != nil {
-		return left, nil // our own end
-	}
-	defer release()
-	left.more = false
-	l, err := r.opt.Outbox.Open(ctx, id)
-	if l != nil && l.Close != nil {
-		defer l.Close()
-	}
-	switch {
-	case errors.Is(err, mail.ErrParked):
-		return left, r.park(ctx, id, l, err)
-	case err != nil:
-		return left, fmt.Errorf("open: %w", err)
-	case !l.Demand().Stated():
-		return left, r.park(ctx, id, l, mail.ErrParked)
-	}
-	if l.Kind == mail.Redirected && l.From.IsNull() && l.Demand().IsRequired() {
-		l.Redacted = standIn(r.opt, l)
-	}
-	last := r.opt.Now().Add(r.opt.FirstRetry).After(r.giveUp(l))
-	o := r.try(trying, l, last)
-	if r.opt.taggedLevel(l.To.Domain) == Enforce {
-		r.known.learn(l, r.destination(l.To.Domain), o)
-	}
-	if trying.Err() != nil && o.err != nil {
-		left.more = true
-		return left, nil // cut short by our own end, or by the admin: as if it had not been tried
-	}
-	if o.taken != nil {
-		defer r.keep(o.taken)
-	}
-	left.met = metNobody
-	if o.err == nil || o.reached || isFinal(o.err) {
-		left.met = metHost
-	}
-	s := r.judge(l, o, last)
-	left.due, left.more = s.Due, len(s.Reports) > 0
-	if err := r.settle(ctx, id, s); err != nil {
-		return left, err
-	}
-	r.tell(ctx, l, o, s)
-	return left, nil
-}
-
-// park sets a row aside whose demand cannot be read.
-func (r *Runner) park(ctx context.Context, id RowID, l *Letter, why error) error {
-	s := Settlement{Fate: Parked, History: History{Last: r.opt.Now(), Error: clip(why.Error(), 1000)}}
-	if err := r.settle(ctx, id, s); err != nil {
-		return err
-	}
-	if l == nil {
-		l = &Letter{Outbound: &mail.Outbound{}}
-	}
-	r.tell(ctx, &Letter{ID: id, Outbound: l.Outbound}, outcome{err: reply.LocalError.Because(why)}, s)
-	return nil
-}
-
-// settle writes until it is written: what a host has taken is not sent twice
-// for a store that is busy, nor for an end that comes in between. Nobody else
-// touches the row meanwhile.
-func (r *Runner) settle(ctx context.Context, id RowID, s Settlement) error {
-	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
-		last := ctx.Err() != nil
-		err := r.opt.Outbox.Settle(context.WithoutCancel(ctx), id, s)
-		if err == nil || errors.Is(err, ErrGone) || last {
-			return err
-		}
-		r.opt.Log.LogAttrs(ctx, slog.LevelError, "the fate of a letter cannot be written", slog.Uint64("row", uint64(id)), slog.String("fate", s.Fate.String()), slog.String("err", err.Error()))
-		r.pause(ctx, wait)
-	}
-}
-
-func (r *Runner) pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
-
-func (r *Runner) giveUp(l *Letter) time.Time { return l.Created.Add(r.opt.Lifetime) }
-
-// Bounce gives a letter up on the admin's word: its sender is told. One that is
-// on its way is cut first: nobody hears that a letter failed which then arrives.
-// [ErrGone] says that it has ended.
-func (r *Runner) Bounce(ctx context.Context, id RowID) error {
-	r.claims.cut(id)
-	_, release, err := r.claims.take(ctx, id)
-	if err != nil {
-		return err
-	}
-	defer release()
-	l, err := r.opt.Outbox.Open(ctx, id)
-	if err != nil {
-		return err
-	}
-	if l.Close != nil {
-		defer l.Close()
-	}
-	o := outcome{err: byAdmin}
-	s := r.judge(l, o, true)
-	if err := r.opt.Outbox.Settle(ctx, id, s); err != nil {
-		return err
-	}
-	r.tell(ctx, l, o, s)
-	return nil
-}
-
-// keepHouse recalls letters, refreshes policies, and sends the TLS reports of days that are over.
+// keepHouse recalls letters, refreshes policies, and sends the TLS reports of days
+// that are over.
 func (r *Runner) keepHouse(ctx context.Context) {
 	delay := reportDelay()
 	refreshed := time.Time{}
@@ -509,6 +379,3 @@ func (r *Runner) recall(ctx context.Context, now time.Time) {
 
 // reportDelay spreads the reports of many senders (RFC 8460 §4.1).
 func reportDelay() time.Duration { return jitter(2*time.Hour) * 9 / 10 }
-
-// isFinal says whether another try cannot help.
-func isFinal(e *reply.Error) bool { return e != nil && e.Class == reply.Permanent }

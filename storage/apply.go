@@ -52,51 +52,6 @@ func (g *guess) add(it *item) {
 	}
 }
 
-// recipientItem is one recipient of a delivery.
-func recipientItem(p part) (it item) {
-	it.add(p)
-	return it
-}
-
-// add puts one recipient of one record to what is applied at once.
-func (it *item) add(p part) {
-	rc := p.recipient()
-	it.parts = append(it.parts, p)
-	it.writes += writesPerRecipient + writesOfMore(rc.More)
-	it.bytes += min(len(p.Summary), maxCached) + rowSize + 256 + bytesPerEntry*len(rc.Copies) + 2*len(rc.More)
-}
-
-// severalItems are the recipients of a letter in several forms, each with all the
-// forms of his.
-func severalItems(group []*segment.Record) (items []item) {
-	known := make(map[who]int)
-	for _, r := range group {
-		for i := range r.Recipients {
-			p := part{r, i}
-			w := who{p.recipient().Account, p.recipient().Rcpt}
-			at, ok := known[w]
-			if !ok {
-				at = len(items)
-				known[w], items = at, append(items, item{})
-			}
-			items[at].add(p)
-		}
-	}
-	return items
-}
-
-// appendItem is a group of appended letters, which one transaction files.
-func appendItem(group []*segment.Record) (it item) {
-	it.filing, _ = group[0].Tag.(*filing)
-	for _, r := range group {
-		it.parts = append(it.parts, part{r, 0}) // each has one recipient
-		it.writes += writesPerRecipient + writesOfMore(r.Recipients[0].More)
-		it.bytes += min(len(r.Summary), maxCached) + rowSize + 64
-	}
-	it.writes += len(group) / blockSize
-	return it
-}
-
 // apply brings a batch into the index, together with the mark; t is what did it.
 func (sh *shard) apply(batch []item) (results []applied, t *txn, err error) {
 	err = sh.store.index.Update(context.Background(), sh.number, func(tx kv.Tx) error {

@@ -2,10 +2,8 @@ package storage
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,46 +45,6 @@ type shard struct {
 	done chan struct{}
 
 	turn bool // the applier's own: it has [Store.applying]
-}
-
-// item is what must be applied in one transaction: all that one group of the log
-// has for one recipient, or a group of appended letters.
-type item struct {
-	parts  []part
-	after  segment.Mark
-	writes int // about, without what is shared: see [guess]
-	bytes  int
-	filing *filing // of appended letters, as long as the process lives that took them
-	// promised is the UIDs that were answered before it is applied; zero: none.
-	promised promise
-	again    bool // replayed: a part of it may be there, where its group was damaged
-	// doubtful: it was appended, perhaps answered with UIDs, and a record before it
-	// was lost that may have had UIDs of the same mailbox.
-	doubtful bool
-	// unmarked: the index was put back to before this message came, so a moved
-	// record may be the first it hears of it.
-	unmarked bool
-	hold     bool // the index was lost: what leaves may have left
-}
-
-// part is one recipient of one record.
-type part struct {
-	*segment.Record
-	recip int
-}
-
-func (p part) recipient() *segment.Recipient { return &p.Recipients[p.recip] }
-func (p part) serial() uint64                { return p.Serial + uint64(p.recip) }
-
-// account is whose item it is.
-func (it *item) account() AccountID { return AccountID(it.parts[0].recipient().Account) }
-
-// applied is what became of an item.
-type applied struct {
-	uidValidity uint32
-	uids        []UID
-	err         error
-	slip        error // a promise could not be kept as it was made
 }
 
 // When the applier moves, and how much one transaction may hold.
@@ -138,51 +96,6 @@ func placeAccount(a AccountID, shards int) int {
 	return int(uint64(a) * 0x9e3779b97f4a7c15 >> 32 % uint64(shards))
 }
 
-func getMark(r kv.Reader) (m segment.Mark, err error) {
-	f, err := fields(r, markKey())
-	if f == nil || err != nil {
-		return m, err
-	}
-	m.At.Segment, m.At.Offset, m.Serial = f.Uint(), f.Uint(), f.Uint()
-	if f.Left() > 0 { // a mark between two groups ends here, and so does every older one
-		m.EndOffset, m.EndSerial = f.Uint(), f.Uint()
-	}
-	return m, f.Err()
-}
-
-func putMark(tx kv.Tx, m segment.Mark) {
-	v := binary.AppendUvarint(newValue(), m.At.Segment)
-	v = binary.AppendUvarint(v, m.At.Offset)
-	v = binary.AppendUvarint(v, m.Serial)
-	if m.EndSerial != 0 {
-		v = binary.AppendUvarint(binary.AppendUvarint(v, m.EndOffset), m.EndSerial)
-	}
-	tx.Put(markKey(), sealValue(v))
-}
-
-// oldestMark is where replay must start.
-func (s *Store) oldestMark() segment.Mark {
-	oldest := s.shards[0].mark
-	for _, sh := range s.shards[1:] {
-		if sh.mark.Serial < oldest.Serial {
-			oldest = sh.mark
-		}
-	}
-	return oldest
-}
-
-// newestMark is up to where the log was flushed at least: a shard follows what
-// is safe alone.
-func (s *Store) newestMark() segment.Mark {
-	newest := s.shards[0].mark.Flushed()
-	for _, sh := range s.shards[1:] {
-		if m := sh.mark.Flushed(); m.Serial > newest.Serial {
-			newest = m
-		}
-	}
-	return newest
-}
-
 // push queues items. It waits while the applier is far behind, and that slows
 // the log down. While the index fails it does not: nothing more is taken then than
 // what is on its way, and who waited could hurry nobody.
@@ -226,11 +139,6 @@ func (sh *shard) push(items ...item) {
 // append letters, who are going to look at them. mu is held.
 func (sh *shard) enough() bool {
 	return len(sh.queue) >= gatherItems || sh.sight.letters >= gatherPromised
-}
-
-// leaves says whether something of an item is for the outbox.
-func (it *item) leaves() bool {
-	return slices.ContainsFunc(it.parts, func(p part) bool { return len(p.recipient().More) > 0 })
 }
 
 // hurry is for what leaves, and for what people append, who are going to look at it:
@@ -490,138 +398,4 @@ func (sh *shard) close() error {
 		return fmt.Errorf("shard %d: %d acknowledged records wait in the log for the next open: %w", sh.number, left, sh.failing)
 	}
 	return nil
-}
-
-// durable is told by the log of every group that is safe, before anybody who
-// waits for it.
-func (s *Store) durable(group []*segment.Record) {
-	if err := s.queue(group, func(*shard, *item) bool { return false }); err != nil {
-		// Only a programmer's mistake gets here: the kind was ours.
-		s.opt.Log.Error("a record was not queued", "err", err)
-	}
-}
-
-// replay is what an earlier process acknowledged.
-type replay struct {
-	store *Store
-	next  uint64 // serial: smaller than that of the next group only where records between were lost
-	lost  uint64 // the serial behind those that were lost last
-}
-
-// replayed is durable for a replay. It ends where the index cannot follow: a log may
-// be longer than what finds room in memory.
-func (r *replay) replayed(group []*segment.Record) error {
-	for _, sh := range r.store.shards {
-		if err := sh.trouble(); err != nil {
-			return unavailable(err)
-		}
-	}
-	first, last := group[0], group[len(group)-1]
-	if err := r.missing(first.Serial); err != nil {
-		return err
-	}
-	r.next = last.Serial + uint64(len(last.Recipients))
-	return r.store.queue(group, func(sh *shard, it *item) bool {
-		it.again = true
-		it.doubtful = first.Kind == segment.Appended && r.lost > sh.opened.Serial
-		return it.parts[0].serial() < sh.opened.Serial
-	})
-}
-
-// missing is told of the serial behind what was replayed: what there was between
-// cannot be read any more. Its letters may have been answered with UIDs, each
-// mailbox's next ones then: nobody gets those again (RFC 9051 §2.3.1.1).
-func (r *replay) missing(behind uint64) error {
-	if behind <= r.next {
-		return nil
-	}
-	for _, sh := range r.store.shards {
-		from := max(r.next, sh.opened.Serial)
-		if sh.restored != whole || from >= behind { // all its UIDs are said to be new, or it has them
-			continue
-		}
-		if err := sh.passOver(behind - from); err != nil {
-			return fmt.Errorf("shard %d, UIDs of lost records: %w", sh.number, err)
-		}
-	}
-	r.lost, r.next = behind, behind
-	return nil
-}
-
-// passOver leaves the next n UIDs of every mailbox to nobody, when all is applied
-// that was queued before.
-func (sh *shard) passOver(n uint64) error {
-	ctx := context.Background()
-	if err := sh.drain(ctx); err != nil {
-		return err
-	}
-	boxes, err := sh.allBoxes(ctx)
-	if err != nil {
-		return err
-	}
-	return sh.rewrite(ctx, boxes, func(b *openBox) { b.UIDNext = UID(min(uint64(b.UIDNext)+n, uint64(^UID(0)))) })
-}
-
-// errKind says that a record is of a kind this program does not know.
-var errKind = errors.New("record of an unknown kind")
-
-// queue hands a group to the appliers of its recipients' shards, without what
-// skip says was applied before a crash.
-func (s *Store) queue(group []*segment.Record, skip func(*shard, *item) bool) error {
-	items, err := itemsOf(group)
-	if err != nil {
-		return err
-	}
-	start, last := group[0].At, group[len(group)-1]
-	after := segment.Mark{At: segment.Pos{Segment: last.At.Segment, Offset: last.At.Offset + uint64(last.Size)}, Serial: last.Serial + uint64(len(last.Recipients))}
-	for i := range items {
-		it := &items[i]
-		sh, first := s.shardOf(it.account()), it.parts[0]
-		if skip(sh, it) {
-			continue
-		}
-		it.unmarked = sh.restored != whole && first.Number(first.recip) >= sh.opened.Serial
-		sh.recover(it)
-		if it.after = after; i < len(items)-1 {
-			it.after = segment.Within(start, first.serial()+1, after)
-		}
-		sh.push(*it)
-	}
-	for _, sh := range s.shards {
-		sh.follow(after)
-	}
-	return nil
-}
-
-// itemsOf makes the items of a group, in the order of their first parts: what a
-// mark within the group counts. It is the same whenever it is asked.
-func itemsOf(group []*segment.Record) (items []item, err error) {
-	switch group[0].Kind {
-	case segment.Appended:
-		return []item{appendItem(group)}, nil
-	case segment.Several:
-		return severalItems(group), nil
-	case segment.Delivered, segment.Moved:
-		for _, r := range group {
-			for i := range r.Recipients {
-				items = append(items, recipientItem(part{r, i}))
-			}
-		}
-		return items, nil
-	}
-	return nil, fmt.Errorf("kind %d: %w", group[0].Kind, errKind)
-}
-
-// follow moves the mark of a shard that has had nothing to apply for long, so
-// that replay need not start far back.
-func (sh *shard) follow(to segment.Mark) {
-	sh.mu.Lock()
-	tip := sh.tip
-	sh.mu.Unlock()
-	if to.Serial <= tip.Serial { // replay starts at the mark of the slowest shard: ours never goes back
-		return
-	}
-	if tip.At.Segment != to.At.Segment || to.At.Offset-tip.At.Offset > maxMarkLag {
-		sh.push(item{after: to, writes: 1})
-	}
 }

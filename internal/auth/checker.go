@@ -68,7 +68,7 @@ type Checker struct {
 // processor.
 func NewChecker(users Users, parallel int) *Checker {
 	if parallel <= 0 {
-		parallel = runtime.GOMAXPROCS(0)
+		parallel = min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) // there may be more places to run than processors
 	}
 	return &Checker{
 		users:   users,

@@ -148,26 +148,17 @@ func (s *Store) RetryOut(ctx context.Context, id OutID) error {
 // rows alone.
 func (s *Store) RecallOut(ctx context.Context, latest time.Time) error {
 	for i := range s.shards {
-		lo := append(dueKey(latest, OutID(math.MaxUint64)), 0)
-		for more := true; more; {
-			var ids []OutID
-			err := s.index.View(ctx, i, func(r kv.Reader) error {
-				ids = ids[:0]
-				for k := range r.Range(lo, kv.After(key(systemAccount, keyDue)), kv.Options{Limit: duePage}) {
-					ids = append(ids, OutID(tailUint64(k)))
-					lo = append(append([]byte(nil), k...), 0)
-				}
-				return nil
-			})
-			if err != nil {
+		d := dueWalk{shard: i, lo: append(dueKey(latest, OutID(math.MaxUint64)), 0)}
+		for !d.ended {
+			if err := d.fill(ctx, s); err != nil {
 				return fmt.Errorf("recall what was put off: %w", err)
 			}
-			for _, id := range ids {
-				if err := s.RetryOut(ctx, id); err != nil && !errors.Is(err, ErrRowGone) && !errors.Is(err, mail.ErrParked) {
+			for _, row := range d.page {
+				if err := s.RetryOut(ctx, row.ID); err != nil && !errors.Is(err, ErrRowGone) && !errors.Is(err, mail.ErrParked) {
 					return fmt.Errorf("recall what was put off: %w", err)
 				}
 			}
-			more = len(ids) == duePage
+			d.page = nil
 		}
 	}
 	return nil

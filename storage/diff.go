@@ -82,11 +82,18 @@ func nextChange(o, n *cursor, step *Change) (more, said bool) {
 	return true, said
 }
 
+// HasAll says whether no message of an older view of the mailbox is gone: then all
+// have kept their indices.
+func (v *View) HasAll(old *View) bool {
+	there, _ := v.Find(old.box.UIDNext)
+	return there == old.Len()
+}
+
 // Keep is new with the messages of old that new lacks put back in their
 // places: for a session that may not hear of an EXPUNGE yet (RFC 9051 §7.5.1).
 // Messages that came since lie behind all of old, so sequence numbers stay.
 func Keep(old, new *View) *View {
-	if there, _ := new.Find(old.box.UIDNext); there == old.Len() { // nothing is gone
+	if new.HasAll(old) {
 		return new
 	}
 	var chunks []*chunk

@@ -82,22 +82,25 @@ func (c *Context) Update(ctx context.Context, m *Mailbox, by Numbering) (u Updat
 	if err != nil {
 		return u, err
 	}
-	if all {
-		defer func(now time.Time) {
-			if err == nil {
-				c.asked = now
-			}
-		}(m.now())
-	}
+	now := m.now()
 	if c.by == nil {
-		return c.updateFound(m.View, by, asked, q.found), nil
+		u = c.updateFound(m.View, by, asked, q.found)
+	} else if u, err = c.updateSorted(ctx, &updating{m: m, by: by, old: c, q: q}, asked); err != nil {
+		return u, err
 	}
-	next := &updating{m: m, by: by, old: c, q: q}
+	if all {
+		c.asked = now
+	}
+	return u, nil
+}
+
+// updateSorted is the update of a sort.
+func (c *Context) updateSorted(ctx context.Context, next *updating, asked bitmap) (u Updated, err error) {
 	next.remove(asked)
 	if err := next.add(ctx); err != nil {
 		return u, err
 	}
-	c.view, c.uids, c.scores = m.View, next.uids, next.scores
+	c.view, c.uids, c.scores = next.m.View, next.uids, next.scores
 	return next.Updated, nil
 }
 
@@ -131,7 +134,7 @@ func (c *Context) updateFound(view *storage.View, by Numbering, asked, match bit
 // gone, as indices of the one before.
 func (c *Context) carried(view *storage.View) (found bitmap, gone []uint32) {
 	found = newBitmap(view.Len())
-	if there, _ := view.Find(c.view.Mailbox().UIDNext); there == c.view.Len() { // no index has moved
+	if view.HasAll(c.view) {
 		copy(found, c.found)
 		return found, nil
 	}

@@ -49,8 +49,9 @@ type Options struct {
 
 	// Unanswered is told of recipients whose letter was taken and whose answer
 	// nobody may have heard: the connection ended before the peer said another
-	// word, or behind a QUIT it had sent with the message. It may come again (RFC 5321 §6.1), and whoever remembers it need not
-	// file it twice. body is readable until Unanswered returns. nil: nobody.
+	// word, or behind a QUIT it had sent with the message. It may come again (RFC
+	// 5321 §6.1), and whoever remembers it need not file it twice. body is readable
+	// until Unanswered returns. nil: nobody.
 	Unanswered func(ctx context.Context, env *mail.Envelope, body mail.Body, rcpts []mail.Address) error
 
 	// Spool takes the bodies that memory does not; nil: such a message is

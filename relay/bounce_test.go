@@ -209,11 +209,7 @@ func TestABounceFitsWhereTheLetterDidNot(t *testing.T) { // RFC 6152 §3, RFC 18
 			o.DSN.Return = c.ret
 			w.box.add(t, o, c.body, w.now)
 			stop := w.run()
-			for fate := range w.box.fates {
-				if fate == Sent || fate == Dropped {
-					break
-				}
-			}
+			w.awaitEnd()
 			stop()
 			got := w.hosts["a"].Got()
 			if len(got) != 1 || got[0].To != bob.Path() {
@@ -263,11 +259,7 @@ func TestReportsOfInternationalizedDomainsPassEveryHost(t *testing.T) {
 	env := &mail.Envelope{ID: "k1", From: mail.Address{Local: "ann", Domain: "straße.test"}, SMTPUTF8: true, Demand: demandWords["usual"], Received: w.now}
 	w.box.add(t, env.Redirect(mail.Redirect{To: carl}), strings.Replace(testBody, "Bob", "Bøb", 1), w.now)
 	stop := w.run()
-	for fate := range w.box.fates {
-		if fate == Sent || fate == Dropped {
-			break
-		}
-	}
+	w.awaitEnd()
 	stop()
 	got := w.hosts["a"].Got()
 	if len(got) != 1 || got[0].To != "<ann@xn--strae-oqa.test>" {

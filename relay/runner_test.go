@@ -47,6 +47,15 @@ func (w *world) await(f Fate, n int) {
 	}
 }
 
+// awaitEnd waits until a letter was sent, or given up without a word.
+func (w *world) awaitEnd() {
+	for fate := range w.box.fates {
+		if fate == Sent || fate == Dropped {
+			return
+		}
+	}
+}
+
 func (w *world) letter(d requiretls.Demand, to mail.Address) *mail.Outbound {
 	env := &mail.Envelope{ID: "k1", From: bob, Demand: d, Received: w.now}
 	return env.Redirect(mail.Redirect{To: to, Prefix: []byte("Received: by us\r\n")})

@@ -12,8 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"letterlock/storage/disk"
 	"letterlock/storage/kv/bolt"
-	"letterlock/storage/segment"
 )
 
 // copyFile copies a file durably; holes stay holes where the kernel can.
@@ -95,7 +95,7 @@ func (s *Store) putIndex(fresh, dest string) error {
 	if err := os.Remove(filepath.Join(dest, formatName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := (segment.OS{}).SyncDir(dest); err != nil {
+	if err := (disk.OS{}).SyncDir(dest); err != nil {
 		return err
 	}
 	index := filepath.Join(dest, indexDir)
@@ -181,7 +181,7 @@ func (b *backup) finish(said format, dest string, sealed map[string]bool) error 
 		}
 		fmt.Fprintln(&list, name, print)
 	}
-	if err := (segment.OS{}).SyncDir(b.to); err != nil {
+	if err := (disk.OS{}).SyncDir(b.to); err != nil {
 		return err
 	}
 	if err := writeFile(filepath.Join(dest, sealedName), []byte(list.String())); err != nil {
@@ -336,5 +336,5 @@ func copyFolder(ctx context.Context, from, to string) error {
 			return err
 		}
 	}
-	return segment.OS{}.SyncDir(to)
+	return disk.OS{}.SyncDir(to)
 }

@@ -4,16 +4,16 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"letterlock/storage/segment"
+	"letterlock/storage/disk"
 )
 
 // fullDisk has no room for new files while full is set.
 type fullDisk struct {
-	segment.OS
+	disk.OS
 	full atomic.Bool
 }
 
-func (d *fullDisk) Create(name string) (segment.File, error) {
+func (d *fullDisk) Create(name string) (disk.File, error) {
 	if d.full.Load() {
 		return nil, syscall.ENOSPC
 	}

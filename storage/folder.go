@@ -13,7 +13,7 @@ import (
 	"strings"
 	"syscall"
 
-	"letterlock/storage/segment"
+	"letterlock/storage/disk"
 )
 
 // prepareFolder makes a folder of mode 0700.
@@ -179,5 +179,5 @@ func writeFile(name string, b []byte) error {
 	if err := os.Rename(name+".new", name); err != nil {
 		return err
 	}
-	return segment.OS{}.SyncDir(filepath.Dir(name))
+	return disk.OS{}.SyncDir(filepath.Dir(name))
 }

@@ -15,6 +15,7 @@ import (
 
 	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
+	"letterlock/storage/disk"
 	"letterlock/storage/kv"
 	"letterlock/storage/kv/bolt"
 	"letterlock/storage/segment"
@@ -230,7 +231,7 @@ func TestMarkOfAnOlderProgramIsGoodStill(t *testing.T) {
 
 // stumbling is a disk that fails at the nth file that is made, or flush.
 type stumbling struct {
-	segment.OS
+	disk.OS
 	left atomic.Int64
 }
 
@@ -243,7 +244,7 @@ func (d *stumbling) step() error {
 	return nil
 }
 
-func (d *stumbling) Create(name string) (segment.File, error) {
+func (d *stumbling) Create(name string) (disk.File, error) {
 	if err := d.step(); err != nil {
 		return nil, err
 	}
@@ -252,7 +253,7 @@ func (d *stumbling) Create(name string) (segment.File, error) {
 }
 
 type stumblingFile struct {
-	segment.File
+	disk.File
 	disk *stumbling
 }
 

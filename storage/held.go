@@ -10,8 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"letterlock/storage/disk"
 	"letterlock/storage/kv"
-	"letterlock/storage/segment"
 )
 
 // holdName stands in the index of a store that was restored and not opened yet.
@@ -41,7 +41,7 @@ func (s *Store) holdRestored(ctx context.Context) error {
 	if err := os.Remove(name); err != nil {
 		return err
 	}
-	return segment.OS{}.SyncDir(filepath.Dir(name))
+	return disk.OS{}.SyncDir(filepath.Dir(name))
 }
 
 func holdSome(tx kv.Tx) (more bool, err error) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"letterlock/internal/mail"
+	"letterlock/storage/disk"
 	"letterlock/storage/kv"
 	"letterlock/storage/kv/bolt"
 	"letterlock/storage/seal"
@@ -116,7 +117,7 @@ func Repair(ctx context.Context, dir string, opt Options, say func(string)) erro
 	if err == nil && len(restored) > 0 {
 		err = os.Remove(filepath.Join(dir, indexDir, repairName))
 		if err == nil { // or a power cut brings it back, and the repair is asked for again
-			err = segment.OS{}.SyncDir(filepath.Join(dir, indexDir))
+			err = disk.OS{}.SyncDir(filepath.Join(dir, indexDir))
 		}
 	}
 	return errors.Join(err, s.Close())

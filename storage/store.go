@@ -13,6 +13,7 @@ import (
 
 	"letterlock/internal/mail"
 	"letterlock/internal/reply"
+	"letterlock/storage/disk"
 	"letterlock/storage/kv"
 	"letterlock/storage/kv/bolt"
 	"letterlock/storage/kv/sealed"
@@ -62,7 +63,7 @@ type Options struct {
 	Filter func(dst []byte, sum *mail.Summary, message io.ReaderAt) ([]byte, error)
 
 	wrap  func(kv.Engine) kv.Engine // tests put [kv.Strict] around the index
-	files segment.Files             // tests make the disk fail
+	files disk.Files                // tests make the disk fail
 	items int                       // tests: how many items one transaction applies; 0: what there is room for
 
 	restored map[int]origin // shards that [Repair] has put in place
@@ -293,7 +294,7 @@ func unavailable(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case segment.NoSpace(err):
+	case disk.NoSpace(err):
 		return fmt.Errorf("%w: %w", ErrUnavailable, reply.DiskFull.Because(err))
 	case errors.Is(err, kv.ErrFailed), errors.Is(err, segment.ErrUnwritten), errors.Is(err, kv.ErrClosed), errors.Is(err, segment.ErrClosed):
 		return fmt.Errorf("%w: %w", ErrUnavailable, reply.LocalError.Because(err))

@@ -36,11 +36,12 @@ var may = map[string][]string{
 	"internal/admin":       {"internal/mail", "internal/requiretls", "storage", "relay", "internal/deliver", "internal/serve", "internal/managed", "internal/reply", "sieve"},
 	"lmtp":                 {"internal/mail", "internal/requiretls", "internal/reply", "internal/wire", "internal/serve", "internal/maillog"},
 	"storage/seal":         {},
-	"storage/segment":      {"internal/mail", "internal/requiretls", "storage/seal"},
+	"storage/disk":         {},
+	"storage/segment":      {"internal/mail", "internal/requiretls", "storage/seal", "storage/disk"},
 	"storage/kv":           {},
 	"storage/kv/sealed":    {"storage/kv", "storage/seal"},
-	"storage/kv/bolt":      {"storage/kv"},
-	"storage":              {"internal/mail", "internal/requiretls", "internal/search", "internal/reply", "storage/segment", "storage/seal", "storage/kv", "storage/kv/bolt", "storage/kv/sealed"},
+	"storage/kv/bolt":      {"storage/kv", "storage/disk"},
+	"storage":              {"internal/mail", "internal/requiretls", "internal/search", "internal/reply", "storage/disk", "storage/segment", "storage/seal", "storage/kv", "storage/kv/bolt", "storage/kv/sealed"},
 	"imapd/syntax":         {"internal/mail", "internal/wire"},                                                                      // the grammar, both ways
 	"imapd/query":          {"imapd/syntax", "storage", "internal/mail", "internal/mime", "internal/search", "internal/requiretls"}, // search, sort, threads
 	"imapd":                {"imapd/syntax", "imapd/query", "storage", "internal/mail", "internal/mime", "internal/search", "internal/wire", "internal/serve", "internal/auth", "internal/requiretls", "internal/maillog"},

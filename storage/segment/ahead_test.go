@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"letterlock/storage/disk"
 	"os"
 	"sync"
 	"syscall"
@@ -10,14 +11,14 @@ import (
 // surveyed is a disk that knows which octets of its files were written, and how
 // many writes went to where nothing had been.
 type surveyed struct {
-	OS
+	disk.OS
 	mu    sync.Mutex // guards all below
 	upTo  int64      // of the file that was made last
 	fresh int        // writes beyond that
 	all   int
 }
 
-func (s *surveyed) Create(name string) (File, error) {
+func (s *surveyed) Create(name string) (disk.File, error) {
 	f, err := s.OS.Create(name)
 	s.mu.Lock()
 	s.upTo = 0
@@ -26,7 +27,7 @@ func (s *surveyed) Create(name string) (File, error) {
 }
 
 type surveyedFile struct {
-	File
+	disk.File
 	of *surveyed
 }
 
@@ -93,17 +94,17 @@ func TestNothingIsWrittenBehindBigLetters(t *testing.T) {
 // unreserved is a disk that reserves nothing, as ZFS and NFS do, and has room for
 // so many octets of each file.
 type unreserved struct {
-	OS
+	disk.OS
 	room int64
 }
 
-func (u unreserved) Create(name string) (File, error) {
+func (u unreserved) Create(name string) (disk.File, error) {
 	f, err := u.OS.Create(name)
 	return unreservedFile{f, u.room}, err
 }
 
 type unreservedFile struct {
-	File
+	disk.File
 	room int64
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"letterlock/storage/disk"
 	"letterlock/storage/seal"
 )
 
@@ -449,7 +450,7 @@ var errBegun = errors.New("it may have been begun")
 // create makes the file of a segment and makes it durable, smaller than usual
 // where the disk has not that much left. An error after its header was written is
 // errBegun.
-func (l *Log) create(s *Segment, least int64) (f File, size int64, err error) {
+func (l *Log) create(s *Segment, least int64) (f disk.File, size int64, err error) {
 	// What an earlier try that failed has left must not be in the way.
 	if err := l.opt.Files.Remove(s.Name); err != nil && !errors.Is(err, errNotExist) {
 		return nil, 0, err
@@ -460,7 +461,7 @@ func (l *Log) create(s *Segment, least int64) (f File, size int64, err error) {
 		}
 	}
 	for size = max(l.opt.SegmentSize, least); ; size = max(size/8, least) {
-		if err = f.Allocate(size); err == nil || !NoSpace(err) || size <= max(least, l.opt.SegmentSize/64) {
+		if err = f.Allocate(size); err == nil || !disk.NoSpace(err) || size <= max(least, l.opt.SegmentSize/64) {
 			break
 		}
 		if terr := f.Truncate(0); terr != nil {
@@ -478,7 +479,7 @@ func (l *Log) create(s *Segment, least int64) (f File, size int64, err error) {
 	return f, size, nil
 }
 
-func (l *Log) begin(f File, s *Segment) error {
+func (l *Log) begin(f disk.File, s *Segment) error {
 	_, err := f.WriteAt(s.header(), 0)
 	if err == nil {
 		err = f.Datasync()

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"letterlock/storage/disk"
 	"math/bits"
 	"sync"
 )
@@ -57,14 +58,14 @@ func (r *Record) metaBound() int {
 // vector writes records one behind the other with few calls and, where the
 // file can, without another copy of them.
 type vector struct {
-	file    File
+	file    disk.File
 	at      int64
 	pieces  [][]byte
 	size    int
 	scratch *[]byte
 }
 
-// gatherWriter is a [File] that writes many pieces with one call.
+// gatherWriter is a [disk.File] that writes many pieces with one call.
 type gatherWriter interface {
 	WriteVector(pieces [][]byte, off int64) (int, error)
 }

@@ -3,6 +3,7 @@ package segment
 import (
 	"errors"
 	"fmt"
+	"letterlock/storage/disk"
 	"path/filepath"
 )
 
@@ -70,7 +71,7 @@ func (l *Log) countFree() int { return len(l.free()) }
 
 // reuse gives the file of a dead segment another name; nil where there is none.
 // Its old records carry another segment's number and are never taken for new.
-func (l *Log) reuse(name string) File {
+func (l *Log) reuse(name string) disk.File {
 	for _, old := range l.free() {
 		if err := l.opt.Files.Rename(old, name); err != nil {
 			continue

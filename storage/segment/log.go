@@ -17,14 +17,15 @@ import (
 	"time"
 
 	"letterlock/internal/mail"
+	"letterlock/storage/disk"
 	"letterlock/storage/seal"
 )
 
 // Options of a log; the zero value is the documented default.
 type Options struct {
-	Files       Files // default [OS]
-	SegmentSize int64 // octets of one segment; default 64 MiB
-	Handles     int   // files kept open for reading; default 128
+	Files       disk.Files // default [disk.OS]
+	SegmentSize int64      // octets of one segment; default 64 MiB
+	Handles     int        // files kept open for reading; default 128
 	Log         *slog.Logger
 	// Keys seal what is written and open what was sealed. Without them records
 	// are written in clear, and those that are sealed cannot be read:
@@ -73,7 +74,7 @@ type Log struct {
 	leaving  []uint64           // big bodies to be removed when they are done
 
 	// The appender's own, once Start has run.
-	active   File
+	active   disk.File
 	end      Pos    // where the next record goes; durable up to here
 	size     uint64 // of the active segment
 	reserved uint64 // of that, on the disk
@@ -101,7 +102,7 @@ type Segment struct {
 // can be appended before [Log.Replay] has found the end.
 func Open(dir, tmp string, opt Options) (*Log, error) {
 	if opt.Files == nil {
-		opt.Files = OS{}
+		opt.Files = disk.OS{}
 	}
 	if opt.SegmentSize == 0 {
 		opt.SegmentSize = defaultSegment

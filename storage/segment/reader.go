@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"letterlock/internal/requiretls"
+	"letterlock/storage/disk"
 	"letterlock/storage/seal"
 )
 
@@ -156,7 +157,7 @@ func (s *Stored) Close() error {
 // handles keeps a bounded number of files open. Files in use are never closed:
 // the bound is for those that nobody reads.
 type handles struct {
-	files Files
+	files disk.Files
 	limit int
 
 	mu     sync.Mutex // guards all below
@@ -168,14 +169,14 @@ type handles struct {
 }
 
 type handle struct {
-	f     File
+	f     disk.File
 	name  string
 	refs  int
 	place *list.Element
 	gone  bool // deleted: closed when the last reader leaves
 }
 
-func (h *handles) init(files Files, limit int) {
+func (h *handles) init(files disk.Files, limit int) {
 	h.files, h.limit, h.open, h.gone = files, limit, make(map[string]*handle), make(map[string]bool)
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"letterlock/storage/disk"
 	"letterlock/storage/seal"
 )
 
@@ -200,7 +201,7 @@ func (l *Log) limit(seg Segment) (end uint64, sealed bool) {
 }
 
 // record reads and verifies the record at s.at, body included.
-func (s *scanner) record(f File, limit uint64) (*Record, error) {
+func (s *scanner) record(f disk.File, limit uint64) (*Record, error) {
 	front, h, err := s.front(f, s.at.Offset, limit)
 	if err != nil {
 		return nil, err
@@ -243,7 +244,7 @@ func (s *scanner) decode(front []byte, h *header, meta, table []byte) (*Record, 
 
 // front reads the header of a record that has to end before limit, and the keys
 // behind it.
-func (s *scanner) front(f File, at, limit uint64) ([]byte, header, error) {
+func (s *scanner) front(f disk.File, at, limit uint64) ([]byte, header, error) {
 	front, h, err := readFront(f, Pos{s.at.Segment, at}, &s.room)
 	if err == nil && at+uint64(h.size()) > limit {
 		err = fmt.Errorf("record that ends at %d: %w", at+uint64(h.size()), ErrDamaged)
@@ -258,7 +259,7 @@ func (s *scanner) grow(n int) []byte {
 	return s.buf[:n]
 }
 
-func (s *scanner) checkBody(f File, r *Record, at int64) error {
+func (s *scanner) checkBody(f disk.File, r *Record, at int64) error {
 	block, tag := blocks.Get().(*blockRoom), 0
 	defer blocks.Put(block)
 	if r.Key != (seal.ID{}) {
@@ -306,7 +307,7 @@ func notEOF(err error) error {
 // written after the stretch had been flushed. Records that lie between, of the
 // same flush, were acknowledged as well: next is the first of them that belongs
 // to the epoch before the stretch or to that of the proof.
-func (s *scanner) resync(f File, limit uint64, sealed bool) (next Pos, found bool, err error) {
+func (s *scanner) resync(f disk.File, limit uint64, sealed bool) (next Pos, found bool, err error) {
 	const window = 1 << 20
 	buf := make([]byte, window+len(magic))
 	between := make(map[uint64]Pos) // the first of each epoch

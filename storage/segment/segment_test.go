@@ -18,6 +18,7 @@ import (
 
 	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
+	"letterlock/storage/disk"
 )
 
 type octets struct{ *bytes.Reader }
@@ -326,16 +327,16 @@ func TestBigBodyIsRenamedIntoTheLog(t *testing.T) {
 
 // faulty is a disk that fails on order.
 type faulty struct {
-	OS
+	disk.OS
 	sync, write, allocate atomic.Pointer[error]
 	failSegments          atomic.Pointer[error] // fdatasync of segments alone
 }
 
-func (f *faulty) Create(name string) (File, error) { return f.wrap(name)(f.OS.Create(name)) }
-func (f *faulty) Open(name string) (File, error)   { return f.wrap(name)(f.OS.Open(name)) }
+func (f *faulty) Create(name string) (disk.File, error) { return f.wrap(name)(f.OS.Create(name)) }
+func (f *faulty) Open(name string) (disk.File, error)   { return f.wrap(name)(f.OS.Open(name)) }
 
-func (f *faulty) wrap(name string) func(File, error) (File, error) {
-	return func(file File, err error) (File, error) {
+func (f *faulty) wrap(name string) func(disk.File, error) (disk.File, error) {
+	return func(file disk.File, err error) (disk.File, error) {
 		if err != nil {
 			return nil, err
 		}
@@ -344,7 +345,7 @@ func (f *faulty) wrap(name string) func(File, error) (File, error) {
 }
 
 type faultyFile struct {
-	File
+	disk.File
 	disk    *faulty
 	segment bool
 }
@@ -448,18 +449,18 @@ func TestRefusedBigRecordIsNeverReadWithoutItsBody(t *testing.T) {
 }
 
 func TestFullDiskRefusesAndRecovers(t *testing.T) {
-	disk, dir := &faulty{}, t.TempDir()
-	l, _, _ := openLog(t, dir, Options{Files: disk, SegmentSize: 64 << 10})
+	small, dir := &faulty{}, t.TempDir()
+	l, _, _ := openLog(t, dir, Options{Files: small, SegmentSize: 64 << 10})
 	defer closeLog(t, l)
 	add(t, l, bodyOf(50000, 1))
 	full := error(syscall.ENOSPC)
-	disk.allocate.Store(&full)
+	small.allocate.Store(&full)
 	add(t, l, bodyOf(1000, 2)) // there is room in the segment
 	err := l.Append(context.Background(), Letter{record(1, ""), body(bodyOf(50000, 3))})
-	if !errors.Is(err, ErrUnwritten) || !NoSpace(err) {
+	if !errors.Is(err, ErrUnwritten) || !disk.NoSpace(err) {
 		t.Errorf("append on a full disk: %v", err)
 	}
-	disk.allocate.Store(nil)
+	small.allocate.Store(nil)
 	add(t, l, bodyOf(50000, 4))
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"letterlock/internal/mail"
+	"letterlock/storage/disk"
 	"letterlock/storage/seal"
 )
 
@@ -22,8 +23,8 @@ var spools atomic.Uint64
 // being renamed. Where the log seals, no octet of it reaches the disk in clear.
 // It may be read by many at once, but not while it is written.
 type Spool struct {
-	files  Files
-	f      File
+	files  disk.Files
+	f      disk.File
 	name   string
 	read   blockReader // of the blocks that are in the file
 	tail   *blockRoom  // octets that are not

@@ -13,6 +13,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"letterlock/storage/disk"
 	"letterlock/storage/kv"
 )
 
@@ -89,7 +90,7 @@ func create(dir string, opt Options) (names []string, err error) {
 			return nil, err
 		}
 	}
-	return names, syncDir(dir)
+	return names, disk.OS{}.SyncDir(dir)
 }
 
 func initialise(name string) error {
@@ -105,14 +106,6 @@ func initialise(name string) error {
 		return err
 	})
 	return errors.Join(err, db.Sync(), db.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func open(name string, opt Options, hub *kv.Hub) (*shard, error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	"letterlock/storage/disk"
 )
 
 // recoverEvery is how long a shard that failed waits before it tries again.
@@ -100,7 +101,7 @@ func (s *shard) install(db *bbolt.DB, suffix string) error {
 	}
 	db.NoSync, db.NoGrowSync = false, false
 	s.replace(db)
-	if err := syncDir(filepath.Dir(s.name)); err != nil {
+	if err := (disk.OS{}).SyncDir(filepath.Dir(s.name)); err != nil {
 		s.failed = err
 		return err
 	}
@@ -108,7 +109,7 @@ func (s *shard) install(db *bbolt.DB, suffix string) error {
 }
 
 func noSpace(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(spelledOut(err), syscall.ENOSPC)
+	return disk.NoSpace(err) || errors.Is(spelledOut(err), syscall.ENOSPC)
 }
 
 // spelledOut finds the error number again where bbolt has kept its text alone.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	"letterlock/storage/disk"
 )
 
 // Verify reads one file that no engine has open: its pages by bbolt's own
@@ -78,7 +79,7 @@ func PutShard(dir string, shard int, from string) error {
 	if err := os.Rename(from, file(dir, shard)); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return disk.OS{}.SyncDir(dir)
 }
 
 func syncFile(name string) error {

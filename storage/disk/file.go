@@ -1,4 +1,4 @@
-package segment
+package disk
 
 import (
 	"errors"
@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// File is what the log needs of a file; tests put one in its place that fails.
+// File is what is needed of a file.
 type File interface {
 	io.ReaderAt
 	io.WriterAt
@@ -17,7 +17,7 @@ type File interface {
 	Close() error
 }
 
-// Files is the file system as the log sees it. Names are paths.
+// Files is a file system. Names are paths.
 type Files interface {
 	Create(name string) (File, error) // a new file, 0600; an old one of that name is an error
 	Open(name string) (File, error)   // for reading and writing

@@ -1,4 +1,4 @@
-package segment
+package disk
 
 import (
 	"errors"
@@ -13,9 +13,8 @@ func datasync(f *os.File) error {
 }
 
 // allocate reserves blocks, so that a disk that is full says so now and the octets
-// of a segment lie together. The first flush into each still marks it as written:
-// see zerosBehind. A file system that cannot reserve gets a file that grows as
-// written.
+// of a segment lie together. The first flush into each still marks it as
+// written. A file system that cannot reserve gets a file that grows as written.
 func allocate(f *os.File, size int64) error {
 	err := interrupted(func() error { return syscall.Fallocate(int(f.Fd()), 0, 0, size) })
 	if errors.Is(err, syscall.EOPNOTSUPP) {

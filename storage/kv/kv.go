@@ -84,7 +84,9 @@ type Tally struct {
 	// longer, and it may need two writes for one: it keeps the bounds itself, and
 	// those of the engine are as much wider.
 	Slack int
-	err   error
+	// Wide lets the transaction have any size.
+	Wide bool
+	err  error
 }
 
 // Count adds one write; false means that it must not be done.
@@ -101,6 +103,7 @@ func (t *Tally) Count(key, value []byte) bool {
 		t.err = fmt.Errorf("key of %d octets: %w", len(key), ErrBounds)
 	case len(value) > MaxValue+t.Slack:
 		t.err = fmt.Errorf("value of %d octets: %w", len(value), ErrBounds)
+	case t.Wide:
 	case t.Writes > writes:
 		t.err = fmt.Errorf("more than %d writes: %w", writes, ErrBounds)
 	case t.Bytes > bytes:

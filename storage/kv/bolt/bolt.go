@@ -123,8 +123,7 @@ func open(name string, opt Options, hub *kv.Hub) (*shard, error) {
 	}
 	s := &shard{
 		name: name, opt: opt, hub: hub,
-		queue: make(chan *update, maxGroup), tasks: make(chan func()),
-		closing: make(chan struct{}), done: make(chan struct{}),
+		queue: kv.NewQueue(), tasks: make(chan func()),
 		cur: &opened{db: db}, good: visible(db),
 	}
 	go s.run()
@@ -158,7 +157,30 @@ func (e *Engine) Update(ctx context.Context, shard int, fn func(kv.Tx) error) er
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return e.shards[shard].update(fn)
+	return e.shards[shard].queue.Do(fn)
+}
+
+// Settle is an Update that the bounds of a transaction do not hold for, those of
+// keys and values do. It leaves stamp on the shard together with what fn writes.
+func (e *Engine) Settle(ctx context.Context, shard int, stamp uint64, fn func(kv.Tx) error) error {
+	return e.Update(ctx, shard, func(t kv.Tx) error {
+		own := t.(*tx)
+		own.tally.Wide = true
+		err := fn(own)
+		if err == nil {
+			own.note(own.b.SetSequence(stamp))
+		}
+		return err
+	})
+}
+
+// Stamp is what the last Settle has left on a shard; 0 before the first.
+func (e *Engine) Stamp(ctx context.Context, shard int) (stamp uint64, err error) {
+	err = e.shards[shard].view(func(btx *bbolt.Tx) error {
+		stamp = btx.Bucket(bucket).Sequence()
+		return ctx.Err()
+	})
+	return stamp, err
 }
 
 // Copy writes the file of a shard as it is now.

@@ -14,14 +14,11 @@ import (
 
 // shard is one file and its committer.
 type shard struct {
-	name    string
-	opt     Options
-	hub     *kv.Hub
-	queue   chan *update
-	tasks   chan func()   // what the committer does between two commits
-	closing chan struct{} // closed: no more updates
-	done    chan struct{} // closed: the committer is gone
-	once    sync.Once
+	name  string
+	opt   Options
+	hub   *kv.Hub
+	queue *kv.Queue
+	tasks chan func() // what the committer does between two commits
 
 	mu      sync.Mutex // guards cur, its refs, and copying
 	cur     *opened
@@ -90,48 +87,16 @@ func visible(db *bbolt.DB) (txid int) {
 	return txid
 }
 
-// update is one closure on its way to be committed.
-type update struct {
-	fn     func(kv.Tx) error
-	topics []string
-	writes []write // what a compaction has to hear of
-	result error   // what fn said
-	answer chan error
-}
-
-// maxGroup is how many closures share one commit.
-const maxGroup = 512
-
-func (s *shard) update(fn func(kv.Tx) error) error {
-	u := &update{fn: fn, answer: make(chan error, 1)}
-	select {
-	case s.queue <- u:
-	case <-s.closing:
-		return kv.ErrClosed
-	}
-	select {
-	case err := <-u.answer:
-		return err
-	case <-s.done:
-	}
-	select { // answered in the same moment as the committer left
-	case err := <-u.answer:
-		return err
-	default:
-		return kv.ErrClosed
-	}
-}
-
 func (s *shard) run() {
-	defer close(s.done)
+	defer s.queue.Left()
 	for {
 		select {
-		case u := <-s.queue:
-			s.commit(s.gather(u))
+		case c := <-s.queue.Calls():
+			s.commit(s.queue.Gather(c))
 		case task := <-s.tasks:
 			task()
-		case <-s.closing:
-			for group := s.gather(nil); len(group) > 0; group = s.gather(nil) {
+		case <-s.queue.Closing():
+			for group := s.queue.Gather(nil); len(group) > 0; group = s.queue.Gather(nil) {
 				s.commit(group)
 			}
 			return
@@ -139,29 +104,12 @@ func (s *shard) run() {
 	}
 }
 
-// gather takes what is queued, without waiting for more.
-func (s *shard) gather(first *update) []*update {
-	var group []*update
-	if first != nil {
-		group = append(group, first)
-	}
-	for len(group) < maxGroup {
-		select {
-		case u := <-s.queue:
-			group = append(group, u)
-		default:
-			return group
-		}
-	}
-	return group
-}
-
 // errUndo rolls back a transaction in which a closure failed after it wrote:
 // the others run again without it.
 var errUndo = errors.New("undo")
 
 // commit runs all of group, in as few transactions as their size allows.
-func (s *shard) commit(group []*update) {
+func (s *shard) commit(group []*kv.Call) {
 	if s.failed != nil {
 		if err := s.recover(); err != nil {
 			s.refuse(group, err)
@@ -172,7 +120,7 @@ func (s *shard) commit(group []*update) {
 		ran, bad, err := s.try(group)
 		switch {
 		case errors.Is(err, errUndo):
-			group[bad].reply(nil)
+			group[bad].Answer(nil)
 			group = append(group[:bad:bad], group[bad+1:]...)
 			continue
 		case err != nil:
@@ -180,11 +128,11 @@ func (s *shard) commit(group []*update) {
 			s.refuse(group, err)
 			return
 		}
-		for _, u := range group[:ran] {
-			for _, topic := range u.topics {
+		for _, c := range group[:ran] {
+			for _, topic := range c.Topics {
 				s.hub.Signal(topic)
 			}
-			u.reply(nil)
+			c.Answer(nil)
 		}
 		group = group[ran:]
 	}
@@ -192,18 +140,19 @@ func (s *shard) commit(group []*update) {
 
 // try commits the front of group. bbolt panics over a file it cannot follow:
 // that is a failure like any other.
-func (s *shard) try(group []*update) (ran, bad int, err error) {
+func (s *shard) try(group []*kv.Call) (ran, bad int, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("bbolt: %v", p)
 		}
 	}()
 	id := 0
+	var writes []write
 	err = s.cur.db.Update(func(btx *bbolt.Tx) error {
 		id = btx.ID()
 		b := btx.Bucket(bucket)
 		b.FillPercent = fill
-		ran, bad = s.runGroup(b, group)
+		ran, bad, writes = s.runGroup(b, group)
 		if bad >= 0 {
 			return errUndo
 		}
@@ -217,76 +166,54 @@ func (s *shard) try(group []*update) (ran, bad int, err error) {
 	}
 	s.good = id
 	if s.journal != nil {
-		for _, u := range group[:ran] {
-			s.journal.add(u.writes)
-		}
+		s.journal.add(writes)
 	}
 	return ran, bad, nil
 }
 
-// reply answers with what the closure said, or with err where it said nothing.
-func (u *update) reply(err error) {
-	if u.result != nil {
-		err = u.result
-	}
-	u.answer <- err
-}
-
 // runGroup runs closures until the transaction is big enough. bad is the index
-// of one that failed after it had written, or -1.
-func (s *shard) runGroup(b *bbolt.Bucket, group []*update) (ran, bad int) {
+// of one that failed after it had written, or -1; writes is what a compaction has
+// to hear of.
+func (s *shard) runGroup(b *bbolt.Bucket, group []*kv.Call) (ran, bad int, writes []write) {
 	var total kv.Tally
 	var values kept
-	for i, u := range group {
+	for i, c := range group {
 		t := &tx{reader: newReader(b), kept: &values, tally: kv.Tally{Slack: s.opt.Slack}, noted: s.journal != nil}
-		u.result = u.run(t)
-		u.topics, u.writes = t.topics, t.writes
-		if u.result != nil && t.tally.Writes > 0 {
-			return 0, i
+		panicked, err := c.Guard(t)
+		if err == nil {
+			err = errors.Join(t.tally.Err(), t.err)
 		}
+		if c.Result, c.Topics = err, t.topics; err != nil && (panicked || t.tally.Writes > 0) {
+			return 0, i, nil
+		}
+		writes = append(writes, t.writes...)
 		total.Writes += t.tally.Writes
 		total.Bytes += t.tally.Bytes
 		if total.Writes >= kv.MaxTxWrites || total.Bytes >= kv.MaxTxBytes {
-			return i + 1, -1
+			return i + 1, -1, writes
 		}
 	}
-	return len(group), -1
-}
-
-func (u *update) run(t *tx) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			t.tally.Writes++ // whatever it wrote goes
-			err = fmt.Errorf("transaction panicked: %v", p)
-		}
-	}()
-	if err := u.fn(t); err != nil {
-		return err
-	}
-	return errors.Join(t.tally.Err(), t.err)
+	return len(group), -1, writes
 }
 
 // refuse answers a commit that failed.
-func (s *shard) refuse(group []*update, err error) {
-	for _, u := range group {
-		u.result = nil
-		u.reply(fmt.Errorf("%w: %w", kv.ErrFailed, spelledOut(err)))
+func (s *shard) refuse(group []*kv.Call, err error) {
+	for _, c := range group {
+		c.Result = nil
+		c.Answer(fmt.Errorf("%w: %w", kv.ErrFailed, spelledOut(err)))
 	}
 }
 
 // close writes the free list with one last commit, so that the next open is
 // fast.
-func (s *shard) close() error {
-	var err error
-	s.once.Do(func() {
-		close(s.closing)
-		<-s.done
-		db := s.cur.db // the committer is gone: nobody replaces it
-		if s.failed == nil {
-			db.NoFreelistSync = false
-			err = db.Update(func(*bbolt.Tx) error { return nil })
-		}
-		err = errors.Join(err, db.Close())
-	})
-	return err
+func (s *shard) close() (err error) {
+	if !s.queue.Close() {
+		return nil
+	}
+	db := s.cur.db // the committer is gone: nobody replaces it
+	if s.failed == nil {
+		db.NoFreelistSync = false
+		err = db.Update(func(*bbolt.Tx) error { return nil })
+	}
+	return errors.Join(err, db.Close())
 }

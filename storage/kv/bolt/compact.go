@@ -121,7 +121,7 @@ func (s *shard) between(ctx context.Context, fn func() error) error {
 	select {
 	case s.tasks <- func() { answer <- fn() }:
 		return <-answer
-	case <-s.closing:
+	case <-s.queue.Closing():
 		return kv.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()

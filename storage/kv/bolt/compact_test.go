@@ -227,3 +227,49 @@ func TestClosedEngineIsNotCompacted(t *testing.T) {
 		t.Errorf("got %v, want %v", err, kv.ErrClosed)
 	}
 }
+
+// The stamp of the last Settle goes into every file that takes the place of
+// another, and a Settle may write more than a transaction.
+func TestStampStaysWhateverBecomesOfTheFile(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	e := filled(t, dir)
+	stamped := func(want uint64) {
+		t.Helper()
+		if got, err := e.Stamp(ctx, 0); err != nil || got != want {
+			t.Errorf("the stamp is %d, %v, want %d", got, err, want)
+		}
+	}
+	stamped(0)
+	err := e.Settle(ctx, 0, 7, func(tx kv.Tx) error {
+		for i := range 2 * kv.MaxTxWrites {
+			tx.Put(fmt.Appendf(nil, "s%05d", i), nil)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stamped(7)
+	if err := e.Compact(ctx, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	stamped(7)
+	boom := errors.New("boom")
+	if err := e.Settle(ctx, 0, 8, func(kv.Tx) error { return boom }); !errors.Is(err, boom) {
+		t.Errorf("got %v, want %v", err, boom)
+	}
+	stamped(7)
+	s := e.shards[0]
+	err = s.between(ctx, func() error {
+		s.failed = boom
+		return s.recover()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stamped(7)
+	closeEngine(t, e)
+	if got, err := Stamp(ShardFile(dir, 0)); err != nil || got != 7 {
+		t.Errorf("the file has the stamp %d, %v", got, err)
+	}
+}

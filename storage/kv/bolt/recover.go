@@ -92,7 +92,10 @@ func (s *shard) takeBack() error {
 // name may not be durable is in doubt, too: what is written to it would be lost
 // with the name.
 func (s *shard) install(db *bbolt.DB, suffix string) error {
-	err := db.Sync()
+	err := s.restamp(db)
+	if err == nil {
+		err = db.Sync()
+	}
 	if err == nil {
 		err = os.Rename(s.name+suffix, s.name)
 	}
@@ -106,6 +109,15 @@ func (s *shard) install(db *bbolt.DB, suffix string) error {
 		return err
 	}
 	return nil
+}
+
+// restamp leaves on a copy what the last Settle has left on the file.
+func (s *shard) restamp(db *bbolt.DB) error {
+	return s.view(func(from *bbolt.Tx) error {
+		return db.Update(func(to *bbolt.Tx) error {
+			return to.Bucket(bucket).SetSequence(from.Bucket(bucket).Sequence())
+		})
+	})
 }
 
 func noSpace(err error) bool {

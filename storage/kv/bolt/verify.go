@@ -24,7 +24,27 @@ func Walk(name string, fn func(k, v []byte) error) error {
 	return read(name, bbolt.Options{}, func(*bbolt.Tx) error { return nil }, fn)
 }
 
-func read(name string, opt bbolt.Options, pages func(*bbolt.Tx) error, fn func(k, v []byte) error) (err error) {
+// Stamp is what the last [Engine.Settle] has left on a file that no engine has
+// open.
+func Stamp(name string) (stamp uint64, err error) {
+	err = inFile(name, bbolt.Options{}, func(_ *bbolt.Tx, b *bbolt.Bucket) error {
+		stamp = b.Sequence()
+		return nil
+	})
+	return stamp, err
+}
+
+func read(name string, opt bbolt.Options, pages func(*bbolt.Tx) error, fn func(k, v []byte) error) error {
+	return inFile(name, opt, func(tx *bbolt.Tx, b *bbolt.Bucket) error {
+		if err := pages(tx); err != nil {
+			return fmt.Errorf("%s: damaged pages: %w", name, err)
+		}
+		return b.ForEach(fn)
+	})
+}
+
+// inFile runs fn on a file that no engine has open.
+func inFile(name string, opt bbolt.Options, fn func(*bbolt.Tx, *bbolt.Bucket) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a page may lie behind the end of the file
 	defer func() {
 		if p := recover(); p != nil {
@@ -38,15 +58,11 @@ func read(name string, opt bbolt.Options, pages func(*bbolt.Tx) error, fn func(k
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	return db.View(func(tx *bbolt.Tx) error {
-		err := pages(tx)
 		b := tx.Bucket(bucket)
-		if b == nil && err == nil {
-			err = errNoBucket
+		if b == nil {
+			return fmt.Errorf("%s: damaged pages: %w", name, errNoBucket)
 		}
-		if err != nil {
-			return fmt.Errorf("%s: damaged pages: %w", name, err)
-		}
-		return b.ForEach(fn)
+		return fn(tx, b)
 	})
 }
 

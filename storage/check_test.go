@@ -131,7 +131,7 @@ func TestCheckReadsWhatIsOfNoAccount(t *testing.T) {
 			ann := addPerson(t, s, "ann")
 			send(t, s, ann.ID, "news", requiretls.Required(), inInbox, "carl")
 			k := outKey(due(t, s)[0].ID)
-			err := s.files.Update(context.Background(), 0, func(tx kv.Tx) error { // below the seal
+			err := s.journal.Update(context.Background(), 0, func(tx kv.Tx) error { // below the seal
 				v := slices.Clone(tx.Get(k))
 				v[len(v)-1] ^= 1
 				tx.Put(k, v)

@@ -17,7 +17,7 @@
 // on open. All that one recipient has of a group is applied in one transaction:
 // nobody ever finds half of a letter. An append is answered after that flush, too,
 // with the UIDs it is going to get (foresight.go). Every other change goes through
-// the index's own commit.
+// the index's own commit, which is one flush of its journal (package kv/journal).
 //
 // With [Options.Keys] everything is sealed before it is written (package seal).
 //

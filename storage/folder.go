@@ -100,8 +100,9 @@ func holder(f io.ReaderAt) string {
 // formatVersion is what this code writes; it reads every version from the
 // first. 2: records may be sealed, and values have fields behind those of 1. 3: a
 // letter may lie in several forms in one group, and a shard's mark within it,
-// which a program of 2 would take for damage.
-const formatVersion = 3
+// which a program of 2 would take for damage. 4: what was changed last may stand in
+// the index's journal alone, which a program of 3 does not read.
+const formatVersion = 4
 
 // format is what FORMAT says of a store.
 type format struct {

@@ -419,7 +419,7 @@ func TestDamagedTimeOfARowDoesNotStopTheOutbox(t *testing.T) {
 			rotten := due(t, s)[0]
 			send(t, s, ann.ID, "second", requiretls.Usual(), nil, "dora")
 			send(t, s, bob.ID, "third", requiretls.Usual(), nil, "emil")
-			err := s.files.Update(ctx, rotten.ID.shard(), func(tx kv.Tx) error { // below the seal
+			err := s.journal.Update(ctx, rotten.ID.shard(), func(tx kv.Tx) error { // below the seal
 				v := slices.Clone(tx.Get(dueKey(rotten.Due, rotten.ID)))
 				v[len(v)-1] ^= 1
 				tx.Put(dueKey(rotten.Due, rotten.ID), v)
@@ -607,7 +607,7 @@ func TestStoreOpensWithADamagedMemoryOfRetries(t *testing.T) {
 				t.Fatal(err)
 			}
 			whole := s.index
-			s.index = kv.Remember(s.files, keyHead, remembered) // below the seal
+			s.index = kv.Remember(s.journal, keyHead, remembered) // below the seal
 			spoil(t, s, firstKey(t, s, 0, key(systemAccount, keyRetry)), 0, at, 0x77, false)
 			s.index = whole
 			if err := s.Close(); err != nil {

@@ -16,6 +16,7 @@ import (
 	"letterlock/storage/disk"
 	"letterlock/storage/kv"
 	"letterlock/storage/kv/bolt"
+	"letterlock/storage/kv/journal"
 	"letterlock/storage/seal"
 	"letterlock/storage/segment"
 )
@@ -144,7 +145,11 @@ func repairIndex(dir string, opt *Options, say func(string)) (map[int]origin, er
 		if errors.Is(verr, seal.ErrNoKey) || passing(verr) { // it may be whole
 			return nil, verr
 		}
+		suffix := ".damaged-" + now().UTC().Format("20060102T150405")
 		if _, again := restored[n]; verr == nil && !again {
+			if err := repairJournal(dir, n, restored, suffix, say); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		restored[n] = fromNothing
@@ -157,7 +162,10 @@ func repairIndex(dir string, opt *Options, say func(string)) (map[int]origin, er
 		if err := writeRepair(dir, restored); err != nil {
 			return nil, err
 		}
-		aside := name + ".damaged-" + now().UTC().Format("20060102T150405")
+		if err := journal.SetAside(index, n, suffix); err != nil { // it goes with the old file alone
+			return nil, err
+		}
+		aside := name + suffix
 		if err := os.Rename(name, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -167,6 +175,29 @@ func repairIndex(dir string, opt *Options, say func(string)) (map[int]origin, er
 		}
 	}
 	return restored, nil
+}
+
+// repairJournal looks at the journal of a shard that is whole. Without one that is
+// damaged the shard is its own checkpoint, of the seconds before the end.
+func repairJournal(dir string, n int, restored map[int]origin, suffix string, say func(string)) error {
+	index := filepath.Join(dir, indexDir)
+	stamp, err := bolt.Stamp(bolt.ShardFile(index, n))
+	if err != nil {
+		return err
+	}
+	damage := journal.Check(index, n, stamp)
+	if !errors.Is(damage, journal.ErrDamaged) {
+		return damage
+	}
+	restored[n] = fromCheckpoint
+	if err := writeRepair(dir, restored); err != nil {
+		return err
+	}
+	if err := journal.SetAside(index, n, suffix); err != nil {
+		return err
+	}
+	say(fmt.Sprintf("shard %d: %v: set aside as *.journal%s; what was changed in the last seconds before the end, beside mail that came, is lost", n, damage, suffix))
+	return nil
 }
 
 // passing says whether an error says nothing of the file that could not be read:

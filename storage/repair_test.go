@@ -14,6 +14,7 @@ import (
 	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
 	"letterlock/storage/kv/bolt"
+	"letterlock/storage/kv/journal"
 	"letterlock/storage/seal"
 )
 
@@ -126,6 +127,56 @@ func TestRepairTakesTheCheckpointAndReplaysWhatCameAfter(t *testing.T) {
 	}
 	if got := findings(t, s); len(got) > 0 {
 		t.Errorf("after the repair: %q", got)
+	}
+}
+
+// The journal of the index has rotted, the index itself is whole: nothing is
+// opened, the repair says so, and goes on from the index as it had settled. All
+// mail is there.
+func TestRepairWithADamagedJournal(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	s := openStore(t, dir, Options{Shards: 1})
+	ann := addPerson(t, s, "ann")
+	a := s.Account(ann.ID)
+	deliverTo(t, s, ann, "one", requiretls.Required())
+	deliverTo(t, s, ann, "two", requiretls.Usual())
+	old := mailbox(t, a, inbox)
+	for _, flag := range []string{`\Seen`, `\Flagged`, `\Answered`} {
+		if _, err := a.StoreFlags(ctx, inboxID, []UID{1}, AddFlags, []string{flag}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	image := crashImage(t, dir)
+	name := filepath.Join(image, indexDir, "00.a.journal")
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[2*512+9] ^= 1 // in the number of its first record
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Open(image, Options{}); !errors.Is(err, journal.ErrDamaged) {
+		t.Fatalf("opened: %v, %v; want %v", s != nil, err, journal.ErrDamaged)
+	}
+	said := repair(t, image)
+	if !strings.Contains(said, "shard 0") || !strings.Contains(said, "journal") || !strings.Contains(said, "UIDVALIDITY is") {
+		t.Errorf("said %q", said)
+	}
+	s = openStore(t, image, Options{})
+	a = s.Account(ann.ID)
+	if got := subjects(t, a, inbox); !slices.Equal(got, []string{"one/required", "two"}) {
+		t.Errorf("INBOX has %q", got)
+	}
+	if m := mailbox(t, a, inbox); m.UIDValidity <= old.UIDValidity {
+		t.Errorf("UIDVALIDITY %d, was %d: UIDs that nobody can vouch for", m.UIDValidity, old.UIDValidity)
+	}
+	if got := findings(t, s); len(got) > 0 {
+		t.Errorf("after the repair: %q", got)
+	}
+	aside, err := filepath.Glob(filepath.Join(image, indexDir, "*.journal.damaged-*"))
+	if err != nil || len(aside) == 0 {
+		t.Errorf("set aside: %v, %v", aside, err)
 	}
 }
 

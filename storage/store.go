@@ -16,6 +16,7 @@ import (
 	"letterlock/storage/disk"
 	"letterlock/storage/kv"
 	"letterlock/storage/kv/bolt"
+	"letterlock/storage/kv/journal"
 	"letterlock/storage/kv/sealed"
 	"letterlock/storage/seal"
 	"letterlock/storage/segment"
@@ -76,7 +77,8 @@ type Store struct {
 	opt     Options
 	lock    *os.File
 	index   *kv.Memory
-	cover   *sealed.Engine // in index, around files
+	cover   *sealed.Engine  // in index, around journal
+	journal *journal.Engine // around files
 	files   *bolt.Engine
 	log     *segment.Log
 	shards  []*shard
@@ -169,7 +171,10 @@ func (s *Store) openIndex() error {
 	if s.files, err = bolt.Open(filepath.Join(s.dir, indexDir), bolt.Options{Shards: said.shards, Slack: sealed.Slack}); err != nil {
 		return err
 	}
-	if s.cover, err = sealed.New(s.files, s.opt.Keys, hide); err != nil {
+	if s.journal, err = journal.Open(filepath.Join(s.dir, indexDir), s.files, journal.Options{Slack: sealed.Slack, Files: s.opt.files}); err != nil {
+		return err
+	}
+	if s.cover, err = sealed.New(s.journal, s.opt.Keys, hide); err != nil {
 		return err
 	}
 	var below kv.Engine = s.cover
@@ -259,7 +264,9 @@ func (s *Store) Close() error {
 		if s.gc != nil && s.gc.worthACheckpoint() && errors.Join(errs...) == nil {
 			s.gc.last()
 		}
-		if s.files != nil {
+		if s.journal != nil {
+			errs = append(errs, s.journal.Close())
+		} else if s.files != nil {
 			errs = append(errs, s.files.Close())
 		}
 		if s.lock != nil {

@@ -41,7 +41,8 @@ var may = map[string][]string{
 	"storage/kv":           {},
 	"storage/kv/sealed":    {"storage/kv", "storage/seal"},
 	"storage/kv/bolt":      {"storage/kv", "storage/disk"},
-	"storage":              {"internal/mail", "internal/requiretls", "internal/search", "internal/reply", "storage/disk", "storage/segment", "storage/seal", "storage/kv", "storage/kv/bolt", "storage/kv/sealed"},
+	"storage/kv/journal":   {"storage/kv", "storage/disk"},
+	"storage":              {"internal/mail", "internal/requiretls", "internal/search", "internal/reply", "storage/disk", "storage/segment", "storage/seal", "storage/kv", "storage/kv/bolt", "storage/kv/journal", "storage/kv/sealed"},
 	"imapd/syntax":         {"internal/mail", "internal/wire"},                                                                      // the grammar, both ways
 	"imapd/query":          {"imapd/syntax", "storage", "internal/mail", "internal/mime", "internal/search", "internal/requiretls"}, // search, sort, threads
 	"imapd":                {"imapd/syntax", "imapd/query", "storage", "internal/mail", "internal/mime", "internal/search", "internal/wire", "internal/serve", "internal/auth", "internal/requiretls", "internal/maillog"},

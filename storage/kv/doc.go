@@ -6,7 +6,8 @@
 // another. The bounds below are those every engine can keep, so that nothing
 // grows into one that another could not take. [Conform] is the suite that an
 // engine has to pass, [Strict] the wrapper that shows misuse of one in tests,
-// [Memory] one that knows some keys without asking.
+// [Memory] one that knows some keys without asking. Package journal makes the
+// commits of an engine cheap.
 //
 // It does not know what is stored. Start reading at [Engine].
 package kv

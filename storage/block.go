@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"letterlock/storage/kv"
 	"letterlock/storage/segment"
@@ -42,41 +43,55 @@ const (
 	blockHeader = 69
 )
 
-func (e *entry) column(c int) uint64 {
-	return [columns]uint64{uint64(e.uid), uint64(e.modseq), uint64(e.flags), e.number, uint64(e.saved), e.size}[c]
+// put puts one column of a block into to, which has room for it.
+func (b *block) put(c int, to []uint64) {
+	for i := range b.entries {
+		e := &b.entries[i]
+		switch c {
+		case 0:
+			to[i] = uint64(e.uid)
+		case 1:
+			to[i] = uint64(e.modseq)
+		case 2:
+			to[i] = uint64(e.flags)
+		case 3:
+			to[i] = e.number
+		case 4:
+			to[i] = uint64(e.saved)
+		case 5:
+			to[i] = e.size
+		}
+	}
 }
+
+// widest is how many octets are read or written at once: those that are too many
+// belong to the next number, or are masked.
+const widest = 8
 
 // encode makes the value.
 func (b *block) encode() []byte {
-	le := binary.LittleEndian
-	v := make([]byte, blockHeader, blockHeader+24*len(b.entries))
-	le.PutUint16(v[11:], uint16(len(b.entries)))
+	le, n := binary.LittleEndian, len(b.entries)
+	v := make([]byte, blockHeader+widest*columns*n+widest)
+	le.PutUint16(v[11:], uint16(n))
 	le.PutUint64(v[13:], uint64(b.changed))
+	at := blockHeader
+	var room [blockSize]uint64
+	numbers := slices.Grow(room[:0], n)[:n]
 	for c := range columns {
-		low, high := ^uint64(0), uint64(0)
-		for i := range b.entries {
-			n := b.entries[i].column(c)
-			low, high = min(low, n), max(high, n)
+		if n == 0 {
+			break
 		}
+		b.put(c, numbers)
+		low, high := slices.Min(numbers), slices.Max(numbers)
 		width := (bits.Len64(high-low) + 7) / 8
-		if len(b.entries) == 0 {
-			low, width = 0, 0
-		}
 		v[5+c] = byte(width)
 		le.PutUint64(v[21+8*c:], low)
-		for i := range b.entries {
-			v = appendWidth(v, b.entries[i].column(c)-low, width)
+		for _, number := range numbers {
+			le.PutUint64(v[at:], number-low)
+			at += width
 		}
 	}
-	return sealValue(v)
-}
-
-func appendWidth(b []byte, n uint64, width int) []byte {
-	for range width {
-		b = append(b, byte(n))
-		n >>= 8
-	}
-	return b
+	return sealValue(v[:at])
 }
 
 // packed is a block as it lies in the index: checked, not yet unpacked.
@@ -107,37 +122,66 @@ func openBlock(v []byte) (packed, error) {
 // changedOf reads when a block last changed, without checking the rest.
 func changedOf(v []byte) ModSeq { return ModSeq(binary.LittleEndian.Uint64(v[13:])) }
 
-// column unpacks one column.
-func (p packed) column(c int, yield func(i int, n uint64)) {
+// column unpacks one column, into to where it has room.
+func (p packed) column(c int, to []uint64) []uint64 {
 	at := blockHeader
 	for i := range c {
 		at += int(p.value[5+i]) * p.count
 	}
-	width, base := int(p.value[5+c]), binary.LittleEndian.Uint64(p.value[21+8*c:])
-	for i := range p.count {
-		var n uint64
-		for j := width - 1; j >= 0; j-- {
-			n = n<<8 | uint64(p.value[at+j])
-		}
-		at += width
-		yield(i, base+n)
+	le, width := binary.LittleEndian, int(p.value[5+c])
+	base, mask := le.Uint64(p.value[21+8*c:]), ^uint64(0)
+	if width < widest {
+		mask = 1<<(8*width) - 1
 	}
+	to = slices.Grow(to[:0], p.count)[:p.count]
+	i := 0
+	for ; i < p.count && at+widest <= len(p.value); i++ {
+		to[i] = base + le.Uint64(p.value[at:])&mask
+		at += width
+	}
+	for ; i < p.count; i++ { // the last ones of the value
+		var last [widest]byte
+		copy(last[:width], p.value[at:])
+		to[i] = base + le.Uint64(last[:])
+		at += width
+	}
+	return to
 }
 
 func decodeBlock(v []byte) (*block, error) {
+	b := new(block)
+	return b, b.decode(v)
+}
+
+// decode makes b what a value says, in the room it has.
+func (b *block) decode(v []byte) error {
 	p, err := openBlock(v)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	b := &block{changed: p.changed, entries: make([]entry, p.count, max(p.count+8, blockSize/4))}
-	e := b.entries
-	p.column(0, func(i int, n uint64) { e[i].uid = UID(n) })
-	p.column(1, func(i int, n uint64) { e[i].modseq = ModSeq(n) })
-	p.column(2, func(i int, n uint64) { e[i].flags = Flags(n) })
-	p.column(3, func(i int, n uint64) { e[i].number = n })
-	p.column(4, func(i int, n uint64) { e[i].saved = int64(n) })
-	p.column(5, func(i int, n uint64) { e[i].size = n })
-	return b, nil
+	b.changed = p.changed
+	e := slices.Grow(b.entries[:0], max(p.count+8, blockSize/4))[:p.count]
+	b.entries = e
+	var room [blockSize]uint64
+	for i, n := range p.column(0, room[:]) {
+		e[i].uid = UID(n)
+	}
+	for i, n := range p.column(1, room[:]) {
+		e[i].modseq = ModSeq(n)
+	}
+	for i, n := range p.column(2, room[:]) {
+		e[i].flags = Flags(n)
+	}
+	for i, n := range p.column(3, room[:]) {
+		e[i].number = n
+	}
+	for i, n := range p.column(4, room[:]) {
+		e[i].saved = int64(n)
+	}
+	for i, n := range p.column(5, room[:]) {
+		e[i].size = n
+	}
+	return nil
 }
 
 // find answers the index of uid, or of the first greater one.
@@ -167,8 +211,9 @@ func blockAt(r kv.Reader, a AccountID, m MailboxID, uid UID, unpack unpacker) (f
 }
 
 // pick hands the entries of uids (ascending) to fn, block by block; those that
-// are gone are passed over. first is the block's key.
+// are gone are passed over. first is the block's key; at is used again for the next.
 func pick(r kv.Reader, a AccountID, m MailboxID, uids []UID, unpack unpacker, fn func(first UID, b *block, at []int) error) error {
+	var at []int
 	for len(uids) > 0 {
 		first, b, err := blockAt(r, a, m, uids[0], unpack)
 		if err != nil {
@@ -179,12 +224,17 @@ func pick(r kv.Reader, a AccountID, m MailboxID, uids []UID, unpack unpacker, fn
 			continue
 		}
 		last := b.entries[len(b.entries)-1].uid
-		var at []int
-		for len(uids) > 0 && uids[0] <= last {
-			if i, found := b.find(uids[0]); found && (len(at) == 0 || at[len(at)-1] < i) {
-				at = append(at, i)
+		at = at[:0]
+		for next := 0; len(uids) > 0 && uids[0] <= last; uids = uids[1:] {
+			if next == len(b.entries) || b.entries[next].uid != uids[0] { // mostly it is the next one
+				i, found := b.find(uids[0])
+				if !found || i < next {
+					continue
+				}
+				next = i
 			}
-			uids = uids[1:]
+			at = append(at, next)
+			next++
 		}
 		if err := fn(first, b, at); err != nil {
 			return err

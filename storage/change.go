@@ -25,7 +25,9 @@ var errStepFull = errors.New("step full")
 func (t *txn) edit(b *openBox, uids []UID, fn func(blk *block, at []int) bool) (rest []UID, err error) {
 	t.settleTail(b)
 	steps := 0
-	err = pick(t.tx, b.id.account, b.ID, uids, anew, func(first UID, blk *block, at []int) error {
+	var one block
+	again := func(_ UID, v []byte) (*block, error) { return &one, one.decode(v) }
+	err = pick(t.tx, b.id.account, b.ID, uids, again, func(first UID, blk *block, at []int) error {
 		if len(at) == 0 {
 			return nil
 		}

@@ -147,7 +147,7 @@ func (t *txn) drop(c *account, b *openBox) error {
 		if err != nil {
 			return err
 		}
-		p.column(3, func(_ int, n uint64) { dead.numbers = append(dead.numbers, n) })
+		dead.numbers = append(dead.numbers, p.column(3, nil)...)
 	}
 	dead.putOf(t.tx, b)
 	c.bytes -= b.Size

@@ -54,13 +54,16 @@ func (t *txn) lookForCarried(b *openBox) error {
 		return nil
 	}
 	t.settleTail(b)
+	var room [blockSize]uint64
 	lo := blocksKey(b.id.account, b.ID)
 	for _, v := range t.tx.Range(lo, kv.After(lo), kv.Options{}) {
 		p, err := openBlock(v)
 		if err != nil {
 			return err
 		}
-		p.column(2, func(_ int, n uint64) { b.carried |= Flags(n) })
+		for _, n := range p.column(2, room[:]) {
+			b.carried |= Flags(n)
+		}
 	}
 	b.looked = true
 	return nil

@@ -228,7 +228,9 @@ func (a *Account) spare(r kv.Reader, dead map[uint64]bool) error {
 		if err != nil {
 			return fmt.Errorf("key %x: %w", k, err)
 		}
-		p.column(3, func(_ int, n uint64) { delete(dead, n) })
+		for _, n := range p.column(3, nil) {
+			delete(dead, n)
+		}
 	}
 	return nil
 }

@@ -180,8 +180,15 @@ func loadView(r kv.Reader, a AccountID, m Mailbox, old *View) (*View, error) {
 
 func (p packed) chunk(first UID) *chunk {
 	c := &chunk{first, p.changed, make([]UID, p.count), make([]ModSeq, p.count), make([]Flags, p.count)}
-	p.column(0, func(i int, n uint64) { c.uids[i] = UID(n) })
-	p.column(1, func(i int, n uint64) { c.modseqs[i] = ModSeq(n) })
-	p.column(2, func(i int, n uint64) { c.flags[i] = Flags(n) })
+	var room [blockSize]uint64
+	for i, n := range p.column(0, room[:]) {
+		c.uids[i] = UID(n)
+	}
+	for i, n := range p.column(1, room[:]) {
+		c.modseqs[i] = ModSeq(n)
+	}
+	for i, n := range p.column(2, room[:]) {
+		c.flags[i] = Flags(n)
+	}
 	return c
 }

@@ -41,22 +41,43 @@ func (s *Store) hasCheckpoint() bool {
 	return true
 }
 
-// copyIndex writes every shard into dir.
+// errRotten says what is to be done about an index that is copied no more.
+var errRotten = errors.New("the index is damaged, and the older copy stays: letterlock fsck --repair")
+
+// copyIndex writes every shard into dir, in the place of an older copy. A shard that
+// has rotted does not take that of one that is whole: a repair needs it.
 func (s *Store) copyIndex(ctx context.Context, dir string) error {
 	if err := prepareFolder(dir); err != nil {
 		return err
 	}
+	var rotten []error
 	for _, sh := range s.shards {
-		name := bolt.ShardFile(dir, sh.number) + ".new"
-		err := createFile(name, func(w io.Writer) error { return s.index.Copy(ctx, sh.number, w) })
-		if err == nil {
-			err = bolt.PutShard(dir, sh.number, name)
-		}
+		err := s.copyShard(ctx, dir, sh.number)
 		if err != nil {
-			return fmt.Errorf("copy shard %d: %w", sh.number, err)
+			err = fmt.Errorf("copy shard %d: %w", sh.number, err)
+		}
+		if errors.Is(err, errRotten) {
+			rotten = append(rotten, err)
+		} else if err != nil {
+			return err
 		}
 	}
-	return nil
+	return errors.Join(rotten...)
+}
+
+func (s *Store) copyShard(ctx context.Context, dir string, n int) error {
+	name := bolt.ShardFile(dir, n) + ".new"
+	if err := createFile(name, func(w io.Writer) error { return s.index.Copy(ctx, n, w) }); err != nil {
+		return err
+	}
+	err := bolt.Walk(name, checkValue(ctx, n, s.opt.Keys))
+	if err == nil {
+		return bolt.PutShard(dir, n, name)
+	}
+	if ctx.Err() == nil && !passing(err) {
+		err = fmt.Errorf("%w: %w", errRotten, err)
+	}
+	return errors.Join(err, os.Remove(name))
 }
 
 // createFile writes a file of mode 0600, durably; what cannot be written whole
@@ -79,14 +100,19 @@ func createFile(name string, write func(io.Writer) error) error {
 // verifyShard reads a shard's file from end to end: pages and the checksum of
 // every value.
 func verifyShard(name string, shard int, keys *seal.Keys) error {
-	return bolt.Verify(name, func(k, v []byte) error {
+	return bolt.Verify(name, checkValue(context.Background(), shard, keys))
+}
+
+// checkValue looks whether a value is what was written.
+func checkValue(ctx context.Context, shard int, keys *seal.Keys) func(k, v []byte) error {
+	return func(k, v []byte) error {
 		plain, v, err := sealed.Decode(keys, shard, hide, k, v)
-		if err != nil || plain == nil {
-			return err
+		if err == nil && plain != nil {
+			_, err = open(v)
 		}
-		if _, err := open(v); err != nil {
+		if err != nil {
 			return fmt.Errorf("key %x: %w", k, err)
 		}
-		return nil
-	})
+		return ctx.Err()
+	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
+	"letterlock/storage/kv"
 	"letterlock/storage/kv/bolt"
 	"letterlock/storage/kv/journal"
 	"letterlock/storage/seal"
@@ -177,6 +178,70 @@ func TestRepairWithADamagedJournal(t *testing.T) {
 	aside, err := filepath.Glob(filepath.Join(image, indexDir, "*.journal.damaged-*"))
 	if err != nil || len(aside) == 0 {
 		t.Errorf("set aside: %v, %v", aside, err)
+	}
+}
+
+// A value of the index rots while the server runs. The next checkpoint does not
+// take the place of the last good one, nor does a backup: the repair that follows
+// has every folder, and not one of Recovered.
+func TestRottenIndexTakesThePlaceOfNoCopy(t *testing.T) {
+	ctx, dir, saved := context.Background(), t.TempDir(), t.TempDir()
+	s, err := Open(dir, Options{Shards: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	people := peopleOfTwoShards(t, s)
+	for _, id := range people {
+		deliver(t, s, "before", requiretls.Required(), id)
+		if _, err := s.Account(id).Copy(ctx, inboxID, []UID{1}, "Archive"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(s.Checkpoint(ctx), s.Backup(ctx, saved)); err != nil {
+		t.Fatal(err)
+	}
+	k := keyUint64(people[0], keySummary, 0)
+	lo := k[:len(k)-8]
+	err = s.journal.Update(ctx, placeAccount(people[0], 2), func(tx kv.Tx) error {
+		for k, v := range tx.Range(lo, kv.After(lo), kv.Options{Limit: 1}) {
+			v = slices.Clone(v)
+			v[len(v)-1] ^= 1
+			defer tx.Put(slices.Clone(k), v)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range people {
+		deliver(t, s, "after", requiretls.Usual(), id)
+	}
+	for name, err := range map[string]error{"checkpoint": s.Checkpoint(ctx), "backup": s.Backup(ctx, saved)} {
+		if err == nil || !strings.Contains(err.Error(), "fsck --repair") {
+			t.Errorf("%s of a rotten index: %v", name, err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	restored := filepath.Join(t.TempDir(), "data")
+	if err := Restore(ctx, saved, restored); err != nil {
+		t.Errorf("the older backup: %v", err)
+	}
+	if said := repair(t, dir); !strings.Contains(said, "begun again from: checkpoint") {
+		t.Errorf("said %q", said)
+	}
+	s = openStore(t, dir, Options{})
+	for _, id := range people {
+		if got := subjects(t, s.Account(id), inbox); !slices.Equal(got, []string{"before/required", "after"}) {
+			t.Errorf("INBOX has %q", got)
+		}
+		if got := subjects(t, s.Account(id), "Archive"); !slices.Equal(got, []string{"before/required"}) {
+			t.Errorf("Archive has %q", got)
+		}
+	}
+	if got := findings(t, s); len(got) > 0 {
+		t.Errorf("after the repair: %q", got)
 	}
 }
 

@@ -124,6 +124,22 @@ type Error struct {
 func (e *Error) Error() string { return e.Position.String() + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
+// HostError is why a run found no answer to what a script asked: the [Host], the
+// [Loader] or the [Message] failed. It says nothing about the script; the same
+// run may succeed later.
+type HostError struct{ Err error }
+
+func (e *HostError) Error() string { return e.Err.Error() }
+func (e *HostError) Unwrap() error { return e.Err }
+
+// unanswered is an error of whoever was asked.
+func unanswered(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &HostError{err}
+}
+
 // LimitError says which limit a script ran into.
 type LimitError struct {
 	Limit string // as a sentence names it: "4 redirects"

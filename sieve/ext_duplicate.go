@@ -79,7 +79,7 @@ func (rt *Runtime) duplicate(t Track) (bool, error) {
 	}
 	seen, err := rt.Host().Seen(rt.ctx, t)
 	if err != nil {
-		return false, err
+		return false, unanswered(err)
 	}
 	if rt.seen == nil {
 		rt.seen = map[Track]bool{}

@@ -135,8 +135,11 @@ func (rt *Runtime) load(s included) (*Script, error) {
 		return nil, fs.ErrNotExist
 	}
 	script, err := rt.input.Load(rt.ctx, s.where, s.name)
-	if err != nil {
+	switch _, mistakes := errors.AsType[Errors](err); {
+	case mistakes || errors.Is(err, fs.ErrNotExist):
 		return nil, err
+	case err != nil:
+		return nil, unanswered(err)
 	}
 	if script.engine != rt.engine {
 		return nil, errors.New("the script was compiled for another engine")

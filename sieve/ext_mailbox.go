@@ -91,7 +91,8 @@ func (rt *Runtime) ask(t Target) (bool, error) {
 	if t.ID == "" && t.Use == "" && mailboxName(t.Name) != nil {
 		return false, nil
 	}
-	return rt.Host().Mailbox(rt.ctx, t)
+	ok, err := rt.Host().Mailbox(rt.ctx, t)
+	return ok, unanswered(err)
 }
 
 // specialUse checks a use-attr (RFC 6154 §6).

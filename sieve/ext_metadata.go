@@ -56,10 +56,10 @@ func (rt *Runtime) metadata(mailbox *String, entry String) (value string, found 
 		return "", false, err
 	}
 	value, found, err = rt.Host().Metadata(rt.ctx, name, key)
-	if err == nil {
-		err = rt.Take(len(value))
+	if err != nil {
+		return "", false, unanswered(err)
 	}
-	return value, found, err
+	return value, found, rt.Take(len(value))
 }
 
 func compileMetadata(c *Call) (Predicate, error) {

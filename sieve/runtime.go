@@ -28,7 +28,7 @@ type Envelope struct {
 }
 
 // Host answers what only a mailbox store can know. A nil Host knows of nothing.
-// Its errors break the run.
+// Its errors end the run as a [*HostError].
 type Host interface {
 	// Mailbox says whether mail can be delivered into a mailbox: the one that
 	// t.Name or t.ID names, if it has the special use t.Use where one is given;
@@ -52,7 +52,8 @@ const (
 func (l Location) String() string { return [...]string{":personal", ":global"}[l] }
 
 // Loader finds scripts for include. A script that does not exist is
-// [fs.ErrNotExist]; one that does not compile is its [Errors].
+// [fs.ErrNotExist]; one that does not compile is its [Errors]. All else ends the
+// run as a [*HostError].
 type Loader func(ctx context.Context, l Location, name string) (*Script, error)
 
 // Input is what one run knows beside script and message.
@@ -92,7 +93,7 @@ type Verdict struct {
 type Runtime struct {
 	ctx    context.Context
 	engine *Engine
-	msg    Message
+	msg    reading
 	input  *Input
 	now    time.Time
 
@@ -141,7 +142,7 @@ func NewRuntime(ctx context.Context, e *Engine, msg Message, in *Input) *Runtime
 	if in == nil {
 		in = &Input{}
 	}
-	rt := &Runtime{ctx: ctx, engine: e, msg: msg, input: in, now: in.Now, keep: true, nextCheck: checkEvery}
+	rt := &Runtime{ctx: ctx, engine: e, msg: reading{msg}, input: in, now: in.Now, keep: true, nextCheck: checkEvery}
 	if rt.now.IsZero() {
 		rt.now = time.Now()
 	}
@@ -158,7 +159,8 @@ func (s *Script) Run(ctx context.Context, msg Message, in *Input) *Result {
 // Run runs a script; what earlier ones of this runtime decided stands. Where it
 // breaks, what it had decided itself is undone, the message is to be kept, and
 // the [*Error] is returned. A panic in an extension is such an error, too: no
-// script may take delivery down.
+// script may take delivery down. Where a [*HostError] is in it, the script would
+// have decided something else: what came out is not to be carried out.
 func (rt *Runtime) Run(s *Script) (err error) {
 	before := rt.snapshot()
 	defer func() {
@@ -336,11 +338,11 @@ func (rt *Runtime) Now() time.Time { return rt.now }
 
 // Message is the message that tests read; SetMessage puts another in its place,
 // from the next test on.
-func (rt *Runtime) Message() Message { return rt.msg }
+func (rt *Runtime) Message() Message { return rt.msg.Message }
 
 // SetMessage replaces the message; header changes of editheader are lost.
 func (rt *Runtime) SetMessage(msg Message) {
-	rt.msg, rt.head, rt.parts, rt.edited, rt.latest = msg, entity{}, nil, false, nil
+	rt.msg, rt.head, rt.parts, rt.edited, rt.latest = reading{msg}, entity{}, nil, false, nil
 	for f := rt.frame; f != nil; f = f.up {
 		f.part, f.root = nil, nil
 	}
@@ -384,6 +386,17 @@ func (rt *Runtime) Host() Host {
 		return nobody{}
 	}
 	return rt.input.Host
+}
+
+// reading is the message, whose errors are not the script's.
+type reading struct{ Message }
+
+func (r reading) ReadAt(p []byte, off int64) (int, error) {
+	n, err := r.Message.ReadAt(p, off)
+	if errors.Is(err, io.EOF) {
+		return n, err
+	}
+	return n, unanswered(err)
 }
 
 // nobody is the host where there is none.

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -151,13 +152,20 @@ func (l *letter) run(ctx context.Context, f *fate, scripts []*sieve.Script) erro
 			break
 		}
 		if err := rt.Run(s); err != nil {
-			if ctx.Err() != nil {
-				return err // we have no time: that is not the script's fault
+			if ctx.Err() != nil || unanswered(err) {
+				return err // we have no time or no answer: that is not the script's fault
 			}
 			f.notes = append(f.notes, brokenNote("", err))
 		}
 	}
 	return l.carryOut(ctx, f, h, owner, rt.Result())
+}
+
+// unanswered says whether a script broke since the vault, or the letter itself,
+// could not be read: it would have decided something else.
+func unanswered(err error) bool {
+	_, ok := errors.AsType[*sieve.HostError](err)
+	return ok
 }
 
 // kept says whether keep is in effect, the implicit one or one that was asked

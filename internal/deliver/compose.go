@@ -19,6 +19,7 @@ import (
 type draft struct {
 	word     string // ends its Message-ID: what it is
 	from, to string
+	cc       string // or empty
 	subject  string
 	auto     string   // Auto-Submitted (RFC 3834 §5)
 	more     []string // further lines of the header
@@ -103,11 +104,14 @@ func (l *letter) fields(f *fate, d draft) []string {
 		"Date: " + l.now().Format(traceDate) + "\r\n",
 		fmt.Sprintf("Message-ID: <%s.%d.%s@%s>\r\n", l.env.ID, f.account, d.word, l.opt.Hostname),
 	}
-	if id := plainLine(l.sum.MessageID); id != "" && !d.nameless { // RFC 5230 §5.8
-		fields = append(fields, "In-Reply-To: "+id+"\r\n",
-			"References: "+strings.Join(append(lastOf(l.sum.References), id), "\r\n ")+"\r\n")
+	if id := l.ids(l.sum.MessageID); id != nil && !d.nameless { // RFC 5230 §5.8
+		fields = append(fields, "In-Reply-To: "+id[0]+"\r\n",
+			"References: "+strings.Join(append(lastOf(l.ids(l.sum.References...)), id[0]), "\r\n ")+"\r\n")
 	}
 	fields = append(fields, "Auto-Submitted: "+d.auto+"\r\n")
+	if d.cc != "" {
+		fields = append(fields, "Cc: "+people(d.cc)+"\r\n")
+	}
 	for _, line := range d.more {
 		name, value, _ := strings.Cut(line, ": ")
 		fields = append(fields, plainLine(name)+": "+words(value)+"\r\n")
@@ -157,14 +161,21 @@ func (l *letter) about(lead, otherwise string) string {
 	return lead + string([]rune(original)[:min(256, len([]rune(original)))])
 }
 
+// ids are those that can be named: with more than ASCII in them only where the
+// message came with SMTPUTF8, or what names them would need it as well.
+func (l *letter) ids(all ...string) (named []string) {
+	for _, id := range all {
+		if id = plainLine(id); id != "" && (l.env.SMTPUTF8 || ascii(id)) {
+			named = append(named, id)
+		}
+	}
+	return named
+}
+
 // lastOf keeps References within reason (RFC 5322 §2.1.1).
 func lastOf(ids []string) []string {
 	const most = 10
-	var out []string
-	for _, id := range ids[max(0, len(ids)-most):] {
-		out = append(out, plainLine(id))
-	}
-	return out
+	return ids[max(0, len(ids)-most):]
 }
 
 // crlf ends every line as mail does.
@@ -187,6 +198,19 @@ func plainLine(s string) string {
 		s = s[:most]
 	}
 	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+// self is the owner, in whose name we write, as the sender knows him: one beyond
+// ASCII by the address that the message came to, where every host can read that.
+func (l *letter) self(f *fate, owner mail.Address) mail.Address {
+	came := f.rcpt
+	if came.Domain == "" {
+		came.Domain = l.opt.Addresses.Domain
+	}
+	if owner.ALabels().ASCII() || !came.ALabels().ASCII() {
+		return owner
+	}
+	return came
 }
 
 // sender is from, where it is the owner's to say, or the owner.

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"fmt"
 	"strings"
 
 	"letterlock/internal/mail"
@@ -15,6 +16,7 @@ const maxReturned = 64 << 10
 // names, which may go where REQUIRETLS is not offered (RFC 8689 §5). There is
 // none for a null sender.
 func (l *letter) rejection(f *fate, owner mail.Address, reason string) (*mail.Outbound, bool) {
+	owner = l.self(f, owner)
 	report := mail.Report{Text: l.refusalText(f, owner, reason, l.ownHeader()), Now: l.now()}
 	if l.env.Demand.IsRequired() {
 		report.Redacted = l.refusalText(f, owner, "(It may quote the message, and can be said over a protected connection alone.)", "")
@@ -25,9 +27,9 @@ func (l *letter) rejection(f *fate, owner mail.Address, reason string) (*mail.Ou
 // refusalText is the message; without the original's header it names nothing of
 // it.
 func (l *letter) refusalText(f *fate, owner mail.Address, reason, header string) []byte {
-	about := "Reporting-UA: " + l.opt.Hostname + "; Letterlock\nFinal-Recipient: rfc822; " + owner.ALabels().String() + "\n"
-	if id := plainLine(l.sum.MessageID); id != "" && header != "" { // RFC 8098 §3.2.5
-		about += "Original-Message-ID: " + id + "\n"
+	about := "Reporting-UA: " + l.opt.Hostname + "; Letterlock\nFinal-Recipient: " + typed(owner.ALabels()) + "\n"
+	if id := l.ids(l.sum.MessageID); id != nil && header != "" { // RFC 8098 §3.2.5
+		about += "Original-Message-ID: " + id[0] + "\n"
 	}
 	parts := []part{
 		{"text/plain", "The message was refused by the recipient's mail filtering program.\nThe reason given was as follows:\n\n" + strings.TrimRight(reason, "\r\n") + "\n"},
@@ -40,6 +42,23 @@ func (l *letter) refusalText(f *fate, owner mail.Address, reason, header string)
 		word: "rejected", from: owner.String(), to: l.env.From.String(), subject: "Message rejected",
 		auto: "auto-replied (rejected)", nameless: header == "", report: "disposition-notification", parts: parts,
 	})
+}
+
+// typed is an address with its type: what is beyond ASCII in one has another
+// type, and in a report for every host stands encoded (RFC 6533 §3).
+func typed(a mail.Address) string {
+	if a.ASCII() {
+		return "rfc822; " + a.String()
+	}
+	var b strings.Builder
+	for _, r := range a.String() {
+		if r < '!' || r == '+' || r == '=' || r == '\\' || r > '~' {
+			fmt.Fprintf(&b, `\x{%02X}`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return "utf-8; " + b.String()
 }
 
 // ownHeader is the header of the message, as much of it as is returned.

@@ -21,6 +21,7 @@ func (l *letter) notify(ctx context.Context, f *fate, h *host, owner mail.Addres
 		f.note(noNotice, rule, "A notification was asked for. This server sends none, so nothing was sent.")
 		return nil
 	}
+	owner = l.self(f, owner)
 	from := sender(n.From, owner)
 	text := l.notification(f, from, owner, n)
 	var path mail.Address // <> where what it is about has it (RFC 5436 §2.7)
@@ -60,9 +61,7 @@ func (l *letter) notification(f *fate, from, owner mail.Address, n *sieve.Notify
 	default:
 		d.subject = l.about("", "New mail")
 	}
-	if len(m.Cc) > 0 {
-		d.more = append(d.more, "Cc: "+strings.Join(m.Cc[:min(len(m.Cc), maxCopyIn)], ", "))
-	}
+	d.cc = strings.Join(m.Cc[:min(len(m.Cc), maxCopyIn)], ", ")
 	d.more = append(d.more, [...]string{"Importance: high", "Importance: normal", "Importance: low"}[min(max(n.Importance, 1), 3)-1])
 	for _, field := range m.Header {
 		d.more = append(d.more, field.Name+": "+field.Value)

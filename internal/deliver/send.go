@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"letterlock/internal/mail"
+	"letterlock/internal/mime"
 	"letterlock/internal/reply"
 	"letterlock/sieve"
 )
@@ -66,7 +67,7 @@ func (l *letter) redirect(ctx context.Context, f *fate, owner mail.Address, a *s
 		r.From = l.opt.Sender(l.env.From, owner)
 	}
 	r.Prefix = append(r.Prefix, ownReceived(f.prefix)...)
-	r.Prefix = append(r.Prefix, redirectedFrom+": "+owner.ALabels().String()+"\r\n"...)
+	r.Prefix = append(r.Prefix, redirectedFrom+": "+words(owner.ALabels().String())+"\r\n"...)
 	r.Prefix = append(r.Prefix, e.header...)
 	o := l.env.Redirect(r)
 	if a.Marks[markRequired] != "" {
@@ -124,6 +125,7 @@ func (l *letter) passedHere() bool {
 // cameBack says whether the owner had sent the message on before.
 func (l *letter) cameBack(owner mail.Address) bool {
 	for v := range l.header().Values(redirectedFrom) {
+		v = mime.DecodeHeader(v)
 		if strings.EqualFold(v, owner.ALabels().String()) || strings.EqualFold(v, owner.String()) {
 			return true
 		}

@@ -141,7 +141,7 @@ func (l *letter) run(ctx context.Context, f *fate, scripts []*sieve.Script) erro
 	rt := sieve.NewRuntime(ctx, l.shelf.engine, join(f.prefix, join(l.start, l.body, int64(len(l.start))), 0), &sieve.Input{
 		Envelope:    sieve.Envelope{From: l.env.From.String(), To: rcpt.String(), RemoteIP: remoteIP(l.env.Peer)},
 		Owner:       owner.String(),
-		Own:         []string{owner.String(), base.String()},
+		Own:         []string{owner.ALabels().String(), owner.ULabels().String(), base.ALabels().String(), base.ULabels().String()},
 		Host:        h,
 		Load:        l.loader(f.account),
 		Now:         l.now(),

@@ -376,3 +376,83 @@ redirect :copy "carl@elsewhere.example"; vacation "Gone"; notify "mailto:pager@b
 		t.Error("a letter that came back was sent on again")
 	}
 }
+
+// RFC 6531 §3.6: what has more than ASCII in its header goes to hosts with
+// SMTPUTF8 alone. RFC 6533 §3: such an address has a type of its own in reports.
+func TestOwnerBeyondASCIIAsksForSMTPUTF8(t *testing.T) {
+	const jörg = "jörg@example.org"
+	rules := func(o *office, text string) {
+		o.person(jörg)
+		o.alias("info@example.org", jörg)
+		o.rule(jörg, text)
+	}
+	header := func(text string) string { h, _, _ := strings.Cut(text, "\r\n\r\n"); return h }
+	answers := `require ["vacation", "enotify", "copy", "variables"]; redirect :copy "carl@elsewhere.example"; vacation "Gone";
+notify "mailto:pager@elsewhere.example?cc=desk@b%C3%BCro.example";`
+	t.Run("addressed as such", func(t *testing.T) {
+		o := openOffice(t, unknown{})
+		rules(o, answers)
+		env := envelope(requiretls.Usual())
+		env.SMTPUTF8 = true
+		o.wantFates(o.deliver(env, "To: "+jörg+"\r\nMessage-ID: <zü@sender.example>\r\n"+letter, jörg), "delivered")
+		out, texts := o.left()
+		if len(out) != 4 || !strings.Contains(texts[1], "From: "+jörg+"\r\n") || !strings.Contains(texts[1], "In-Reply-To: <zü@sender.example>\r\n") {
+			t.Fatalf("left %d:\n%s", len(out), strings.Join(texts, "\n"))
+		}
+		for i, l := range out {
+			if !l.SMTPUTF8 {
+				t.Errorf("%v to %v leaves without SMTPUTF8:\n%s", l.Kind, l.To, texts[i])
+			}
+		}
+	})
+	t.Run("behind an alias", func(t *testing.T) {
+		o := openOffice(t, unknown{})
+		rules(o, answers)
+		o.usual("To: info@example.org\r\nMessage-ID: <zü@sender.example>\r\n"+letter, "info@example.org")
+		out, texts := o.left()
+		if len(out) != 4 || !strings.Contains(texts[1], "From: info@example.org\r\n") || !strings.Contains(texts[2], "Cc: desk@xn--bro-hoa.example\r\n") {
+			t.Fatalf("left %d:\n%s", len(out), strings.Join(texts, "\n"))
+		}
+		for i, l := range out {
+			text := strings.ReplaceAll(header(texts[i]), "Message-ID: <zü@sender.example>", "") // the sender's own
+			if l.Kind == mail.Redirected && l.SMTPUTF8 || strings.ContainsFunc(text, func(r rune) bool { return r > 0x7f }) {
+				t.Errorf("%v to %v does not pass everywhere:\n%s", l.Kind, l.To, text)
+			}
+		}
+		o.usual(header(texts[0])+"\r\n\r\nAgain.\r\n", "info@example.org")
+		if more, _ := o.left(); slices.ContainsFunc(more[4:], func(o leaving) bool { return o.Kind == mail.Redirected }) {
+			t.Error("a letter that came back was sent on again")
+		}
+	})
+	t.Run("refused", func(t *testing.T) {
+		o := openOffice(t, unknown{})
+		rules(o, `require "reject"; reject "Kein Tee für mich";`)
+		env := envelope(requiretls.Usual())
+		env.SMTPUTF8 = true
+		o.wantFates(o.deliver(env, letter, jörg), "delivered")
+		o.usual(letter, "info@example.org")
+		out, texts := o.left()
+		if len(out) != 2 || !out[0].SMTPUTF8 || !strings.Contains(texts[0], "\r\nFinal-Recipient: utf-8; j\\x{F6}rg@example.org\r\n") {
+			t.Fatalf("left %d:\n%s", len(out), strings.Join(texts, "\n"))
+		}
+		if out[1].SMTPUTF8 || !strings.Contains(texts[1], "\r\nFinal-Recipient: rfc822; info@example.org\r\n") {
+			t.Errorf("behind an alias:\n%s", texts[1])
+		}
+	})
+}
+
+// RFC 5890 §2.3.2.1: a letter written to one spelling of the domain is answered
+// by whoever has the other.
+func TestVacationKnowsBothSpellingsOfADomain(t *testing.T) {
+	for _, to := range []string{"ann@bücher.example", "ann@xn--bcher-kva.example"} {
+		for _, rcpt := range []string{"ann@bücher.example", "ann@xn--bcher-kva.example"} {
+			o := openOffice(t, unknown{})
+			o.person("ann@bücher.example")
+			o.rule("ann@bücher.example", `require "vacation"; vacation "Gone";`)
+			o.usual("To: "+to+"\r\n"+letter, rcpt)
+			if out, _ := o.left(); len(out) != 1 {
+				t.Errorf("to %s, in the envelope %s: %d answers", to, rcpt, len(out))
+			}
+		}
+	}
+}

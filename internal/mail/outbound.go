@@ -31,7 +31,7 @@ type Slip struct {
 	Skip     int64     // octets left out at the start of the message: its header, where Prefix has an edited one
 	Suffix   []byte    // what we wrote behind the message: the last boundary of a report that returns it whole
 	Redacted []byte    // of a bounce for a required original: the form that may go without REQUIRETLS (RFC 8689 §5)
-	SMTPUTF8 bool      // the message came with SMTPUTF8, and leaves with it (RFC 6531 §3.6)
+	SMTPUTF8 bool      // the message came with SMTPUTF8 and leaves with it, or needs it since we wrote it so (RFC 6531 §3.6)
 	DSN      DSN       // what the sender asked to be told
 	Created  time.Time // when it was made: the queue's lifetime counts from here
 }
@@ -153,7 +153,7 @@ type Answer struct {
 func (e *Envelope) Answer(a Answer) *Outbound {
 	return &Outbound{demand: e.Demand, Slip: Slip{
 		Kind: a.Kind, Origin: e.ID, From: a.From, To: a.To,
-		Source: Own, Prefix: waivedHeader(e.Demand, a.Text), SMTPUTF8: !a.To.ASCII() || !a.From.ASCII(),
+		Source: Own, Prefix: waivedHeader(e.Demand, a.Text), SMTPUTF8: !a.To.ASCII() || !a.From.ASCII() || utf8Header(a.Text),
 		DSN: DSN{Notify: NotifyNever}, Created: e.Received,
 	}}
 }
@@ -188,12 +188,19 @@ func (o *Outbound) Bounce(r Report) (bounce *Outbound, ok bool) {
 	b := &Outbound{demand: o.demand, Slip: Slip{
 		Kind: Bounced, Origin: o.Origin, To: o.From,
 		Source: Own, Prefix: waivedHeader(o.demand, r.Text), Redacted: r.Redacted,
-		SMTPUTF8: o.SMTPUTF8 || !o.From.ASCII(), DSN: DSN{Notify: NotifyNever}, Created: r.Now,
+		SMTPUTF8: o.SMTPUTF8 || !o.From.ASCII() || utf8Header(r.Text), DSN: DSN{Notify: NotifyNever}, Created: r.Now,
 	}}
 	if r.Whole == WholeMessage {
 		b.Source, b.Suffix, b.Skip = FromBody, r.Suffix, o.Skip
 	}
 	return b, true
+}
+
+// utf8Header says whether the header of what we wrote is one of RFC 6532: a host
+// has it only with SMTPUTF8.
+func utf8Header(text []byte) bool {
+	header, _, _ := bytes.Cut(text, []byte("\r\n\r\n"))
+	return !ascii(string(header))
 }
 
 func waivedHeader(d requiretls.Demand, text []byte) []byte {

@@ -188,7 +188,8 @@ func (f *field) text(rt *Runtime) (*Value, error) {
 	return f.value, rt.Scan(cost)
 }
 
-// unfold removes the line ends (RFC 5322 §2.2.3).
+// unfold removes the line ends (RFC 5322 §2.2.3). A tab behind one stands where the
+// author had a space: some programs fold with tabs, and no rule should know.
 func unfold(s string) string {
 	if strings.IndexByte(s, '\n') < 0 {
 		return s
@@ -198,6 +199,8 @@ func unfold(s string) string {
 		switch {
 		case s[i] == '\n':
 		case s[i] == '\r' && i+1 < len(s) && s[i+1] == '\n':
+		case s[i] == '\t' && i > 0 && s[i-1] == '\n':
+			b = append(b, ' ')
 		default:
 			b = append(b, s[i])
 		}

@@ -143,7 +143,8 @@ type Result struct {
 	// Err is why a script broke, an [*Error], or several joined; its own actions
 	// were dropped.
 	Err error
-	// Kept says that the implicit keep is among the actions.
+	// Kept says that the implicit keep, or one that a script asked for before the
+	// last one, is in effect.
 	Kept bool
 	// Steps and Memory are what the run took; see [Limits].
 	Steps, Memory int
@@ -174,9 +175,9 @@ func (rt *Runtime) Add(a Action) error {
 func (rt *Runtime) reconcile(a Action) (merged bool, err error) {
 	switch a := a.(type) {
 	case *Keep:
-		return rt.merge(Target{Name: inbox}, a.Flags, true), rt.withoutReject(a)
+		return merge(rt.actions, Target{Name: inbox}, a.Flags, true), rt.withoutReject(a)
 	case *FileInto:
-		return rt.merge(a.Target, a.Flags, !a.Copy), rt.withoutReject(a)
+		return merge(rt.actions, a.Target, a.Flags, !a.Copy), rt.withoutReject(a)
 	case *Redirect:
 		merged, err := rt.mergeRedirect(a)
 		return merged, errors.Join(err, rt.withoutReject(a))
@@ -210,14 +211,14 @@ func (t Target) same(o Target) bool {
 // in a mailbox (RFC 5228 §2.10.3), and the flags asked for last win (RFC 5232
 // §3). The action planned before is replaced, not changed: another script may
 // have to be undone.
-func (rt *Runtime) merge(to Target, flags []string, cancels bool) bool {
-	for i, old := range rt.actions {
+func merge(actions []Action, to Target, flags []string, cancels bool) bool {
+	for i, old := range actions {
 		switch old := old.(type) {
 		case *Keep:
 			if to.same(Target{Name: inbox}) {
 				k := *old
 				k.Flags = flags
-				rt.actions[i] = &k
+				actions[i] = &k
 				return true
 			}
 		case *FileInto:
@@ -226,7 +227,7 @@ func (rt *Runtime) merge(to Target, flags []string, cancels bool) bool {
 				f.Flags = flags
 				f.Create = f.Create || to.Create
 				f.Copy = f.Copy && !cancels
-				rt.actions[i] = &f
+				actions[i] = &f
 				return true
 			}
 		}

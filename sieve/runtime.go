@@ -105,6 +105,7 @@ type Runtime struct {
 	tracks  []Track
 	seen    map[Track]bool // answers of duplicate within this run
 	keep    bool           // the implicit keep is in effect
+	kept    *Keep          // what it does, where a script before this one asked for it; nil: what it does by itself
 	flags   []string       // the internal variable of imap4flags
 	globals map[string]string
 	loaded  map[included]bool // scripts that ran already
@@ -156,12 +157,14 @@ func (s *Script) Run(ctx context.Context, msg Message, in *Input) *Result {
 	return rt.Result()
 }
 
-// Run runs a script; what earlier ones of this runtime decided stands. Where it
-// breaks, what it had decided itself is undone, the message is to be kept, and
+// Run runs a script; what earlier ones of this runtime decided stands, but for a
+// keep: whether they asked for it or not, it is in effect until this one says
+// otherwise. Where it breaks, what it had decided itself is undone, the message is to be kept, and
 // the [*Error] is returned. A panic in an extension is such an error, too: no
 // script may take delivery down. Where a [*HostError] is in it, the script would
 // have decided something else: what came out is not to be carried out.
 func (rt *Runtime) Run(s *Script) (err error) {
+	rt.reopen()
 	before := rt.snapshot()
 	defer func() {
 		if p := recover(); p != nil {
@@ -179,6 +182,17 @@ func (rt *Runtime) Run(s *Script) (err error) {
 		return rt.broke(err)
 	}
 	return nil
+}
+
+// reopen makes a keep that an earlier script asked for the one that is in effect.
+func (rt *Runtime) reopen() {
+	for i, a := range rt.actions {
+		if k, ok := a.(*Keep); ok {
+			rt.kept, rt.keep = k, true
+			rt.actions = slices.Delete(slices.Clone(rt.actions), i, i+1)
+			return
+		}
+	}
 }
 
 // broke says where an error happened, unless it says so itself.
@@ -236,14 +250,19 @@ func (rt *Runtime) Result() *Result {
 		return res
 	}
 	k := &Keep{Flags: rt.flags, Implicit: true}
-	switch {
-	case res.Err != nil && slices.ContainsFunc(rt.actions, intoInbox): // as an earlier script wanted it
-	case res.Err != nil:
-		res.Actions = append(rt.actions, k)
-	case !rt.merge(Target{Name: inbox}, rt.flags, true):
+	res.Actions = slices.Clone(rt.actions) // another script may follow: nothing is settled
+	switch filed := slices.ContainsFunc(rt.actions, intoInbox); {
+	case filed && (res.Err != nil || rt.kept != nil): // as an earlier script wanted it
+		return res
+	case filed:
+		merge(res.Actions, Target{Name: inbox}, rt.flags, true)
+		return res
+	case rt.kept != nil:
+		k = rt.kept
+	case res.Err == nil:
 		k.Rewrite = rt.rewrite()
-		res.Actions = append(rt.actions, k)
 	}
+	res.Actions = append(res.Actions, k)
 	return res
 }
 

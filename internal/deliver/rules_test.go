@@ -317,6 +317,48 @@ func TestAdminsScriptsRunBeforeAndAfter(t *testing.T) {
 	o.lies("bob@example.org", "Archive 2, INBOX 1, Junk 1")
 }
 
+// A keep that a script asks for leaves the letter to the next one, as the implicit
+// one does: nobody has it twice, and what the next one says holds.
+func TestKeepThatWasAskedForIsDecidedByTheNextScript(t *testing.T) {
+	for _, c := range []struct{ before, own, after, want string }{
+		{`keep; stop;`, `fileinto "Archive";`, ``, "Archive 1"},
+		{`keep;`, `discard;`, ``, ""},
+		{`keep;`, `redirect "carl@elsewhere.example";`, ``, ""},
+		{`keep :flags "fresh";`, ``, ``, "INBOX 1 fresh"},
+		{`keep :flags "fresh";`, `keep :flags "stale";`, ``, "INBOX 1 stale"},
+		{``, `keep;`, `fileinto "Junk";`, "Junk 1"},
+		{``, `keep :flags "fresh";`, `if header "Subject" "coffee" { fileinto "Junk"; }`, "INBOX 1 fresh"},
+		{`keep :flags "fresh";`, `fileinto "Archive"; error "no";`, ``, "INBOX 2 fresh"}, // and the notice
+		{`fileinto :copy "INBOX";`, `fileinto "Archive";`, ``, "Archive 1, INBOX 1"},
+		{`fileinto :copy "INBOX";`, `keep;`, ``, "INBOX 1"},
+		{`fileinto "Archive"; keep;`, `discard;`, `keep;`, "Archive 1"},
+	} {
+		o := openOffice(t, unknown{})
+		const need = `require ["fileinto", "copy", "imap4flags", "ihave"]; `
+		o.global(deliver.Before, need+c.before)
+		o.rule("ann@example.org", need+c.own)
+		o.global(deliver.After, need+c.after)
+		o.usual(letter, "ann@example.org")
+		want, flag := c.want, ""
+		for _, f := range []string{"fresh", "stale"} {
+			if rest, has := strings.CutSuffix(want, " "+f); has {
+				want, flag = rest, f
+			}
+		}
+		o.lies("ann@example.org", want)
+		if flag != "" && o.view("ann@example.org", "INBOX").Mailbox().Keywords[0] != flag {
+			t.Errorf("%+v: flags %q", c, o.view("ann@example.org", "INBOX").Mailbox().Keywords)
+		}
+		if t.Failed() {
+			t.Fatalf("%+v", c)
+		}
+	}
+	o := openOffice(t, nil)
+	o.global(deliver.Before, `keep;`)
+	o.rule("ann@example.org", `require "ereject"; ereject "no tea";`)
+	o.wantFates(o.deliver(envelope(requiretls.Usual()), letter, "ann@example.org"), "550 5.7.1 no tea")
+}
+
 // What the admin wrote wrong keeps the mail, runs the user's rules, and is told
 // to the admin.
 func TestBrokenGlobalScriptIsTheAdminsToKnow(t *testing.T) {

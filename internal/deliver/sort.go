@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"letterlock/internal/mail"
@@ -171,12 +172,7 @@ func unanswered(err error) bool {
 // kept says whether keep is in effect, the implicit one or one that was asked
 // for.
 func kept(r *sieve.Result) bool {
-	for _, a := range r.Actions {
-		if _, ok := a.(*sieve.Keep); ok {
-			return true
-		}
-	}
-	return false
+	return r.Kept || slices.ContainsFunc(r.Actions, func(a sieve.Action) bool { _, ok := a.(*sieve.Keep); return ok })
 }
 
 func remoteIP(peer string) string {

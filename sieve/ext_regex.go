@@ -131,23 +131,25 @@ func (rt *Runtime) search(re *regexp.Regexp, size int, value string) ([]int, err
 	case work <= enough: // most take a hundredth of the time that some do
 		since := time.Now()
 		at := re.FindStringSubmatchIndex(value)
-		return at, rt.clocked(since)
+		return at, rt.clocked(since, work)
 	}
-	r := &watched{rt: rt, s: value, every: max(1, enough/16/size)}
-	r.next, r.since = r.every, time.Now()
+	r := watch(rt, size, value)
 	at := re.FindReaderSubmatchIndex(r)
 	return at, r.err
 }
 
-// clocked charges the time since then as steps.
-func (rt *Runtime) clocked(since time.Time) error {
-	return rt.Spend(1 + int(time.Since(since)/(80*time.Nanosecond)))
+// clocked charges the time since then as steps, and no more than the work takes
+// at its worst, 25 ns a unit: what a busy machine gave to others, or slept, is not
+// the script's.
+func (rt *Runtime) clocked(since time.Time, work int) error {
+	return rt.Spend(1 + min(int(time.Since(since)/(80*time.Nanosecond)), 16+work/2))
 }
 
 // watched feeds a search rune by rune and charges the time it takes as steps.
 type watched struct {
 	rt    *Runtime
 	s     string
+	size  int // of the expression
 	at    int
 	every int // octets between two looks at the clock
 	next  int
@@ -155,9 +157,14 @@ type watched struct {
 	err   error
 }
 
+func watch(rt *Runtime, size int, s string) *watched {
+	every := max(1, enough/16/size)
+	return &watched{rt: rt, s: s, size: size, every: every, next: every, since: time.Now()}
+}
+
 func (w *watched) ReadRune() (rune, int, error) {
 	if w.at >= w.next && w.err == nil {
-		w.err = w.rt.clocked(w.since)
+		w.err = w.rt.clocked(w.since, w.every*w.size)
 		w.next, w.since = w.at+w.every, time.Now()
 	}
 	if w.err != nil {

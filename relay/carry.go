@@ -48,8 +48,9 @@ func (r *Runner) carry(ctx context.Context, id RowID) (landing, error) {
 		l.Redacted = standIn(r.opt, l)
 	}
 	last := r.opt.Now().Add(r.opt.FirstRetry).After(r.giveUp(l))
+	began := r.creds.now.Load()
 	o := r.try(trying, l, last)
-	if r.opt.taggedLevel(l.To.Domain) == Enforce {
+	if r.opt.taggedLevel(l.To.Domain) == Enforce && began == r.creds.now.Load() {
 		r.known.learn(l, r.destination(l.To.Domain), o)
 	}
 	if trying.Err() != nil && o.err != nil {

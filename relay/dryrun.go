@@ -213,6 +213,13 @@ func (k *knowledge) keep(destination string, err *reply.Error) {
 	k.known[destination] = known{err, now.Add(knownFor)}
 }
 
+// forget forgets all: whatever proved too little may prove enough now.
+func (k *knowledge) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.known)
+}
+
 // Preflight says what is known already of the next hop of o, without asking
 // anybody and without waiting: nil where it would go, or where nothing is
 // known; else the refusal that its upstream may hear, [reply.NoRequireTLS] or

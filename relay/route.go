@@ -23,6 +23,7 @@ type router struct {
 	book   *stsBook
 	tally  *tally
 	pool   *pool
+	creds  *credentials
 	public bool // mx hosts at addresses of this machine are not used
 }
 
@@ -271,7 +272,7 @@ func (r *router) prove(w *route, t *target, chain []*x509.Certificate) (proof st
 	if t.dane != nil && len(t.dane.Usable) > 0 {
 		return word("dane", t.dane.verify(chain, t.certNames(w), now))
 	}
-	roots := r.opt.Roots
+	roots := r.creds.roots()
 	if t.smarthost != nil && t.smarthost.Roots != nil {
 		roots = t.smarthost.Roots
 	}

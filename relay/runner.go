@@ -82,9 +82,10 @@ const (
 func New(opt Options) *Runner {
 	public := opt.Dial == nil
 	opt = opt.filled()
+	creds := newCredentials(opt)
 	r := &router{
-		opt: opt, public: public, pool: newPool(),
-		book:  &stsBook{resolver: opt.Resolver, policies: opt.Policies, dial: opt.Dial, roots: opt.Roots, now: opt.Now, log: opt.Log},
+		opt: opt, public: public, pool: newPool(), creds: creds,
+		book:  &stsBook{resolver: opt.Resolver, policies: opt.Policies, dial: opt.Dial, roots: creds.roots, now: opt.Now, log: opt.Log},
 		tally: &tally{policies: opt.Policies, now: opt.Now, log: opt.Log},
 	}
 	return &Runner{router: r, opt: opt, known: newKnowledge(opt.Now), done: make(chan landing), again: make(chan struct{}, 1), asked: make(chan chan Stats), ended: make(chan struct{}), flying: map[RowID]string{}, places: map[string]*place{}, stale: true}

@@ -86,7 +86,7 @@ func (r *router) greet(ctx context.Context, w *route, t *target, s *session, use
 	}
 	s.facts(r, w, t)
 	if t.smarthost != nil && t.smarthost.User != "" && s.hop.CertProven == requiretls.Yes {
-		return s.auth(t.smarthost.User, t.smarthost.Password)
+		return s.auth(t.smarthost.User, r.creds.now.Load().Password)
 	}
 	return nil
 }
@@ -186,13 +186,14 @@ func (s *session) allowed(t *target, level Level, d requiretls.Demand) *reply.Er
 // sessionKey names what may share a connection: the same host, proven in the
 // same way for the same names, under the same demands. Mail of one level never
 // travels over a connection that was opened for a lower one. Reports have theirs
-// to themselves: the facts count otherwise for them (see asBounce).
-func (t *target) sessionKey(w *route, ip netip.Addr, level Level, d requiretls.Demand, f factsFor) string {
+// to themselves: the facts count otherwise for them (see asBounce). version is that
+// of the credentials it is opened with.
+func (t *target) sessionKey(w *route, ip netip.Addr, level Level, d requiretls.Demand, f factsFor, version uint64) string {
 	var tlsa []TLSA
 	if t.dane != nil {
 		tlsa = t.dane.All
 	}
-	return fmt.Sprint(t.host, ip, t.port, t.needs(level), d, f, t.certNames(w), tlsa, t.smarthost != nil)
+	return fmt.Sprint(t.host, ip, t.port, t.needs(level), d, f, t.certNames(w), tlsa, t.smarthost != nil, version)
 }
 
 // factsFor says for whom those of a connection count.

@@ -124,11 +124,12 @@ func (s *Signer) Check(ctx context.Context, r Resolver) error {
 // letter that cannot be signed goes unsigned: nothing is lost for it.
 func (r *router) sign(ctx context.Context, l *Letter, form mail.Form) {
 	ours := l.Kind != mail.Redirected || form == mail.RedactedForm
-	if len(r.opt.Sign) == 0 || !ours || l.signature[form] != nil {
+	keys := r.creds.now.Load().Sign
+	if len(keys) == 0 || !ours || l.signature[form] != nil {
 		return
 	}
 	l.signature[form] = []byte{}
-	for _, s := range r.signersFor(l, form) {
+	for _, s := range signersFor(keys, l, form) {
 		field, err := s.field(l, form)
 		if err != nil {
 			r.opt.Log.LogAttrs(ctx, slog.LevelWarn, "letter cannot be signed", slog.Uint64("row", uint64(l.ID)), slog.String("selector", s.selector), slog.String("err", err.Error()))
@@ -141,7 +142,7 @@ func (r *router) sign(ctx context.Context, l *Letter, form mail.Form) {
 // what makes a signature count for DMARC; those of the first where none is. All of
 // them sign, since one may be Ed25519, which not everybody can verify (RFC 8463 §5:
 // both kinds while that is so).
-func (r *router) signersFor(l *Letter, form mail.Form) (all []*Signer) {
+func signersFor(keys []*Signer, l *Letter, form mail.Form) (all []*Signer) {
 	text, _ := l.octets(form)
 	domain := ""
 	if h, err := mime.ReadHeader(text, maxReturnedHeader); err == nil {
@@ -152,8 +153,8 @@ func (r *router) signersFor(l *Letter, form mail.Form) (all []*Signer) {
 	if ascii, err := idna.Lookup.ToASCII(domain); err == nil {
 		domain = ascii
 	}
-	best := r.opt.Sign[0].domain
-	for _, s := range r.opt.Sign {
+	best := keys[0].domain
+	for _, s := range keys {
 		if s.domain == domain {
 			best = domain
 			break
@@ -162,7 +163,7 @@ func (r *router) signersFor(l *Letter, form mail.Form) (all []*Signer) {
 			best = s.domain
 		}
 	}
-	for _, s := range r.opt.Sign {
+	for _, s := range keys {
 		if s.domain == best {
 			all = append(all, s)
 		}

@@ -110,7 +110,7 @@ func TestTheSignerOfFromsDomainSigns(t *testing.T) { // RFC 7489 §3.1.1: alignm
 	} {
 		o := w.letter(demandWords["usual"], carl)
 		o.Kind, o.Source, o.Prefix = mail.Answered, mail.Own, []byte("From: "+from+"\r\n\r\nx\r\n")
-		if got := w.r.signersFor(&Letter{Outbound: o}, mail.FullForm); len(got) != 1 || got[0].domain != want {
+		if got := signersFor(signers, &Letter{Outbound: o}, mail.FullForm); len(got) != 1 || got[0].domain != want {
 			t.Errorf("%s is signed by %+v, want %s", from, got, want)
 		}
 	}

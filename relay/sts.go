@@ -22,7 +22,7 @@ type stsBook struct {
 	resolver Resolver
 	policies Policies
 	dial     DialFunc
-	roots    *x509.CertPool
+	roots    func() *x509.CertPool
 	now      func() time.Time
 	log      *slog.Logger
 
@@ -327,7 +327,7 @@ func (b *stsBook) httpClient() *http.Client {
 			DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 				return dialHost(ctx, b.resolver, b.dial, addr)
 			},
-			TLSClientConfig:        &tls.Config{RootCAs: b.roots, MinVersion: tls.VersionTLS12},
+			TLSClientConfig:        &tls.Config{RootCAs: b.roots(), MinVersion: tls.VersionTLS12},
 			DisableKeepAlives:      true,
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: maxPolicySize,

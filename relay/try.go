@@ -256,7 +256,7 @@ func (t *trial) cleared(ctx context.Context, host *target, ip netip.Addr) (*sess
 	if t.bounces() {
 		count = forReports
 	}
-	key := host.sessionKey(t.way, ip, t.level, d, count)
+	key := host.sessionKey(t.way, ip, t.level, d, count, t.creds.now.Load().version)
 	s := t.pool.take(ctx, key)
 	if s == nil {
 		var err error

@@ -38,6 +38,12 @@ func (s *stage) offers(_ *testscript.TestScript, args []string) error {
 	return nil
 }
 
+// wants sets the login that a mail host wants inside TLS from now on.
+func (s *stage) wants(_ *testscript.TestScript, args []string) error {
+	s.hosts[args[0]].Change(func(h *testnet.Host) { h.User, h.Password = args[1], args[2] })
+	return nil
+}
+
 // took looks for a letter that a mail host has taken, by its envelope and what is
 // in it.
 func (s *stage) took(ts *testscript.TestScript, args []string) error {

@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 //	mailhost NAME [WORD…]       opens a mail host that offers WORDs inside TLS; $MAILHOST is its
 //	                   port, $DNS a resolver that knows it, outside.pem proves it
 //	offers NAME [WORD…]         changes what it offers
+//	wants NAME USER PASSWORD    changes the login it wants
 //	took NAME ENVELOPE [TEXT]   it has taken a letter whose "<from> <to> PARAMETERS" match the
 //	                   regular expression, and TEXT in it; $SENDER is who it is from
 //	fill FILE          replaces $NAMES in it
@@ -75,6 +76,7 @@ func TestScripts(t *testing.T) {
 			"certificate": onStage((*stage).certificate),
 			"mailhost":    onStage((*stage).mailhost),
 			"offers":      onStage((*stage).offers),
+			"wants":       onStage((*stage).wants),
 			"took":        onStage((*stage).took),
 			"fill":        onStage((*stage).fill),
 		},

@@ -55,7 +55,7 @@ func serveHouse(ctx context.Context, c *call, conf string) error {
 	if err != nil {
 		return errors.Join(err, h.abandon())
 	}
-	defer h.reloadOn(hangup)()
+	defer h.rereadOn(hangup, conf)()
 	context.AfterFunc(ctx, func() {
 		restore()
 		tellSystemd(log, daemon.SdNotifyStopping)
@@ -93,26 +93,6 @@ func spendMemory() {
 func leaveRoomForDisks() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2)
-	}
-}
-
-// reloadOn rereads the certificate at each signal until stop is called.
-func (h *house) reloadOn(hangup chan os.Signal) (stop func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for range hangup {
-			if err := h.reload(); err != nil {
-				h.log.Error("certificate not reloaded, the old one stays", "error", err)
-				continue
-			}
-			h.log.Info("certificate reloaded", "expires", h.certs.Expires())
-		}
-	}()
-	return func() {
-		signal.Stop(hangup)
-		close(hangup)
-		<-done
 	}
 }
 

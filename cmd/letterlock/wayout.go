@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,6 +14,7 @@ import (
 	"letterlock/internal/deliver"
 	"letterlock/internal/mail"
 	"letterlock/internal/maillog"
+	"letterlock/internal/serve"
 	"letterlock/relay"
 	"letterlock/storage"
 )
@@ -106,14 +107,11 @@ func relayOptions(cfg *config.Config) (opt relay.Options, err error) {
 	if c.Bind.IsValid() {
 		opt.Local = &net.TCPAddr{IP: c.Bind.AsSlice()}
 	}
-	if c.CA != "" {
-		if opt.Roots, err = readRoots(c.CA); err != nil {
-			return opt, fmt.Errorf("relay.ca: %w", err)
-		}
-	}
-	if opt.Sign, err = signers(c); err != nil {
+	proof, err := credentials(c, relay.Credentials{})
+	if err != nil {
 		return opt, err
 	}
+	opt.Roots, opt.Sign = proof.Roots, proof.Sign
 	opt.RequireTLS = map[string]relay.Level{"": relayLevel[c.RequireTLS]}
 	for _, d := range c.Destinations {
 		if d.RequireTLS != "" {
@@ -121,21 +119,43 @@ func relayOptions(cfg *config.Config) (opt relay.Options, err error) {
 		}
 	}
 	if c.Mode == config.RelaySmarthost {
-		opt.Smarthost, err = smarthost(c)
+		opt.Smarthost = smarthost(c)
+		opt.Smarthost.Password = proof.Password
 	}
-	return opt, err
+	return opt, nil
 }
 
-// signers are the DKIM keys.
-func signers(c *config.Relay) (all []*relay.Signer, err error) {
-	for _, d := range c.DKIM {
-		s, err := relay.LoadSigner(d.Domain, d.Selector, d.Key)
-		if err != nil {
-			return nil, withHint(err, "the file holds one private key in PEM, RSA or Ed25519, that letterlock alone can read: chmod 600 %s", d.Key)
+// credentials are what lies in files of its own. What cannot be read stays as it is
+// in old, which is of the same config or empty; the error names all of it.
+func credentials(c *config.Relay, old relay.Credentials) (relay.Credentials, error) {
+	now, errs := old, []error(nil)
+	if c.CA != "" {
+		roots, err := serve.ReadCAs(c.CA)
+		if err == nil {
+			now.Roots = roots
+		} else {
+			errs = append(errs, fmt.Errorf("relay.ca: %w", err))
 		}
-		all = append(all, s)
 	}
-	return all, nil
+	if c.PasswordFile != "" && c.Mode == config.RelaySmarthost {
+		password, err := passwordIn(c.PasswordFile)
+		if err == nil {
+			now.Password = password
+		} else {
+			errs = append(errs, fmt.Errorf("relay.password_file: %w", err))
+		}
+	}
+	now.Sign = make([]*relay.Signer, len(c.DKIM))
+	copy(now.Sign, old.Sign)
+	for i, d := range c.DKIM {
+		s, err := relay.LoadSigner(d.Domain, d.Selector, d.Key)
+		if err == nil {
+			now.Sign[i] = s
+		} else {
+			errs = append(errs, withHint(err, "the file holds one private key in PEM, RSA or Ed25519, that letterlock alone can read: chmod 600 %s", d.Key))
+		}
+	}
+	return now, errors.Join(errs...)
 }
 
 var relayLevel = map[string]relay.Level{
@@ -146,7 +166,7 @@ var relayLevel = map[string]relay.Level{
 
 var implicitTLS = map[string]relay.Implicit{config.StartTLS: relay.StartTLS, config.ImplicitTLS: relay.ImplicitTLS}
 
-func smarthost(c *config.Relay) (*relay.Smarthost, error) {
+func smarthost(c *config.Relay) *relay.Smarthost {
 	s := &relay.Smarthost{
 		Implicit: implicitTLS[c.TLS], User: c.User, Pins: c.Pins,
 		Level: relayLevel[c.Level], Levels: map[string]relay.Level{},
@@ -157,13 +177,7 @@ func smarthost(c *config.Relay) (*relay.Smarthost, error) {
 			s.Levels[d.Domain] = relayLevel[d.Level]
 		}
 	}
-	if c.PasswordFile != "" {
-		var err error
-		if s.Password, err = passwordIn(c.PasswordFile); err != nil {
-			return nil, fmt.Errorf("relay.password_file: %w", err)
-		}
-	}
-	return s, nil
+	return s
 }
 
 // passwordIn is the first line of a file.
@@ -178,16 +192,4 @@ func passwordIn(file string) (string, error) {
 		return "", withHint(fmt.Errorf("the first line of %s is empty", file), "the file holds the password alone, in one line")
 	}
 	return line, nil
-}
-
-func readRoots(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, withHint(fmt.Errorf("no certificate in %s", file), "the file holds the CA's certificate in PEM, -----BEGIN CERTIFICATE-----")
-	}
-	return pool, nil
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"reflect"
 	"strings"
 )
 
@@ -137,6 +138,19 @@ var Places = []string{"./letterlock.toml", "/etc/letterlock/letterlock.toml"}
 
 // maxFile bounds what is read: 1 MiB.
 const maxFile = 1 << 20
+
+// Changed names the sections, and the keys above them, in which other says something
+// else than c. In which files both stand does not count.
+func (c *Config) Changed(other *Config) (names []string) {
+	a, b := reflect.ValueOf(*c), reflect.ValueOf(*other)
+	for i := range a.NumField() {
+		name := a.Type().Field(i).Name
+		if name != "File" && !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+			names = append(names, strings.ToLower(name))
+		}
+	}
+	return names
+}
 
 // Load reads the file, or with "" the first of [Places] that is there, or
 // neither, and fills in what depends on the machine: the hostname and the

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -368,4 +369,19 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("not one line for each problem: %q", err)
 		}
 	})
+}
+
+func TestChangedSectionsAreNamed(t *testing.T) {
+	was := parse(t, "hostname = \"mx.example\"\n[lmtp]\nlisten = [\"127.0.0.1:24\"]\n")
+	was.File = "here"
+	for text, want := range map[string]string{
+		"# moved\nhostname = \"mx.example\"\n[lmtp]\nlisten = [\"127.0.0.1:24\"]\n":                               "[]",
+		"hostname = \"mx.example\"\n[lmtp]\nlisten = [\"127.0.0.1:25\"]\n[relay]\nlifetime = \"2d\"\n":            "[lmtp relay]",
+		"hostname = \"mx.example\"\n[lmtp]\nlisten = [\"127.0.0.1:24\"]\n[managesieve]\nlisten = []\n":            "[managesieve]",
+		"hostname = \"mx2.example\"\ndata = \"elsewhere\"\n[lmtp]\nlisten = [\"127.0.0.1:24\"]\nmax_size=\"1MB\"": "[hostname data lmtp]",
+	} {
+		if got := fmt.Sprint(was.Changed(parse(t, text))); got != want {
+			t.Errorf("%s\nchanged %s, want %s", text, got, want)
+		}
+	}
 }

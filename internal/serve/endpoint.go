@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"crypto/x509"
 	"fmt"
 	"net"
@@ -84,13 +85,26 @@ func (e Endpoint) clientCAs() (*x509.CertPool, error) {
 	if e.ClientCA == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(e.ClientCA)
+	pool, err := ReadCAs(e.ClientCA)
 	if err != nil {
 		return nil, fmt.Errorf("client CA: %w", err)
 	}
+	return pool, nil
+}
+
+// ReadCAs reads certificates of CAs, PEM. A file that has none, or whose last one is
+// cut short since somebody is writing it, is an error.
+func ReadCAs(file string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, hint(fmt.Errorf("client CA: no certificate in %s", e.ClientCA), "the file holds the CA's certificate in PEM, -----BEGIN CERTIFICATE-----")
+	switch {
+	case !pool.AppendCertsFromPEM(text):
+		return nil, hint(fmt.Errorf("no certificate in %s", file), "the file holds the CA's certificate in PEM, -----BEGIN CERTIFICATE-----")
+	case bytes.Count(text, []byte("-----BEGIN ")) != bytes.Count(text, []byte("-----END ")):
+		return nil, hint(fmt.Errorf("a certificate in %s is cut short", file), "write it beside the file, then rename it")
 	}
 	return pool, nil
 }

@@ -494,3 +494,40 @@ func TestEndpoints(t *testing.T) {
 		}
 	}
 }
+
+// Whoever replaces the file of client CAs need not start anew: the next connection
+// is judged by it, and one that is broken changes nothing.
+func TestClientCAsAreReread(t *testing.T) {
+	dir := t.TempDir()
+	clients := filepath.Join(dir, "clients.pem")
+	old, new := filepath.Join(dir, "old"), filepath.Join(dir, "new")
+	for _, ca := range []string{old, new} {
+		if _, _, err := serve.PrivateCA(ca, []string{"mta.example.org"}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, clients, read(t, filepath.Join(old, "ca.pem")))
+	h := open(t, serve.Options{Endpoints: []serve.Endpoint{{Network: "tcp", Address: "127.0.0.1:0", ClientCA: clients, ImplicitTLS: true}}})
+	sessions := map[string]tls.ClientSessionCache{old: tls.NewLRUClientSessionCache(1)} // who comes back resumes
+	letsIn := func(ca string) bool {
+		conf := h.trust(t)
+		conf.Certificates, conf.ClientSessionCache = []tls.Certificate{clientCertificate(t, ca)}, sessions[ca]
+		g := h.visit(t, 0)
+		if g.startTLS(conf) != nil {
+			return false
+		}
+		_, err := g.r.ReadString('\n') // with TLS 1.3 the refusal comes after the client's handshake
+		return err == nil
+	}
+	if !letsIn(old) || letsIn(new) {
+		t.Error("the CA at the start does not count, or another one does")
+	}
+	write(t, clients, read(t, filepath.Join(new, "ca.pem"))[:200])
+	if err := h.Reload(); err == nil || !letsIn(old) {
+		t.Errorf("half a file: %v, and who was let in is not", err)
+	}
+	write(t, clients, read(t, filepath.Join(new, "ca.pem")))
+	if err := h.Reload(); err != nil || letsIn(old) || !letsIn(new) {
+		t.Errorf("the new CA does not count, or the old one does: %v", err)
+	}
+}

@@ -39,7 +39,7 @@ type Options struct {
 // Server listens at the endpoints of one protocol.
 type Server struct {
 	opt        Options
-	listeners  []listener
+	listeners  []*listener
 	prefix     string        // of the connections' ids
 	serial     atomic.Uint64 // of the connection accepted last
 	crowd      crowd
@@ -63,7 +63,7 @@ type Server struct {
 type listener struct {
 	net.Listener
 	endpoint Endpoint
-	tls      *tls.Config // nil: no TLS to be had
+	tls      atomic.Pointer[tls.Config] // nil: no TLS to be had
 }
 
 // Stats counts what a server has done.
@@ -117,16 +117,40 @@ func (opt Options) withDefaults() Options {
 	return opt
 }
 
-func (opt Options) listen(e Endpoint) (listener, error) {
+func (opt Options) listen(e Endpoint) (*listener, error) {
 	if err := opt.Proxies.check(e); err != nil {
-		return listener{}, err
+		return nil, err
 	}
 	conf, err := opt.tlsFor(e)
 	if err != nil {
-		return listener{}, err
+		return nil, err
 	}
 	ln, err := e.bind()
-	return listener{ln, e, conf}, err
+	if err != nil {
+		return nil, err
+	}
+	l := &listener{Listener: ln, endpoint: e}
+	l.tls.Store(conf)
+	return l, nil
+}
+
+// Reload reads the files of client CAs again, for connections from then on. On an
+// error the old CAs of that endpoint stay. A session of theirs cannot be resumed:
+// who signed it may have been thrown out.
+func (s *Server) Reload() error {
+	var errs []error
+	for _, l := range s.listeners {
+		if l.endpoint.ClientCA == "" {
+			continue
+		}
+		conf, err := s.opt.tlsFor(l.endpoint)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s at %s: %w", s.opt.Name, l.endpoint, err))
+			continue
+		}
+		l.tls.Store(conf)
+	}
+	return errors.Join(errs...)
 }
 
 // tlsFor is the TLS of one endpoint, nil where there is none.
@@ -259,7 +283,7 @@ func (s *Server) closeAll() int {
 
 // accept takes connections until the listener is closed. When the system has
 // no room for more it waits: connections that end make some.
-func (s *Server) accept(ctx context.Context, l listener) error {
+func (s *Server) accept(ctx context.Context, l *listener) error {
 	wait := time.Duration(0)
 	for {
 		raw, err := l.Accept()
@@ -281,7 +305,7 @@ func (s *Server) accept(ctx context.Context, l listener) error {
 
 // admit starts serving a connection, or turns it away. One that comes through a
 // proxy counts for its client's address, once that is known.
-func (s *Server) admit(ctx context.Context, l listener, raw net.Conn) {
+func (s *Server) admit(ctx context.Context, l *listener, raw net.Conn) {
 	peer := peerOf(raw)
 	if why := s.uninvited(l.endpoint, peer); why != "" {
 		s.refuse(l.endpoint, peer, why)
@@ -300,7 +324,7 @@ func (s *Server) admit(ctx context.Context, l listener, raw net.Conn) {
 	}
 	s.accepted.Add(1)
 	c := &Conn{
-		Conn: raw, peer: peer, counted: counted, endpoint: l.endpoint, tls: l.tls, draining: s.draining,
+		Conn: raw, peer: peer, counted: counted, endpoint: l.endpoint, tls: l.tls.Load(), draining: s.draining,
 		squeeze: &s.squeeze, id: s.prefix + strconv.FormatUint(s.serial.Add(1), 36),
 	}
 	s.mu.Lock()

@@ -12,11 +12,11 @@ import (
 )
 
 // work carries one row to its next state.
-func (r *Runner) work(ctx, working context.Context, row Row) {
+func (r *Runner) work(ctx, working context.Context, row Row, to *place) {
 	l := landing{id: row.ID, more: true}
 	defer func() { r.done <- l }()
 	var err error
-	l, err = r.carry(working, row.ID)
+	l, err = r.carry(working, row.ID, to)
 	if err != nil && !errors.Is(err, ErrGone) {
 		l.more = true
 		r.opt.Log.LogAttrs(working, slog.LevelError, "letter in the outbox cannot be handled", slog.Uint64("row", uint64(row.ID)), slog.String("err", err.Error()))
@@ -24,7 +24,7 @@ func (r *Runner) work(ctx, working context.Context, row Row) {
 	}
 }
 
-func (r *Runner) carry(ctx context.Context, id RowID) (landing, error) {
+func (r *Runner) carry(ctx context.Context, id RowID, to *place) (landing, error) {
 	left := landing{id: id, met: notTried, more: true}
 	trying, release, err := r.claims.take(ctx, id)
 	if err != nil {
@@ -48,7 +48,7 @@ func (r *Runner) carry(ctx context.Context, id RowID) (landing, error) {
 		l.Redacted = standIn(r.opt, l)
 	}
 	last := r.opt.Now().Add(r.opt.FirstRetry).After(r.giveUp(l))
-	began := r.creds.now.Load()
+	began, others := r.creds.now.Load(), to.busy() > 1
 	o := r.try(trying, l, last)
 	if r.opt.taggedLevel(l.To.Domain) == Enforce && began == r.creds.now.Load() {
 		r.known.learn(l, r.destination(l.To.Domain), o)
@@ -56,6 +56,10 @@ func (r *Runner) carry(ctx context.Context, id RowID) (landing, error) {
 	if trying.Err() != nil && o.err != nil {
 		left.more = true
 		return left, nil // cut short by our own end, or by the admin: as if it had not been tried
+	}
+	if o.crowded && !o.reached && (others || to.busy() > 1) {
+		left.met, left.more = metCrowd, true
+		return left, nil // as if it had not been tried: it is for our others that the host has no room
 	}
 	if o.taken != nil {
 		defer r.keep(o.taken)

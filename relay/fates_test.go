@@ -431,7 +431,7 @@ func (w *world) send(words []string) RowID {
 			notice{action: actionFailed, status: "5.1.1", now: env.Received})
 	}
 	id := w.box.add(w.t, o, body, w.now)
-	if _, err := w.r.carry(w.t.Context(), id); err != nil {
+	if _, err := w.r.carry(w.t.Context(), id, &place{}); err != nil {
 		w.t.Fatalf("carry: %v; log:\n%s", err, w.log)
 	}
 	return id

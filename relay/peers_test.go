@@ -374,7 +374,7 @@ func TestPeersPostfixIsTheSmarthost(t *testing.T) {
 	w.start()
 	o := w.letter(requiretls.Usual(), mail.Address{Local: "dora", Domain: "elsewhere.example"})
 	id := w.box.add(t, o, testBody, w.now)
-	if _, err := w.r.carry(t.Context(), id); err != nil {
+	if _, err := w.r.carry(t.Context(), id, &place{}); err != nil {
 		t.Fatal(err)
 	}
 	if s, _ := w.box.fate(id); s.Fate != Deferred || enhanced(s.History.Error) != "4.7.5" {

@@ -2,6 +2,8 @@ package relay
 
 import (
 	"context"
+	"maps"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -94,6 +96,25 @@ func (p *pool) put(key string, s *session) {
 	p.idle[key] = append(p.idle[key], i)
 	p.count++
 	p.mu.Unlock()
+}
+
+// leave says goodbye over every connection to an address, and says whether there
+// was one.
+func (p *pool) leave(addr netip.Addr) bool {
+	p.mu.Lock()
+	var there []*idleSession
+	for key, list := range maps.Clone(p.idle) {
+		for _, i := range list {
+			if i.addr == addr && i.timer.Stop() && p.remove(key, i) {
+				there = append(there, i)
+			}
+		}
+	}
+	p.mu.Unlock()
+	for _, i := range there {
+		i.quit()
+	}
+	return len(there) > 0
 }
 
 // close says goodbye to all.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,13 +41,17 @@ type met uint8
 const (
 	metNobody met = iota // the destination did not answer
 	metHost
+	metCrowd // the host takes no more connections of ours at once
 	notTried
 )
 
 // place is what the loop remembers of a destination while it is busy or left
 // alone.
 type place struct {
-	active int
+	active atomic.Int32  // letters on their way there; the loop alone changes it
+	most   int           // letters at once that its hosts have been found to take; 0: no fewer than we send
+	taken  int           // letters since most was set
+	filled time.Time     // when that was
 	quiet  time.Duration // how long it is left alone after the next failure
 	until  time.Time     // left alone until then
 	failed bool          // the last word was no answer: one letter at a time
@@ -56,7 +61,17 @@ type place struct {
 
 // hasRoom says whether another letter may go there.
 func (r *Runner) hasRoom(p *place) bool {
-	return p.active < r.opt.PerDomain && !(p.failed && p.active > 0)
+	return p.busy() < r.mostAt(p) && !(p.failed && p.busy() > 0)
+}
+
+func (p *place) busy() int { return int(p.active.Load()) }
+
+// mostAt is how many letters may be on their way there at once.
+func (r *Runner) mostAt(p *place) int {
+	if p.most > 0 {
+		return min(p.most, r.opt.PerDomain)
+	}
+	return r.opt.PerDomain
 }
 
 // keep remembers a row for when there is room, so that a long queue to one
@@ -74,6 +89,7 @@ const (
 	mostQuiet  = 10 * time.Minute
 	maxPlaces  = 4096 // destinations remembered
 	maxReady   = 256  // rows of each that wait for room
+	moreAfter  = 10   // letters over each connection until one connection more is tried
 	restAfter  = 4    // times what a walk of the outbox took until the next
 	houseEvery = 10 * time.Minute
 )
@@ -149,7 +165,7 @@ func (r *Runner) free(now time.Time) (n int, until time.Time) {
 	case p.failed:
 		return min(n, 1), time.Time{}
 	}
-	return min(n, r.opt.PerDomain-p.active), time.Time{}
+	return min(n, r.mostAt(p)-p.busy()), time.Time{}
 }
 
 // walk looks in the outbox for what is due, the longest due first.
@@ -178,7 +194,7 @@ func (r *Runner) walk(ctx, working context.Context, now time.Time, free int) {
 			p.keep(row)
 			return true
 		}
-		p.active++
+		p.active.Add(1)
 		r.flying[row.ID] = at
 		chosen = append(chosen, row.ID)
 		return false
@@ -193,7 +209,7 @@ func (r *Runner) walk(ctx, working context.Context, now time.Time, free int) {
 	started := map[RowID]bool{}
 	for _, row := range rows {
 		started[row.ID] = true
-		r.fly(ctx, working, row)
+		r.fly(ctx, working, row, r.places[r.flying[row.ID]])
 	}
 	for _, id := range chosen { // chosen, but not handed out
 		if !started[id] {
@@ -210,15 +226,15 @@ func (r *Runner) startReady(ctx, working context.Context, free int) {
 		for ; free > 0 && len(p.ready) > 0 && r.hasRoom(p) && !p.until.After(now); free-- {
 			row := p.ready[0]
 			p.ready = p.ready[1:]
-			p.active++
+			p.active.Add(1)
 			r.flying[row.ID] = at
-			r.fly(ctx, working, row)
+			r.fly(ctx, working, row, p)
 		}
 	}
 }
 
-func (r *Runner) fly(ctx, working context.Context, row Row) {
-	r.live.Go(func() { r.work(ctx, working, row) })
+func (r *Runner) fly(ctx, working context.Context, row Row, to *place) {
+	r.live.Go(func() { r.work(ctx, working, row, to) })
 }
 
 // destination is what rows share connections and limits by.
@@ -232,7 +248,8 @@ func (r *Runner) destination(domain string) string {
 // forget drops what is no longer worth remembering.
 func (r *Runner) forget(now time.Time) {
 	for at, p := range r.places {
-		if p.active == 0 && !p.until.After(now) && (!p.failed || now.Sub(p.until) > mostQuiet || len(r.places) > maxPlaces) {
+		wanted := p.failed && now.Sub(p.until) <= mostQuiet || p.most > 0 && now.Sub(p.filled) <= mostQuiet
+		if p.busy() == 0 && !p.until.After(now) && (!wanted || len(r.places) > maxPlaces) {
 			delete(r.places, at)
 		}
 	}
@@ -322,11 +339,16 @@ func (r *Runner) landed(l landing) {
 	if p == nil {
 		return
 	}
-	p.active--
+	p.active.Add(-1)
 	r.stale = r.stale || p.beyond && len(p.ready) == 0
 	switch l.met {
 	case metHost:
 		p.failed, p.quiet, p.until = false, 0, time.Time{}
+		if p.taken++; p.most > 0 && p.taken >= moreAfter*p.most {
+			p.most, p.taken = p.most+1, 0
+		}
+	case metCrowd:
+		p.most, p.taken, p.filled = max(1, p.busy()), 0, r.opt.Now()
 	case metNobody:
 		now := r.opt.Now()
 		if len(r.places) > maxPlaces || p.until.After(now) {

@@ -319,7 +319,7 @@ func TestStoppingKeepsWhatWasNotSent(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	worked := make(chan error, 1)
-	go func() { _, err := w.r.carry(ctx, 1); worked <- err }()
+	go func() { _, err := w.r.carry(ctx, 1, &place{}); worked <- err }()
 	for len(a.Words()) < 5 { // EHLO STARTTLS EHLO MAIL RCPT
 		runtime.Gosched()
 	}
@@ -382,7 +382,7 @@ func TestALetterIsNotSentTwiceForAnEndBehindItsDot(t *testing.T) {
 	w.opt.Outbox = &heedfulBox{w.box, cancel}
 	w.start()
 	id := w.box.add(t, w.letter(requiretls.Usual(), carl), testBody, w.now)
-	if _, err := w.r.carry(ctx, id); err != nil {
+	if _, err := w.r.carry(ctx, id, &place{}); err != nil {
 		t.Errorf("carry: %v", err)
 	}
 	if s, ok := w.box.fate(id); !ok || s.Fate != Sent || len(w.hosts["a"].Got()) != 1 {
@@ -438,7 +438,7 @@ func TestABouncedLetterDoesNotArriveAsWell(t *testing.T) {
 	w.start()
 	ctx, cancel := context.WithCancel(t.Context())
 	worked := make(chan error, 1)
-	go func() { _, err := w.r.carry(ctx, id); worked <- err }()
+	go func() { _, err := w.r.carry(ctx, id, &place{}); worked <- err }()
 	for len(a.Words()) < 5 { // EHLO STARTTLS EHLO MAIL RCPT
 		runtime.Gosched()
 	}
@@ -680,3 +680,56 @@ func (noDNS) MX(context.Context, string) (MXAnswer, error)      { return MXAnswe
 func (noDNS) Addrs(context.Context, string) (AddrAnswer, error) { return AddrAnswer{}, ErrLookup }
 func (noDNS) TLSA(context.Context, string) (TLSAAnswer, error)  { return TLSAAnswer{}, ErrLookup }
 func (noDNS) TXT(context.Context, string) ([]string, error)     { return nil, ErrLookup }
+
+// Exim takes 20 connections in all unless told otherwise, many hosts take three of
+// one address. Who comes beyond them hears 421: that says nothing of the letter, which
+// is not to wait for minutes and hours while others of ours leave.
+func TestAHostThatTakesFewConnectionsGetsAllLetters(t *testing.T) {
+	for _, most := range []int{1, 3} {
+		w := newWorld(t)
+		w.host("a", "10", "10")
+		w.hosts["a"].Change(func(h *testnet.Host) { h.Most = most })
+		w.opt.PerDomain = 20
+		for range 100 {
+			w.box.add(t, w.letter(requiretls.Usual(), carl), testBody, w.now)
+		}
+		stop := w.run()
+		for range 100 {
+			if f := <-w.box.fates; f != Sent {
+				t.Fatalf("%d connections: a letter was %s; log:\n%s", most, f, w.log)
+			}
+		}
+		stop()
+		if n := w.hosts["a"].Connections(); n > 60 {
+			t.Errorf("%d connections at most, and it was asked for one %d times", most, n)
+		}
+	}
+}
+
+// One that is told so without any other of ours there waits as usual.
+func TestAFullHostIsAskedAgainLater(t *testing.T) {
+	w := newWorld(t)
+	w.host("a", "10", "10")
+	w.hosts["a"].Change(func(h *testnet.Host) { h.Answers["connect"] = "421 4.3.2 too many connections" })
+	for range 10 {
+		w.box.add(t, w.letter(requiretls.Usual(), carl), testBody, w.now)
+	}
+	stop := w.run()
+	w.await(Deferred, 1)
+	stop()
+	if n := w.hosts["a"].Connections(); n > 6 {
+		t.Errorf("it was asked %d times", n)
+	}
+}
+
+// An idle connection that the next letter cannot use does not stand in its way.
+func TestAnIdleConnectionMakesRoom(t *testing.T) {
+	w := newWorld(t)
+	w.zone([]string{"secure"})
+	w.host("a", "10", "10 requiretls")
+	w.hosts["a"].Change(func(h *testnet.Host) { h.Most = 1 })
+	w.send([]string{"usual"})
+	if s, _ := w.box.fate(w.send([]string{"required"})); s.Fate != Sent {
+		t.Errorf("%s; log:\n%s", s.Fate, w.log)
+	}
+}

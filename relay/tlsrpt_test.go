@@ -98,7 +98,7 @@ func TestTLSReportsSayNothingOfThemselves(t *testing.T) { // RFC 8460 §5.3
 	w.start()
 	env := &mail.Envelope{ID: "r", From: bob, Demand: demandWords["waived"], Received: w.now}
 	id := w.box.add(t, env.Answer(mail.Answer{Kind: mail.Reported, From: bob, To: carl, Text: []byte("Subject: report\r\n\r\n")}), "", w.now)
-	if _, err := w.r.carry(t.Context(), id); err != nil {
+	if _, err := w.r.carry(t.Context(), id, &place{}); err != nil {
 		t.Fatal(err)
 	}
 	if len(w.hosts["a"].Got()) != 1 {

@@ -35,6 +35,7 @@ type outcome struct {
 	reports bool   // the host was told what to report (RFC 3461 §5.2.1)
 	judged  bool   // the error is our own judgement, not a host's word on the message
 	reached bool   // somebody answered: the domain is not to be left alone
+	crowded bool   // somebody takes no further connection just now
 
 	taken *session // the connection that a host took the letter over; its end waits until that is written down
 }
@@ -70,6 +71,10 @@ func (t *trial) finalByPolicy() bool {
 	return e != nil && e.Class == reply.Permanent && t.result.judged &&
 		t.way != nil && t.way.sts.Policy != nil && !t.way.sts.Checked && t.want == Cached
 }
+
+// busyHost is what a host says to a connection that it has no room for (RFC 5321
+// §3.8, §4.2.4).
+const busyHost = 421
 
 // asking is for all that comes before the letter itself.
 func (t *trial) asking(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -134,9 +139,9 @@ func (t *trial) offer(ctx context.Context, host *target) (done bool) {
 // good, since another try may help; of two of a kind the later one.
 func (t *trial) note(o outcome) {
 	old := t.result
-	o.reached = o.reached || old.reached
+	o.reached, o.crowded = o.reached || old.reached, o.crowded || old.crowded
 	if old.err != nil && old.err.Class == reply.Temporary && o.err.Class == reply.Permanent {
-		t.result.reached = o.reached
+		t.result.reached, t.result.crowded = o.reached, o.crowded
 		return
 	}
 	t.result = o
@@ -162,7 +167,7 @@ func (t *trial) at(ctx context.Context, host *target, ip netip.Addr) (outcome, n
 	}
 	switch {
 	case err != nil && s == nil:
-		o.err = err
+		o.err, o.crowded = err, err.Code() == busyHost
 		return o, nextAddr
 	case err != nil:
 		o.err, o.judged = err, true
@@ -217,7 +222,7 @@ func (t *trial) transfer(s *session, c command, o outcome) (outcome, next) {
 	switch {
 	case e == nil:
 		s.conn.Close()
-	case e.Code() == 421:
+	case e.Code() == busyHost:
 		s.quit()
 	default:
 		t.keep(s)
@@ -260,7 +265,11 @@ func (t *trial) cleared(ctx context.Context, host *target, ip netip.Addr) (*sess
 	s := t.pool.take(ctx, key)
 	if s == nil {
 		var err error
-		if s, err = t.open(ctx, t.way, host, ip, withTLS); err != nil {
+		s, err = t.open(ctx, t.way, host, ip, withTLS)
+		if e := refused(err); e != nil && e.Code() == busyHost && t.pool.leave(ip) { // for connections of ours that nobody needs now
+			s, err = t.open(ctx, t.way, host, ip, withTLS)
+		}
+		if err != nil {
 			return nil, requiretls.Clearance{}, hostError(err)
 		}
 		t.tally.seen(t.letter, t.way, host, s)

@@ -32,6 +32,7 @@ type Host struct {
 	Hang     string            // the step at which nothing is said any more
 	User     string            // who may log in; "" asks nobody
 	Password string
+	Most     int  // connections at once; who comes beyond them hears 421 (RFC 5321 §3.8). 0: any number
 	NeedsTLS bool // 530 to MAIL in clear (RFC 3207 §4)
 
 	t      testing.TB
@@ -40,6 +41,7 @@ type Host struct {
 	got    []Received
 	words  []string
 	conns  int
+	open   int
 	ending chan struct{}
 }
 
@@ -146,8 +148,11 @@ func (h *Host) serve(l net.Listener, live *sync.WaitGroup) {
 		}
 		h.mu.Lock()
 		h.conns++
+		h.open++
+		full := h.Most > 0 && h.open > h.Most
 		h.mu.Unlock()
 		live.Go(func() {
+			defer h.leave()
 			stop := make(chan struct{})
 			go func() { // a silent client must not keep the test
 				select {
@@ -158,10 +163,20 @@ func (h *Host) serve(l net.Listener, live *sync.WaitGroup) {
 			}()
 			defer close(stop)
 			c := &visit{h: h, conn: conn, r: bufio.NewReader(conn)}
-			c.talk()
+			if full {
+				c.write("421 4.3.2 too many connections")
+			} else {
+				c.talk()
+			}
 			c.conn.Close()
 		})
 	}
+}
+
+func (h *Host) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.open--
 }
 
 // visit is one connection.

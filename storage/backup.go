@@ -271,8 +271,9 @@ func fingerprint(name string) (string, error) {
 // folder to itself, like a store: [ErrLocked]. FORMAT comes last and segments come
 // first, so a restore that was cut short is not taken for a store, nor for an empty
 // folder. What waits in the outbox is held until [Store.RetryOut]: it may have left
-// since the backup.
-func Restore(ctx context.Context, backup, dir string) error {
+// since the backup. Whatever else the store is nothing without, also puts there
+// before FORMAT.
+func Restore(ctx context.Context, backup, dir string, also ...func() error) error {
 	if err := finishedBackup(backup); err != nil {
 		return err
 	}
@@ -282,7 +283,7 @@ func Restore(ctx context.Context, backup, dir string) error {
 	}
 	lock, err := lockFolder(dir)
 	if err == nil {
-		err = errors.Join(restore(ctx, backup, dir), lock.Close())
+		err = errors.Join(restore(ctx, backup, dir, also), lock.Close())
 	}
 	if err != nil {
 		return fmt.Errorf("restore to %s: %w", dir, err)
@@ -298,7 +299,7 @@ func finishedBackup(dir string) error {
 	return nil
 }
 
-func restore(ctx context.Context, backup, dir string) error {
+func restore(ctx context.Context, backup, dir string, also []func() error) error {
 	for _, name := range []string{formatName, indexDir, segmentDir} {
 		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("it holds a store already: %w", orElse(err, ErrExists))
@@ -311,6 +312,11 @@ func restore(ctx context.Context, backup, dir string) error {
 	}
 	if err := writeFile(filepath.Join(dir, indexDir, holdName), nil); err != nil {
 		return err
+	}
+	for _, put := range also {
+		if err := put(); err != nil {
+			return err
+		}
 	}
 	said, err := readFormat(backup)
 	if err != nil {

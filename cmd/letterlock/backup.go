@@ -90,11 +90,24 @@ func emptyFolder(dir string) error {
 		return err
 	}
 	entries, err := contents(dir)
-	if err == nil && len(entries) > 0 {
-		err = withHint(fmt.Errorf("the data folder %s is not empty: %s", dir, entries[0].Name()),
-			"stop the server and move the folder away, or name another one with data = … in the config")
+	switch {
+	case err != nil || len(entries) == 0:
+		return err
+	case halfRestored(dir):
+		return withHint(fmt.Errorf("the data folder %s holds a store without %s", dir, admin.FormatName), restoreAgain)
 	}
-	return err
+	return withHint(fmt.Errorf("the data folder %s is not empty: %s", dir, entries[0].Name()),
+		"stop the server and move the folder away, or name another one with data = … in the config")
+}
+
+const restoreAgain = "a restore that was killed leaves such a folder: move it away and run letterlock restore again"
+
+// halfRestored says whether a folder is as a restore leaves it that was killed: it is
+// no store yet, and does not become one by itself.
+func halfRestored(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, admin.FormatName))
+	segments, _ := os.ReadDir(filepath.Join(dir, "seg")) // one that cannot be read is another trouble
+	return errors.Is(err, fs.ErrNotExist) && len(segments) > 0
 }
 
 // contents is what lies in a folder, but for [admin.OfFileSystem].
@@ -124,7 +137,7 @@ func putBack(ctx context.Context, cfg *config.Config, backup string) (held int, 
 		return 0, err
 	}
 	if err = storage.CheckBackup(ctx, backup, opt.Keys); err == nil {
-		err = storage.Restore(ctx, backup, cfg.Data)
+		err = storage.Restore(ctx, backup, cfg.Data, func() error { return admin.CopySecrets(backup, cfg.Data) })
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -132,9 +145,6 @@ func putBack(ctx context.Context, cfg *config.Config, backup string) (held int, 
 	case errors.Is(err, seal.ErrNoKey):
 		return 0, withHint(err, "nothing was restored: key_file in section [storage] has to name a copy of the file with the keys of the store that was backed up; it is in no backup")
 	case err != nil:
-		return 0, err
-	}
-	if err := admin.CopySecrets(backup, cfg.Data); err != nil {
 		return 0, err
 	}
 	desk, done, err := openDesk(cfg)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"letterlock/internal/config"
+	"letterlock/internal/mail"
+	"letterlock/internal/requiretls"
 	"letterlock/storage"
 )
 
@@ -37,6 +40,46 @@ func TestRestoreThatFailedLeavesTheFolderOfAnotherAlone(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "FORMAT")); err != nil {
 		t.Errorf("the store is gone: %v", err)
+	}
+}
+
+// A restore that ends before certificates and secrets are there has made no store: a
+// server that started on it would make others, which no MTA trusts and no bounce
+// finds back to.
+func TestRestoreCutShortBeforeTheSecretsMakesNoStore(t *testing.T) {
+	saved := filepath.Join(t.TempDir(), "saved")
+	s, err := storage.Open(t.TempDir(), storage.Options{Shards: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	person, err := s.AddPerson(t.Context(), mail.Address{Local: "ann", Domain: "example.org"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	letter := storage.Letter{Body: strings.NewReader("Subject: kept\r\n\r\n"), Summary: &mail.Summary{}, Demand: requiretls.Usual()}
+	if _, _, err := s.Account(person.ID).Append(t.Context(), "INBOX", []storage.Letter{letter}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Backup(t.Context(), saved), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	// a folder cannot be read as a file: the restore ends here
+	if err := os.Mkdir(filepath.Join(saved, "srs.secret"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cfg := config.Default()
+	cfg.Data = filepath.Join(t.TempDir(), "data")
+	if _, err := putBack(t.Context(), cfg, saved); err == nil {
+		t.Fatal("restored without a secret")
+	}
+	if _, err := os.Stat(filepath.Join(cfg.Data, "FORMAT")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is a store already: %v", err)
+	}
+	_, _, opened := openDesk(cfg)
+	for what, err := range map[string]error{"restored once more": emptyFolder(cfg.Data), "opened": opened} {
+		if hintOf(err) != restoreAgain {
+			t.Errorf("%s: %v, hint: %s", what, err, hintOf(err))
+		}
 	}
 }
 

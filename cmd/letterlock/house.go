@@ -114,6 +114,8 @@ func openStore(cfg *config.Config, log *slog.Logger) (*storage.Store, error) {
 		err = withHint(err, "key_file in section [storage] names the file with the keys")
 	case errors.Is(err, journal.ErrDamaged):
 		err = withHint(err, "no mail is lost: letterlock fsck --repair says what is, and goes on without it")
+	case err != nil && halfRestored(cfg.Data):
+		err = withHint(err, restoreAgain)
 	}
 	return store, err
 }

@@ -43,12 +43,12 @@ func (d *Desk) CheckSteps(ctx context.Context, told func(CheckNews)) error {
 // What lies in a backup: the store's own, the private certificates, and files
 // with a secret.
 const (
-	formatName   = "FORMAT"
+	FormatName   = "FORMAT" // written last: without it a folder is neither store nor backup
 	tlsName      = "tls"
 	secretSuffix = ".secret"
 )
 
-var backupNames = []string{formatName, "SEALED", "index", "seg", tlsName, OfFileSystem}
+var backupNames = []string{FormatName, "SEALED", "index", "seg", tlsName, OfFileSystem}
 
 // OfFileSystem is what a file system puts into its own root: a disk of its own is
 // as good as an empty folder.
@@ -57,6 +57,9 @@ const OfFileSystem = "lost+found"
 // Backup implements [Operations].
 func (d *Desk) Backup(ctx context.Context, dir string, told func(Progress)) error {
 	if err := d.mayBackup(dir); err != nil {
+		return err
+	}
+	if err := CopySecrets(d.opt.Data, dir); err != nil { // first: what is finished has them
 		return err
 	}
 	ended := make(chan error, 1)
@@ -69,10 +72,7 @@ func (d *Desk) Backup(ctx context.Context, dir string, told func(Progress)) erro
 	for {
 		select {
 		case err := <-ended:
-			if err != nil {
-				return err
-			}
-			return CopySecrets(d.opt.Data, dir)
+			return err
 		case <-look.C:
 			told(Progress{writtenSince(dir, begun), total - min(kept, total)})
 		}
@@ -98,11 +98,11 @@ func (d *Desk) mayBackup(dir string) error {
 			return refuse("name an empty folder, or one that holds an earlier backup", "%s holds something else: %s", dir, e.Name())
 		}
 	}
-	ours, err := os.ReadFile(filepath.Join(d.opt.Data, formatName))
+	ours, err := os.ReadFile(filepath.Join(d.opt.Data, FormatName))
 	if err != nil {
 		return err
 	}
-	if theirs, err := os.ReadFile(filepath.Join(dir, formatName)); err == nil && storeOf(theirs) != storeOf(ours) {
+	if theirs, err := os.ReadFile(filepath.Join(dir, FormatName)); err == nil && storeOf(theirs) != storeOf(ours) {
 		return refuse("give each store a folder of its own", "%s holds the backup of another store", dir)
 	}
 	return nil
@@ -155,7 +155,18 @@ func copyEnding(from, to, suffix string) error {
 			err = copyFile(filepath.Join(from, e.Name()), filepath.Join(to, e.Name()))
 		}
 	}
+	if err == nil {
+		err = syncFolder(to)
+	}
 	return err
+}
+
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 func copyFile(from, to string) error {

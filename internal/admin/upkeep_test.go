@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -60,6 +61,21 @@ func TestLongOperationsAnswerAlikeOverTheSocket(t *testing.T) {
 		if err := storage.Restore(t.Context(), filepath.Join(folder, "saved"), filepath.Join(folder, "back")); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Who restores what is finished finds certificates and secrets in it.
+func TestBackupIsFinishedWithItsSecretsOrNotAtAll(t *testing.T) {
+	data, saved := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "saved")
+	desk := newDesk(t, data)
+	if err := os.Mkdir(filepath.Join(data, "srs.secret"), 0o700); err != nil { // cannot be copied
+		t.Fatal(err)
+	}
+	if err := desk.Backup(t.Context(), saved, func(Progress) {}); err == nil {
+		t.Fatal("backed up without a secret")
+	}
+	if _, err := os.Stat(filepath.Join(saved, FormatName)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is a backup already: %v", err)
 	}
 }
 

@@ -22,12 +22,7 @@ func afterLogin(s *session) bool   { return s.login != "" }
 func beforeLogin(s *session) bool  { return s.login == "" }
 func canCompress(s *session) bool  { return afterLogin(s) && !s.conn.Compressed() }
 func passwordsOff(s *session) bool { return s.login == "" && !s.passwords() }
-
-// canStartTLS: not to a client that is in TLS, ours or that of a proxy in front of us
-// (RFC 9051 §6.2.1).
-func canStartTLS(s *session) bool {
-	return s.login == "" && s.conn.CanStartTLS() && !s.conn.Reader().ProxiedTLS
-}
+func canStartTLS(s *session) bool  { return s.login == "" && s.conn.CanStartTLS() } // RFC 9051 §6.2.1
 
 // Capabilities is what we offer, each only because it is complete.
 var Capabilities = []Capability{

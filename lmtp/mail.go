@@ -29,7 +29,7 @@ func (c *session) mail(ctx context.Context, args string) {
 		return
 	}
 	tx := &transaction{from: from}
-	tx.arrival.OverTLS = c.conn.TLS() != nil
+	tx.arrival.OverTLS = c.overTLS()
 	e := tx.takeParams(rest, dsnOffer(c.opt.DSN))
 	if e != nil {
 		c.blame(e)

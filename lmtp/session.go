@@ -193,7 +193,7 @@ func (c *session) lhlo(args string) {
 	if c.conn.CanStartTLS() {
 		lines = append(lines, "STARTTLS")
 	}
-	if c.conn.TLS() != nil {
+	if c.overTLS() {
 		lines = append(lines, "REQUIRETLS")
 	}
 	last := len(lines) - 1
@@ -201,6 +201,12 @@ func (c *session) lhlo(args string) {
 		c.say("250-%s", l)
 	}
 	c.say("250 %s", lines[last])
+}
+
+// overTLS says whether the peer came over TLS, ours or that of a proxy we trust.
+func (c *session) overTLS() bool {
+	r := c.conn.Reader()
+	return r.TLS || r.ProxiedTLS
 }
 
 // isHostish says whether a name can stand in a Received field: a host name or
@@ -257,7 +263,7 @@ func (c *session) starttls(ctx context.Context, args string) {
 	case args != "":
 		c.blame(reply.BadArguments.Saying("STARTTLS takes no arguments"))
 		return
-	case c.conn.TLS() != nil:
+	case c.overTLS():
 		c.blame(reply.BadSequence.Saying("TLS is already on"))
 		return
 	case !c.conn.CanStartTLS():

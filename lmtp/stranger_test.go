@@ -3,6 +3,8 @@ package lmtp_test
 import (
 	"fmt"
 	"io"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -225,5 +227,56 @@ func TestManyClientsWithManyMessages(t *testing.T) {
 	}
 	if len(ids) != clients*each {
 		t.Errorf("%d different ids for %d letters", len(ids), clients*each)
+	}
+}
+
+// Behind a proxy the TLS that counts is the client's: REQUIRETLS is offered inside it
+// alone (RFC 8689 §2), STARTTLS outside it alone (RFC 3207 §4.2).
+func TestTLSBehindAProxyIsTheClients(t *testing.T) {
+	const v2 = "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00"
+	const addresses = "\xc0\x00\x02\x07\xc0\x00\x02\x01\x15\xb3\x00\x8f"
+	d := openDoor(t, func(_ *lmtp.Options, conf *serve.Options) {
+		conf.Proxies.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		for i := range conf.Endpoints {
+			conf.Endpoints[i].Proxy = true
+		}
+	})
+	for name, c := range map[string]struct {
+		header     string
+		tls        bool // begun under the proxy's word
+		startTLS   bool
+		requireTLS bool
+	}{
+		"over TLS":                            {v2 + "\x1e" + addresses + "\x20\x00\x0f\x01\x00\x00\x00\x00\x21\x00\x07TLSv1.3", false, false, true},
+		"in clear":                            {v2 + "\x14" + addresses + "\x20\x00\x05\x00\x00\x00\x00\x00", false, true, false},
+		"in clear, the proxy itself over TLS": {v2 + "\x14" + addresses + "\x20\x00\x05\x00\x00\x00\x00\x00", true, false, false},
+		"nothing said, TLS passed on":         {v2 + "\x0c" + addresses, true, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			network := "tcp"
+			d.gone.Add(1)
+			if c.tls {
+				network = "tls"
+			}
+			mta := &client{dialogue.Dial(t, network, d.addrs[network]), t, d}
+			mta.Send(c.header)
+			if c.tls {
+				mta.handshake()
+			}
+			mta.expect("220 *")
+			offered := mta.lhlo()
+			if starts, demands := slices.Contains(offered, "STARTTLS"), slices.Contains(offered, "REQUIRETLS"); starts != c.startTLS || demands != c.requireTLS {
+				t.Errorf("offered: %v, want STARTTLS: %v, REQUIRETLS: %v", offered, c.startTLS, c.requireTLS)
+			}
+			answer := "523 5.7.10 *"
+			if c.requireTLS {
+				answer = "250 2.1.0 *"
+			}
+			mta.ask("MAIL FROM:<ann@example.net> REQUIRETLS\r\n", answer)
+			if !c.startTLS {
+				mta.ask("STARTTLS\r\n", "*5* *")
+			}
+			mta.cut()
+		})
 	}
 }

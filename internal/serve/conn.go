@@ -74,8 +74,12 @@ func (c *Conn) TLS() *tls.ConnectionState {
 }
 
 // CanStartTLS says whether STARTTLS is to be offered: there is a certificate,
-// and neither TLS nor compression yet.
+// and neither TLS, ours or that of a proxy in front of us, nor compression yet.
 func (c *Conn) CanStartTLS() bool {
+	return c.canEncrypt() && !c.Reader().ProxiedTLS
+}
+
+func (c *Conn) canEncrypt() bool {
 	return c.tls != nil && c.secure.Load() == nil && !c.Compressed()
 }
 
@@ -88,7 +92,7 @@ func (c *Conn) NeedsTLS() bool { return c.endpoint.ClientCA != "" && c.secure.Lo
 // clear (RFC 3207 §4.1). The caller must have dropped what it had buffered
 // (RFC 3207 §4.2, RFC 9051 §6.2.1), and nobody else may read or write.
 func (c *Conn) StartTLS(ctx context.Context) error {
-	if !c.CanStartTLS() {
+	if !c.canEncrypt() {
 		return errors.New("start TLS: not to be had on this connection")
 	}
 	if err := c.beginHandshake(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -224,6 +225,7 @@ type house struct {
 	t          testing.TB
 	scripts    *folder
 	plain, tls net.Addr
+	proxied    net.Addr        // for proxies on loopback
 	checked    net.Addr        // TLS with a client certificate
 	own        tls.Certificate // ann's
 	*dialogue.Identity
@@ -269,10 +271,12 @@ func (h *house) listen(desk *managesieve.Server) {
 			{Network: "tcp", Address: "127.0.0.1:0"},
 			{Network: "tcp", Address: "127.0.0.1:0", ImplicitTLS: true},
 			{Network: "tcp", Address: "127.0.0.1:0", ImplicitTLS: true, ClientCA: clients},
+			{Network: "tcp", Address: "127.0.0.1:0", Proxy: true},
 		},
+		Proxies: serve.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	})
 	addrs := srv.Addrs()
-	h.plain, h.tls, h.checked, h.stop = addrs[0], addrs[1], addrs[2], stop
+	h.plain, h.tls, h.checked, h.proxied, h.stop = addrs[0], addrs[1], addrs[2], addrs[3], stop
 	h.t.Cleanup(func() {
 		stop()
 		if n := srv.Stats().Panics; n > 0 {
@@ -293,9 +297,9 @@ type client struct {
 
 func (h *house) dial(how string) *client {
 	h.t.Helper()
-	at := map[string]net.Addr{"plain": h.plain, "tls": h.tls, "certificate": h.checked}[how]
+	at := map[string]net.Addr{"plain": h.plain, "tls": h.tls, "certificate": h.checked, "proxied": h.proxied}[how]
 	c := &client{dialogue.Dial(h.t, how, at), h.t, h}
-	if how != "plain" {
+	if how == "tls" || how == "certificate" {
 		c.startTLS()
 	}
 	return c

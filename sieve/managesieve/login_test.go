@@ -9,6 +9,7 @@ import (
 	"github.com/xdg-go/scram"
 
 	"letterlock/internal/auth"
+	"letterlock/internal/dialogue"
 	"letterlock/internal/requiretls"
 	"letterlock/sieve/managesieve"
 )
@@ -219,4 +220,27 @@ func TestSomebodyWhoLeavesInTheMiddleHarmsNobody(t *testing.T) {
 	c.answer()
 	c.ok("NOOP")
 	h.stop() // says if a connection ended by a bug
+}
+
+// A client that is in TLS, be it that of the proxy in front of us, is not told to
+// begin it (RFC 5804 §2.2).
+func TestSTARTTLSNotOfferedInTLSOfAProxy(t *testing.T) {
+	h := openHouse(t)
+	for how, c := range map[string]struct{ field, answer string }{
+		"over TLS": {"\x20\x00\x0f\x01\x00\x00\x00\x00\x21\x00\x07TLSv1.3", "NO *"},
+		"in clear": {"\x20\x00\x05\x00\x00\x00\x00\x00", "OK *"},
+	} {
+		proxy := h.dial("proxied")
+		addresses := "\xc0\x00\x02\x07\xc0\x00\x02\x01\x15\xb3\x10\x5e"
+		proxy.Send("\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00" + string(rune(len(addresses+c.field))) + addresses + c.field)
+		offered := false
+		for line := proxy.Line(); !strings.HasPrefix(line, "OK"); line = proxy.Line() {
+			offered = offered || line == `"STARTTLS"`
+		}
+		proxy.Send("STARTTLS\r\n")
+		got := proxy.answer()
+		if want := how == "in clear"; offered != want || !dialogue.Like(got, c.answer, "*") {
+			t.Errorf("%s: offered is %v, want %v; STARTTLS is answered %s, want %s", how, offered, want, got, c.answer)
+		}
+	}
 }

@@ -166,6 +166,7 @@ func (s *session) become(ctx context.Context, login string, id storage.AccountID
 	if s.srv.enter(id) {
 		return errTooManyOfUser
 	}
+	s.conn.Known()
 	s.stopClocks()
 	s.login, s.id, s.person, s.account = login, id, person, account
 	s.gate = gate{reader: reader, policy: person.Policy(s.srv.opt.Release)}
@@ -201,6 +202,7 @@ func (s *session) unauthenticate() (answer, error) {
 	s.endNotify()
 	s.deselect()
 	s.srv.leave(s.id)
+	s.conn.Stranger()
 	s.login, s.id, s.person, s.account, s.gate = "", 0, storage.Person{}, nil, gate{}
 	s.mode, s.rev2, s.aware, s.qresync = 0, false, false, false
 	s.again = true

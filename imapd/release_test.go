@@ -415,16 +415,27 @@ func (h *house) throughProxy(name, how string) *client {
 // greetedThroughProxy is the same before login, with the greeting.
 func (h *house) greetedThroughProxy(name, how string) (c *client, greeting string) {
 	h.t.Helper()
+	return h.comeThrough(h.behindProxies(0), name, how)
+}
+
+// behindProxies is a server that lets so many strangers of one address in.
+func (h *house) behindProxies(strangers int) *serve.Server {
+	h.t.Helper()
 	certs, err := serve.LoadCertificates(filepath.Join(h.dir, "tls", "cert.pem"), filepath.Join(h.dir, "tls", "key.pem"), nil)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	srv, err := serve.Listen(serve.Options{Name: "imap", Handle: h.imap.Handle, TLS: certs, Proxies: serve.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+	srv, err := serve.Listen(serve.Options{Name: "imap", Handle: h.imap.Handle, TLS: certs, MaxPerAddr: strangers, TooMany: imapd.TooManyConnections, Proxies: serve.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Endpoints: []serve.Endpoint{{Network: "tcp", Address: "127.0.0.1:0", Proxy: true}}})
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	h.alsoRun(srv)
+	return srv
+}
+
+func (h *house) comeThrough(srv *serve.Server, name, how string) (c *client, greeting string) {
+	h.t.Helper()
 	conn, err := net.Dial("tcp", srv.Addrs()[0].String())
 	if err != nil {
 		h.t.Fatal(err)

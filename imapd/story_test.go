@@ -204,6 +204,30 @@ func TestSTARTTLSNotOfferedInTLS(t *testing.T) {
 	}
 }
 
+// TestManyPeopleAtOneAddress: an office behind a NAT and all who use a webmail come from
+// one address. Who has logged in counts for himself, and until then for the address.
+func TestManyPeopleAtOneAddress(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t)
+	srv := h.behindProxies(1)
+	come := func(name, want string) *client {
+		t.Helper()
+		c, greeting := h.comeThrough(srv, name, "proxied")
+		if !strings.HasPrefix(greeting, want) {
+			t.Fatalf("%s is greeted with %q, want %s", name, greeting, want)
+		}
+		return c
+	}
+	first := come("first", "* OK")
+	come("too early", "* BYE")
+	first.ok("LOGIN ann@example.org " + secret)
+	come("second", "* OK").ok("LOGIN ann@example.org " + secret)
+	first.ok("UNAUTHENTICATE")
+	come("too early again", "* BYE")
+	first.ok("LOGIN ann@example.org " + secret)
+	come("third", "* OK")
+}
+
 // mayRead says whether INBOX's first letter is shown.
 func (c *client) mayRead() bool {
 	c.t.Helper()

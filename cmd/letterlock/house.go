@@ -270,10 +270,14 @@ func (h *house) openFront() (err error) {
 		Log:              h.log,
 	})
 	h.lmtp, err = h.listen(h.cfg.LMTP.Listeners, serve.Options{
-		Name: "lmtp", Grace: lmtpGrace, TooMany: lmtp.TooMany(), Handle: room.Handle,
+		Name: "lmtp", Grace: lmtpGrace, TooMany: lmtp.TooMany(), Handle: room.Handle, MaxPerAddr: mtaConnections,
 	})
 	return err
 }
+
+// mtaConnections is how many one MTA may have: it brings the mail of everybody. Postfix
+// has a hundred of each transport, if nobody says otherwise.
+const mtaConnections = 2000
 
 // listen binds the configured listeners of one protocol.
 func (h *house) listen(configured []config.Listener, opt serve.Options) (*serve.Server, error) {

@@ -27,6 +27,8 @@ type Conn struct {
 	peer     netip.Addr  // not valid: a UNIX socket
 	proxied  *Proxied    // nil: no PROXY header
 	counted  netip.Addr  // whose connections it is one of; not valid: nobody's
+	crowd    *crowd      // of the server
+	known    bool        // not counted for its address
 	tls      *tls.Config // nil: no TLS to be had
 	draining context.Context
 
@@ -64,6 +66,25 @@ func (c *Conn) Peer() string {
 
 // Proxied is what the PROXY header said, nil where there was none.
 func (c *Conn) Proxied() *Proxied { return c.proxied }
+
+// Known says that the client has proven who it is, and that the room counts its
+// connections: it counts for its address no more, which it may share with a whole
+// office or everybody at a webmail. Stranger takes that back. Both are for the
+// goroutine that handles the connection.
+func (c *Conn) Known() {
+	if !c.known {
+		c.known = true
+		c.crowd.part(c.counted)
+	}
+}
+
+// Stranger says that nobody knows any more who the client is: see [Conn.Known].
+func (c *Conn) Stranger() {
+	if c.known {
+		c.known = false
+		c.crowd.rejoin(c.counted)
+	}
+}
 
 // TLS is what was negotiated, nil where the connection is not encrypted by us.
 func (c *Conn) TLS() *tls.ConnectionState {

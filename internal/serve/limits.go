@@ -51,13 +51,29 @@ func (c *crowd) count(addr netip.Addr) (refusal string) {
 }
 
 func (c *crowd) leave(addr netip.Addr) {
+	c.part(addr)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all--
+}
+
+// part counts somebody who stays no more as one from addr.
+func (c *crowd) part(addr netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if key, counted := household(addr); counted {
 		if c.perAddr[key]--; c.perAddr[key] == 0 {
 			delete(c.perAddr, key)
 		}
+	}
+}
+
+// rejoin counts somebody as one from addr again, whatever the limit.
+func (c *crowd) rejoin(addr netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if key, counted := household(addr); counted {
+		c.perAddr[key]++
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +22,7 @@ import (
 )
 
 // class greets with the peer and the class of the session (RFC 8689 §4.4), and
-// is an echo after it. It knows STARTTLS and CLASS.
+// is an echo after it. It knows STARTTLS, CLASS, KNOWN and STRANGER.
 func class(ctx context.Context, c *serve.Conn) {
 	fmt.Fprintf(c, "hello %s %s\r\n", c.Peer(), c.Reader().Class())
 	r := bufio.NewReader(c)
@@ -36,6 +37,9 @@ func class(ctx context.Context, c *serve.Conn) {
 				return
 			}
 			r.Reset(c)
+		case line == "KNOWN\r\n", line == "STRANGER\r\n":
+			map[bool]func(){true: c.Known, false: c.Stranger}[line == "KNOWN\r\n"]()
+			io.WriteString(c, line)
 		case line == "CLASS\r\n":
 			fmt.Fprintf(c, "%s\r\n", c.Reader().Class())
 		default:
@@ -210,6 +214,33 @@ func TestLimitsAreForTheClientNotForTheProxy(t *testing.T) {
 			break
 		}
 	}
+}
+
+func TestWhoIsKnownCountsForHisAddressNoMore(t *testing.T) {
+	h := openProxied(t, serve.Options{MaxPerAddr: 1, TooMany: "421 too many\r\n", Proxies: serve.Proxies{Trusted: loopback}}, "127.0.0.1:0")
+	enter := func(want string) *guest {
+		t.Helper()
+		g := h.visit(t, 0)
+		io.WriteString(g, fromAnn)
+		g.says(want)
+		return g
+	}
+	first := enter("hello 192.0.2.9 clear")
+	for range 2 { // once is enough
+		first.ask("KNOWN", "KNOWN")
+	}
+	second := enter("hello 192.0.2.9 clear")
+	enter("421 too many").gone()
+	second.ask("KNOWN", "KNOWN")
+	second.ask("STRANGER", "STRANGER")
+	enter("421 too many").gone()
+	second.ask("KNOWN", "KNOWN")
+	second.Close()
+	first.Close()
+	for ; h.Stats().Open > 0; runtime.Gosched() {
+	}
+	enter("hello 192.0.2.9 clear")
+	enter("421 too many").gone()
 }
 
 func TestConnectionsThatNameNobodyYetCountInAll(t *testing.T) {

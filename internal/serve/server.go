@@ -26,7 +26,7 @@ type Options struct {
 	TLS        *Certificates // nil: no TLS is offered
 	ALPN       []string      // a client that names protocols, to us or to its proxy, must name one of these (RFC 9325 §3.7); empty: not looked at
 	MaxConns   int           // in all; 0: 10000
-	MaxPerAddr int           // per IPv4 address or IPv6 /64, loopback and UNIX excepted; 0: 100
+	MaxPerAddr int           // that are not [Conn.Known], per IPv4 address or IPv6 /64, loopback and UNIX excepted; 0: 100
 	Grace      time.Duration // how long draining may take; 0: 10 s
 	TooMany    string        // the line said to a connection over a limit before it is closed, CRLF included
 	// Handle has one connection from greeting to end; when it returns the
@@ -324,7 +324,7 @@ func (s *Server) admit(ctx context.Context, l *listener, raw net.Conn) {
 	}
 	s.accepted.Add(1)
 	c := &Conn{
-		Conn: raw, peer: peer, counted: counted, endpoint: l.endpoint, tls: l.tls.Load(), draining: s.draining,
+		Conn: raw, peer: peer, counted: counted, crowd: &s.crowd, endpoint: l.endpoint, tls: l.tls.Load(), draining: s.draining,
 		squeeze: &s.squeeze, id: s.prefix + strconv.FormatUint(s.serial.Add(1), 36),
 	}
 	s.mu.Lock()
@@ -398,5 +398,6 @@ func (s *Server) leave(c *Conn) {
 	s.mu.Lock()
 	delete(s.open, c)
 	s.mu.Unlock()
+	c.Stranger()
 	s.crowd.leave(c.counted)
 }

@@ -199,6 +199,7 @@ func (s *session) become(who *auth.Outcome, binding bool) error {
 	if !s.srv.enter(who.Account) {
 		return errTooMany
 	}
+	s.conn.Known()
 	s.login, s.account = who.Login, who.Account
 	s.used = s.used || binding
 	s.log = s.log.With("login", who.Login)
@@ -235,6 +236,7 @@ func (s *session) notLoggedIn(err error) (answer, error) {
 // stays; the channel binding has had its use (RFC 9266 §4.1).
 func (s *session) unauthenticate(context.Context, []argument) (answer, error) {
 	s.srv.leave(s.account)
+	s.conn.Stranger()
 	s.login, s.account = "", 0
 	s.log = s.srv.opt.Log.With("conn", s.conn.ID(), "peer", s.conn.Peer())
 	s.beStranger()

@@ -38,14 +38,17 @@ var (
 // ParseAddress reads "local@domain", or "local" alone. The local part may be
 // quoted; the domain may be a literal in brackets. It is split at the @ that
 // ends the local part, so `"a b@x"@y` has the local part `a b@x`.
-func ParseAddress(s string) (Address, error) {
+func ParseAddress(s string) (Address, error) { return parseAddress(s, isDotString) }
+
+// parseAddress takes a local part without quotes where unquoted says that it is one.
+func parseAddress(s string, unquoted func(string) bool) (Address, error) {
 	if !utf8.ValidString(s) {
 		return Address{}, errUTF8
 	}
 	if len(s) > maxAddress {
 		return Address{}, errTooLong
 	}
-	local, rest, err := parseLocal(s)
+	local, rest, err := parseLocal(s, unquoted)
 	if err != nil {
 		return Address{}, err
 	}
@@ -60,8 +63,8 @@ func ParseAddress(s string) (Address, error) {
 	return a, err
 }
 
-// parseLocal takes a Dot-string or a Quoted-string off the front of s.
-func parseLocal(s string) (local, rest string, err error) {
+// parseLocal takes an unquoted local part or a Quoted-string off the front of s.
+func parseLocal(s string, unquoted func(string) bool) (local, rest string, err error) {
 	if strings.HasPrefix(s, `"`) {
 		return parseQuoted(s[1:])
 	}
@@ -72,7 +75,7 @@ func parseLocal(s string) (local, rest string, err error) {
 	if end == 0 {
 		return "", "", errEmptyLocal
 	}
-	if !isDotString(s[:end]) {
+	if !unquoted(s[:end]) {
 		return "", "", errSyntax
 	}
 	return s[:end], s[end:], nil

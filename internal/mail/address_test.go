@@ -56,13 +56,15 @@ func TestPaths(t *testing.T) {
 		{`<@relay.example,@b.example:ann@example.org>`, `ann@example.org`, ``},
 		{`<"a>b"@example.org> X`, `"a>b"@example.org`, ` X`},
 		{`<postmaster>`, `postmaster`, ``},
+		{`<ann..lee.@docomo.example> SIZE=1`, `"ann..lee."@docomo.example`, ` SIZE=1`}, // unquoted, as Exim sends it
+		{`<.ann@docomo.example>`, `".ann"@docomo.example`, ``},
 	} {
 		a, rest, err := mail.ParsePath(c.in)
 		if err != nil || a.String() != c.want || rest != c.rest {
 			t.Errorf("%s: %s, %q, %v; want %s, %q", c.in, a, rest, err, c.want, c.rest)
 		}
 	}
-	for _, in := range []string{``, `ann@example.org`, `<ann@example.org`, `<"a>`, `<@relay>`, `< >`} {
+	for _, in := range []string{``, `ann@example.org`, `<ann@example.org`, `<"a>`, `<@relay>`, `< >`, `<ann lee@x>`, `<@>`} {
 		if a, _, err := mail.ParsePath(in); err == nil {
 			t.Errorf("%q passed as %s", in, a)
 		}

@@ -6,6 +6,10 @@ import "strings"
 // front of s: "<local@domain>", "<>", or "<@relay:local@domain>" whose source
 // route is dropped (RFC 5321 §4.1.1.3, appendix C). rest is what follows the
 // closing bracket.
+//
+// Dots may stand anywhere in the local part: people have addresses like
+// ann..lee.@docomo.ne.jp, not every MTA puts them into quotes as it should, and to
+// refuse one would bounce a letter.
 func ParsePath(s string) (a Address, rest string, err error) {
 	if !strings.HasPrefix(s, "<") {
 		return Address{}, "", errSyntax
@@ -25,8 +29,17 @@ func ParsePath(s string) (a Address, rest string, err error) {
 		}
 		inner = mailbox
 	}
-	a, err = ParseAddress(inner)
+	a, err = parseAddress(inner, isDotted)
 	return a, rest, err
+}
+
+func isDotted(s string) bool {
+	for i := range len(s) {
+		if notAtext(s[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // pathEnd finds the > that ends the path: one inside quotes does not.

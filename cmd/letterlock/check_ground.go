@@ -94,9 +94,12 @@ func (r *report) checkData(ctx context.Context, cfg *config.Config) (running adm
 	return r.checkVault(ctx, cfg)
 }
 
-// checkNewData asks whether the folder could be made.
+// checkNewData asks whether the folder could be made, with those above it.
 func (r *report) checkNewData(cfg *config.Config) {
 	parent := filepath.Dir(filepath.Clean(cfg.Data))
+	for _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) && parent != filepath.Dir(parent); _, err = os.Stat(parent) {
+		parent = filepath.Dir(parent)
+	}
 	probe, err := os.MkdirTemp(parent, ".letterlock-check-")
 	if err != nil {
 		r.fail("data", fmt.Errorf("%s is not there and cannot be made: %w", cfg.Data, err), "make it and give it to the user letterlock runs as")
@@ -239,7 +242,7 @@ func (r *report) checkPort(what string, l config.Listener, e serve.Endpoint) {
 		r.add(what, worry, "%s: %v", l.Address, err).Hint = "ports below 1024 need CAP_NET_BIND_SERVICE (AmbientCapabilities= in a systemd unit), which this command does not have"
 		return
 	case err != nil:
-		r.fail(what, fmt.Errorf("%s: %w", l.Address, err), "another process listens there (ss -ltnp names it), or the address is not this machine's")
+		r.fail(what, fmt.Errorf("%s: %w", l.Address, serve.Explain(err)), "")
 		return
 	}
 	probe.Close()

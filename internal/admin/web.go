@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/net/netutil"
+
+	"letterlock/internal/serve"
 )
 
 // Web is the listener for those who watch: /metrics and /healthz for machines,
@@ -29,7 +31,7 @@ func ListenWeb(addrs []string, metrics prometheus.Gatherer, healthy func() error
 	for _, addr := range addrs {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("admin listener: %w", err), w.Close())
+			return nil, errors.Join(fmt.Errorf("admin listener: %w", serve.Explain(err)), w.Close())
 		}
 		w.listeners = append(w.listeners, netutil.LimitListener(l, maxWatchers))
 	}

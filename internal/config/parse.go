@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"maps"
+	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -21,7 +23,7 @@ func Parse(text string) (*Config, error) {
 	if _, err := toml.Decode(text, &root); err != nil {
 		return nil, Problems{syntaxError(err)}
 	}
-	r := &reading{text: text, known: settings(), cfg: defaults(), given: make(map[string]bool)}
+	r := &reading{text: text, known: settings(), cfg: defaults(), given: make(map[string]bool), sections: make(map[string]int)}
 	r.cfg.LMTP.Listeners, r.cfg.IMAP.Listeners, r.cfg.ManageSieve.Listeners = nil, nil, nil
 	r.table("", 0, root)
 	r.finish()
@@ -51,6 +53,7 @@ type reading struct {
 	listener    *Listener       // of the [[…listener]] being read
 	destination *Destination    // of the [[relay.destination]]
 	dkim        *DKIM           // of the [[relay.dkim]]
+	sections    map[string]int  // how many [[…listener]] there are
 	clearViews  []int           // which of the [[imap.listener]] have ViewClear
 	given       map[string]bool // the keys the file has
 	problems    Problems
@@ -128,9 +131,10 @@ func (r *reading) doors() []door {
 func (r *reading) proxies() {
 	trusted := r.cfg.Proxy.Trusted
 	for _, d := range r.doors() {
-		for _, l := range *d.listeners {
+		for i, l := range *d.listeners {
 			if l.Proxy && len(trusted) == 0 && !strings.HasPrefix(l.Address, "unix:") {
-				r.blame(wrong(`name the proxies: [proxy], then trusted = ["192.0.2.7"]`, "proxy = true for %s, and no proxy is trusted", l.Address), d.key+"er.proxy", 0)
+				section, nth := r.sectionOf(d, i)
+				r.blame(wrong(`name the proxies: [proxy], then trusted = ["192.0.2.7"]`, "proxy = true for %s, and no proxy is trusted", l.Address), section+".proxy", nth)
 			}
 		}
 	}
@@ -169,29 +173,71 @@ func (r *reading) together(a, valueA, b, valueB, way string) {
 
 // twice: no two servers can listen at one place.
 func (r *reading) twice() {
-	seen := make(map[string]bool)
-	check := func(key, address string) {
-		place := strings.TrimPrefix(address, "tls:")
-		if seen[place] && !strings.HasSuffix(place, ":0") {
-			r.blame(wrong("give each its own port; a list that is left out has its defaults, an empty one none", "%s is listened at twice", place), key, 0)
+	var seen []place
+	check := func(address, key string, nth int) {
+		at := placeOf(address)
+		for _, other := range seen {
+			switch {
+			case !at.meets(other):
+				continue
+			case at.address == other.address, at.host == other.host && at.host != "*":
+				r.blame(wrong("give each its own port; a list that is left out has its defaults, an empty one none", "%s is listened at twice", at.address), key, nth)
+			default:
+				r.blame(wrong("0.0.0.0 and [::] are every address of the machine, IPv4 and IPv6: one of them is enough, and nothing else can have its port",
+					"%s is listened at twice, as %s", at.address, other.address), key, nth)
+			}
+			break
 		}
-		seen[place] = true
+		seen = append(seen, at)
 	}
 	for _, d := range r.doors() {
-		for _, l := range *d.listeners {
-			check(r.listKey(d.key), l.Address)
+		for i, l := range *d.listeners {
+			key, nth := r.sectionOf(d, i)
+			check(l.Address, key, nth)
 		}
 	}
 	for _, address := range r.cfg.Admin.Listen {
-		check("admin.listen", address)
+		check(address, "admin.listen", 0)
 	}
 }
 
-// listKey is the key to blame for an address: the list, or where the file has
-// none, the sections beside it.
-func (r *reading) listKey(list string) string {
-	if !r.given[list] && r.given[list+"er"] {
-		return list + "er"
+// place is where a server listens, in one spelling.
+type place struct {
+	address    string // as it was written
+	host, port string // "*" is every address; no port: the path of a socket
+}
+
+func placeOf(address string) place {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return place{address: path, host: filepath.Clean(path)}
 	}
-	return list
+	address = strings.TrimPrefix(address, "tls:")
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return place{address: address, host: address}
+	}
+	addr, err := netip.ParseAddr(host)
+	switch {
+	case host == "" || addr.IsUnspecified():
+		host = "*"
+	case strings.EqualFold(host, "localhost"):
+		host = "127.0.0.1"
+	case err == nil:
+		host = addr.Unmap().String()
+	}
+	return place{address, host, port}
+}
+
+// meets says whether two servers cannot listen at both.
+func (p place) meets(q place) bool {
+	return p.port == q.port && p.port != "0" && (p.host == q.host || p.port != "" && (p.host == "*" || q.host == "*"))
+}
+
+// sectionOf is the key to blame for a door's nth listener: the list, whose addresses
+// come first, or one of the sections beside it.
+func (r *reading) sectionOf(d door, i int) (key string, nth int) {
+	if nth = i - len(*d.listeners) + r.sections[d.key+"er"]; nth >= 0 {
+		return d.key + "er", nth
+	}
+	return d.key, 0
 }

@@ -71,6 +71,7 @@ func tables(at func(*reading) *[]Listener) setting {
 	return sections(
 		func(r *reading) { r.listener = &Listener{} },
 		func(r *reading, key string, nth int, given map[string]any) {
+			r.sections[key]++
 			r.checkListener(key, nth, given)
 			*at(r) = append(*at(r), *r.listener)
 		})
@@ -140,6 +141,9 @@ func cleartextAuth(r *reading, _ string, value any) *Error {
 		}
 		r.cfg.IMAP.CleartextAuth = CleartextAuth{Local: s == "local"}
 		return nil
+	}
+	if _, ok := value.([]any); !ok {
+		return wrong(ways, "%s is not a choice", kind(value))
 	}
 	list, e := asNetworks(value)
 	if e == nil {

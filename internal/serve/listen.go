@@ -20,13 +20,24 @@ func (e Endpoint) bind() (net.Listener, error) {
 		return bindUnix(e.Address)
 	}
 	ln, err := net.Listen("tcp", e.Address)
+	return ln, Explain(err)
+}
+
+// Explain adds the way out to what the system says of an address it does not let us
+// listen at; see Hint() there.
+func Explain(err error) error {
+	var name *net.DNSError
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, hint(err, "another process listens there; \"ss -ltnp\" names it")
+		return hint(err, "another process listens there; \"ss -ltnp\" names it")
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return hint(err, "the address is none of this machine's (\"ip addr\" shows them); 0.0.0.0 is all of them")
 	case errors.Is(err, syscall.EACCES):
-		return nil, hint(err, "ports below 1024 need CAP_NET_BIND_SERVICE, or choose a higher one")
+		return hint(err, "ports below 1024 need CAP_NET_BIND_SERVICE, or choose a higher one")
+	case errors.As(err, &name):
+		return hint(err, "write an address of this machine, which needs no DNS")
 	}
-	return ln, err
+	return err
 }
 
 func bindUnix(path string) (net.Listener, error) {

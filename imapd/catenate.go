@@ -147,11 +147,7 @@ func (s *session) named(ctx context.Context, u *syntax.URL) (*fetched, error) {
 		if one.Err != nil {
 			return nil, one.Err
 		}
-		release, err := s.gate.judge(one.Row.Demand)
-		if err != nil {
-			return nil, err
-		}
-		message, err := s.account.Message(ctx, box.ID, uid, release)
+		message, err := s.message(ctx, box.ID, &one.Row)
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,8 @@
 package imapd
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"letterlock/internal/requiretls"
@@ -25,13 +27,40 @@ type gate struct {
 // [requiretls.ErrWithheld].
 func (g gate) release(f storage.Flags) (requiretls.Release, error) { return g.judge(f.Demand()) }
 
-// judge is the gate as the vault asks it.
+// judge is the gate as the vault asks it. The permit is for all messages where that
+// is possible: the record of one may say that it is required when d does not.
 func (g gate) judge(d requiretls.Demand) (requiretls.Release, error) {
+	if r, err := requiretls.Required().Release(g.reader, g.policy); err == nil && d.Stated() {
+		return r, nil
+	}
 	r, err := d.Release(g.reader, g.policy)
 	if err != nil && g.hides {
 		err = storage.ErrNotFound
 	}
 	return r, err
+}
+
+// message opens a message, and makes its row required where the record of the
+// message says something else than the index (RFC 8689 §4.1).
+func (s *session) message(ctx context.Context, id storage.MailboxID, row *storage.Row) (storage.Message, error) {
+	if release, err := unprotected(row.Demand); err == nil {
+		m, err := s.account.Message(ctx, id, row.UID, release)
+		if !errors.Is(err, requiretls.ErrWithheld) {
+			return m, err
+		}
+	}
+	row.Demand = requiretls.Required()
+	release, err := s.gate.judge(row.Demand)
+	if err != nil {
+		return nil, err
+	}
+	return s.account.Message(ctx, id, row.UID, release)
+}
+
+// unprotected is the permit for messages of one demand that is not required, and for
+// no other.
+func unprotected(d requiretls.Demand) (requiretls.Release, error) {
+	return d.Release(requiretls.Reader{}, requiretls.PolicyTLS)
 }
 
 // withholds says whether this session may neither read nor change the message.

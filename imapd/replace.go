@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"letterlock/imapd/syntax"
+	"letterlock/internal/requiretls"
 	"letterlock/storage"
 )
 
@@ -14,7 +15,7 @@ var errReplacedGone = no("EXPUNGEISSUED", "The message to be replaced is gone")
 // one message at once. What replaces a required message is required; a session
 // that may not read a message may not replace it.
 func (s *session) replace(ctx context.Context, a *syntax.Replace) (answer, error) {
-	uid, err := s.replaceable(a)
+	uid, demand, err := s.replaceable(ctx, a)
 	var into storage.MailboxID
 	if err == nil {
 		into, err = s.account.Destination(ctx, a.Mailbox)
@@ -27,6 +28,9 @@ func (s *session) replace(ctx context.Context, a *syntax.Replace) (answer, error
 	// The quota is judged with the old message gone (RFC 8508 §3.4): by the vault.
 	if err := b.takeAll(ctx, func() error { return nil }); err != nil {
 		return answer{}, err
+	}
+	if demand.IsRequired() {
+		b.letters[0].Demand = demand
 	}
 	validity, added, err := s.account.Replace(ctx, s.box.id, uid, a.Mailbox, b.letters[0])
 	if errors.Is(err, storage.ErrExpunged) {
@@ -47,22 +51,39 @@ func (s *session) replace(ctx context.Context, a *syntax.Replace) (answer, error
 	return s.withHighest(answer{}), nil
 }
 
-// replaceable finds the message that a REPLACE names, where it may go.
-func (s *session) replaceable(a *syntax.Replace) (storage.UID, error) {
+// replaceable finds the message that a REPLACE names, where it may go, and what
+// its sender asked for.
+func (s *session) replaceable(ctx context.Context, a *syntax.Replace) (uid storage.UID, d requiretls.Demand, err error) {
 	if s.box.readOnly {
-		return 0, errReadOnly
+		return 0, d, errReadOnly
 	}
 	set, err := s.indices(syntax.Set{Ranges: []syntax.Range{{First: a.Num, Last: a.Num}}}, a.UID)
 	if err != nil {
-		return 0, err
+		return 0, d, err
 	}
 	if len(set) == 0 {
-		return 0, errReplacedGone
+		return 0, d, errReplacedGone
 	}
 	e := s.box.view.At(set[0])
-	if s.gate.withholds(e.Flags) {
+	d, err = s.demandOf(ctx, e)
+	return e.UID, d, err
+}
+
+// demandOf is what the sender of a message of the selected mailbox asked for. What
+// stands in for one that cannot be read is required: nobody knows.
+func (s *session) demandOf(ctx context.Context, e storage.Entry) (requiretls.Demand, error) {
+	row := storage.Row{UID: e.UID, Demand: e.Flags.Demand()}
+	message, err := s.message(ctx, s.box.id, &row)
+	switch {
+	case err == nil:
+		return row.Demand, message.Close()
+	case errors.Is(err, requiretls.ErrWithheld):
 		s.logWithheld(1)
-		return 0, errPrivacy
+		return row.Demand, err
+	case errors.Is(err, storage.ErrNotFound):
+		return row.Demand, errReplacedGone
+	case ctx.Err() != nil:
+		return row.Demand, err
 	}
-	return e.UID, nil
+	return requiretls.Required(), nil
 }

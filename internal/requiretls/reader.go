@@ -78,8 +78,12 @@ var ErrWithheld = errors.New("the message is released only to a protected sessio
 // [Demand.Release] makes one; its zero value covers nothing.
 type Release struct{ demand Demand }
 
-// Covers says whether the release was made for messages of demand d.
-func (r Release) Covers(d Demand) bool { return r.demand.Stated() && r.demand == d }
+// Covers says whether messages of demand d may be read: those the release was made
+// for, and all where it was made for required ones. So whoever may read these reads
+// what is required because its records disagree.
+func (r Release) Covers(d Demand) bool {
+	return r.demand.Stated() && d.Stated() && (r.demand == d || r.demand.IsRequired())
+}
 
 // Release is the only judge of reading (RFC 8689 §4.4). It answers
 // [ErrWithheld] where the reader is less protected than the policy asks for.

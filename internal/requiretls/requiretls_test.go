@@ -208,9 +208,13 @@ func TestRequireTLSTruthTableOfReading(t *testing.T) {
 			}
 		}
 	}
-	usual, _ := requiretls.Usual().Release(requiretls.Reader{}, requiretls.PolicyTLS)
-	if usual.Covers(requiretls.Required()) {
-		t.Error("a release for usual mail opened a required message")
+	usual, _ := requiretls.Usual().Release(requiretls.Reader{TLS: true}, requiretls.PolicyTLS)
+	if usual.Covers(requiretls.Required()) || usual.Covers(requiretls.Waived()) {
+		t.Error("a release for usual mail opened another message")
+	}
+	required, _ := requiretls.Required().Release(requiretls.Reader{TLS: true}, requiretls.PolicyTLS)
+	if !required.Covers(requiretls.Usual()) || !required.Covers(requiretls.Waived()) || required.Covers(requiretls.Demand{}) {
+		t.Error("a release for required mail opens all whose demand is stated, and nothing else")
 	}
 }
 

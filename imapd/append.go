@@ -43,8 +43,8 @@ type batch struct {
 }
 
 // append is APPEND (RFC 9051 §6.3.12; RFC 3502; RFC 3516 §4.4; RFC 4469; RFC
-// 6855 §4; RFC 7889). Octets are kept as they come. Whatever is wrong, the
-// literals are swallowed before the answer.
+// 6855 §4; RFC 7889). Octets are kept as they come, but for a bare LF (intake).
+// Whatever is wrong, the literals are swallowed before the answer.
 func (s *session) append(ctx context.Context, a *syntax.Append) (answer, error) {
 	into, err := s.account.Destination(ctx, a.Mailbox)
 	if err != nil {
@@ -165,7 +165,16 @@ func (b *batch) receive() (mail.Body, error) {
 	if err != nil {
 		return nil, err
 	}
-	return to, b.transfer(to, b.a.Form)
+	return to, b.receiveTo(to)
+}
+
+// receiveTo reads the message into a file, where it may take more than it was
+// announced with.
+func (b *batch) receiveTo(to storage.SpoolFile) error {
+	before := to.Size()
+	err := b.transfer(&intake{to: to, left: b.s.srv.opt.MaxMessage}, b.a.Form)
+	b.need.Bytes += uint64(max(0, to.Size()-before-b.a.Size))
+	return err
 }
 
 // room is a place for a message of its own.
@@ -187,8 +196,9 @@ func (b *batch) receiveShared() (mail.Body, error) {
 			return nil, err
 		}
 	}
-	start, size := b.shared.Size(), b.a.Size
-	return io.NewSectionReader(b.shared, start, size), b.transfer(b.shared, b.a.Form)
+	start := b.shared.Size()
+	err := b.receiveTo(b.shared)
+	return io.NewSectionReader(b.shared, start, b.shared.Size()-start), err
 }
 
 // room is where a message of that size goes.
@@ -205,41 +215,26 @@ func (s *session) room(size int64) (storage.SpoolFile, error) {
 
 // transfer reads the literal at hand. What the vault cannot take is read to its
 // end all the same, by whoever refuses the command.
-func (b *batch) transfer(to io.Writer, form syntax.LiteralForm) error {
+func (b *batch) transfer(to *intake, form syntax.LiteralForm) error {
 	from, err := b.a.Open()
 	if err != nil {
 		return lost(err)
 	}
-	watch := &nulWatch{Writer: to}
-	_, err = io.Copy(watch, from)
+	to.exact = form == syntax.BinaryLiteral
+	_, err = io.Copy(to, from)
 	switch {
-	case watch.failed != nil:
-		return fmt.Errorf("spool: %w", watch.failed)
+	case to.full:
+		return errTooBig
+	case to.failed != nil:
+		return fmt.Errorf("spool: %w", to.failed)
 	case err != nil:
 		return lost(err)
-	case watch.seen && form == syntax.PlainLiteral:
+	case to.hadNUL && form == syntax.PlainLiteral:
 		return errNUL
-	case watch.seen:
+	case to.hadNUL:
 		return errBinary
 	}
 	return nil
-}
-
-// nulWatch passes octets on and notes a NUL (RFC 9051 §4.3.1). An error of the
-// writer is kept, so that it is not taken for one of the connection.
-type nulWatch struct {
-	io.Writer
-	seen   bool
-	failed error
-}
-
-func (w *nulWatch) Write(p []byte) (int, error) {
-	w.seen = w.seen || bytes.IndexByte(p, 0) >= 0
-	n, err := w.Writer.Write(p)
-	if err != nil {
-		w.failed = err
-	}
-	return n, err
 }
 
 // memoryBody is a small message in memory.

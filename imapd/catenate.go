@@ -19,6 +19,7 @@ func (b *batch) assemble(ctx context.Context, l *storage.Letter) (utf8 bool, err
 	if err != nil {
 		return false, err
 	}
+	in := &intake{to: to, left: b.s.srv.opt.MaxMessage}
 	for {
 		p, err := b.a.Part()
 		if err != nil {
@@ -28,7 +29,7 @@ func (b *batch) assemble(ctx context.Context, l *storage.Letter) (utf8 bool, err
 			break
 		}
 		utf8 = utf8 || p.Form == syntax.UTF8Literal
-		if err := b.addPart(ctx, to, p, l); err != nil {
+		if err := b.addPart(ctx, in, p, l); err != nil {
 			return false, err
 		}
 	}
@@ -43,9 +44,9 @@ func (b *batch) assemble(ctx context.Context, l *storage.Letter) (utf8 bool, err
 	return utf8, nil
 }
 
-func (b *batch) addPart(ctx context.Context, to storage.SpoolFile, p *syntax.Part, l *storage.Letter) error {
+func (b *batch) addPart(ctx context.Context, to *intake, p *syntax.Part, l *storage.Letter) error {
 	if p.URL == "" {
-		if to.Size()+p.Size > b.s.srv.opt.MaxMessage {
+		if p.Size > to.left {
 			return errTooBig
 		}
 		return b.transfer(to, p.Form)
@@ -58,32 +59,14 @@ func (b *batch) addPart(ctx context.Context, to storage.SpoolFile, p *syntax.Par
 	if source.message.row.Demand.IsRequired() {
 		l.Demand = requiretls.Required()
 	}
-	room := &roomWriter{w: to, left: b.s.srv.opt.MaxMessage - to.Size()}
-	if _, err := source.copyTo(room); err != nil {
-		if room.full {
+	to.exact = true // it has been taken in before
+	if _, err := source.copyTo(to); err != nil {
+		if to.full {
 			return errTooBig
 		}
 		return err
 	}
 	return nil
-}
-
-// roomWriter takes so much and no more.
-type roomWriter struct {
-	w    io.Writer
-	left int64
-	full bool
-}
-
-var errRoomFull = errors.New("no room left")
-
-func (r *roomWriter) Write(p []byte) (int, error) {
-	if int64(len(p)) > r.left {
-		r.full = true
-		return 0, errRoomFull
-	}
-	r.left -= int64(len(p))
-	return r.w.Write(p)
 }
 
 // source is what the URL of a CATENATE names, opened.

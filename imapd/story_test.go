@@ -121,7 +121,7 @@ func TestAppendComesBackAsItWasSent(t *testing.T) {
 	h := openHouse(t)
 	c := h.loggedIn("c", "tls")
 	c.ok("SELECT INBOX")
-	for i, text := range []string{"x", "no header\r\nat all", "A: b\n\nbare\nlines\r", openLetter, bigLetter(3)} {
+	for i, text := range []string{"x", "no header\r\nat all", "A: b\r\n\r\nbare\rlines\r", openLetter, bigLetter(3)} {
 		c.ok(fmt.Sprintf("APPEND INBOX {%d+}\r\n%s", len(text), text))
 		c.send(fmt.Sprintf("f FETCH %d BODY.PEEK[]\r\n", i+1))
 		if line, want := c.line(), fmt.Sprintf("* %d FETCH (BODY[] {%d}", i+1, len(text)); line != want {

@@ -90,21 +90,20 @@ func copyUID(c storage.Copied) string {
 }
 
 // move is MOVE and UID MOVE (RFC 9051 §6.4.8): COPYUID comes before the
-// EXPUNGE of what has moved.
+// EXPUNGE of what has moved, and also where the others could not be moved.
 func (s *session) move(ctx context.Context, a *syntax.Move) (answer, error) {
 	if s.box.readOnly {
 		return answer{}, errReadOnly
 	}
 	uids, moved, err := s.transfer(ctx, (*syntax.Copy)(a), s.account.Move)
+	code := copyUID(moved)
+	if code != "" {
+		s.putString("* OK [" + code + "] Moved\r\n")
+	}
 	if err != nil || len(uids) == 0 {
 		return answer{}, err
 	}
-	code := copyUID(moved)
-	if code == "" {
-		return missed(uids, moved), nil
-	}
-	s.putString("* OK [" + code + "] Moved\r\n")
-	if !s.qresync {
+	if code == "" || !s.qresync {
 		return missed(uids, moved), nil
 	}
 	if err := s.sync(ctx, sendExpunges); err != nil {

@@ -52,10 +52,21 @@ var aliases = map[string]string{
 	"cp949":         "euc-kr",
 	"uhc":           "euc-kr",
 	"cp950":         "big5",
+	"cp874":         "windows-874",
+	"cp51932":       "euc-jp",
+	"eucjp-ms":      "euc-jp",
 	"latin1":        "windows-1252",
 	"latin-1":       "windows-1252",
+	"windows1252":   "windows-1252",
+	"latin9":        "iso-8859-15",
+	"latin-9":       "iso-8859-15",
 	"iso8859-15":    "iso-8859-15",
 	"ansi":          "windows-1252",
+
+	"utf7":              "utf-7",
+	"unicode-1-1-utf-7": "utf-7",
+	"csunicode11utf7":   "utf-7",
+	"csiso2022kr":       "iso-2022-kr",
 }
 
 // charsetOf finds the converter of a charset; nil means UTF-8 or a guess. The
@@ -71,6 +82,9 @@ func charsetOf(name string) encoding.Encoding {
 	}
 	if name == "utf-16" { // the web reads it without a look at its byte order mark
 		return unicode.UTF16(unicode.BigEndian, unicode.UseBOM) // RFC 2781 §4.3
+	}
+	if e, ok := shiftedCharsets[name]; ok {
+		return e
 	}
 	if e, err := htmlindex.Get(name); err == nil && e != encoding.Replacement {
 		if canonical, err := htmlindex.Name(e); err == nil && canonical == "utf-8" {

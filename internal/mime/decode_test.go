@@ -113,6 +113,12 @@ func TestTextInTheCharsetsOfTheWorld(t *testing.T) {
 		{"UTF-16 with its mark", "UTF-16", "\xfe\xff\x00G\x00r\x00\xfc", "Grü"},
 		{"UTF-16 with its mark, as Windows writes it", "utf-16", "\xff\xfeG\x00r\x00\xfc\x00", "Grü"},
 		{"UTF-16 without one", "utf-16", "\x00G\x00r\x00\xfc", "Grü"}, // RFC 2781 §4.3
+		{"UTF-7 (RFC 2152)", "UTF-7", "Hi +xUixVQ A+-B +2D3eAA +AOk-, +A-", "Hi 안녕 A+B 😀 é, "},
+		{"UTF-7 that ends too early", "unicode-1-1-utf-7", "+2D3eAA-+2D0-x+2D0", "😀\ufffdx\ufffd"},
+		{"UTF-7 that is not", "utf-7", "Gr\xfc\xdfe +\xfc", "Gr\ufffd\ufffde \ufffd"},
+		{"Korean in seven bits (RFC 1557)", "iso-2022-kr", "\x1b$)C\x0e>H3g\x0f Kim\r\n\x0eGO\n\x0f x\x1b$", "안녕 Kim\r\n하\n x\x1b$"},
+		{"Thai of Windows", "cp874", "\xca\xc7\xd1\xca\xb4\xd5", "สวัสดี"},
+		{"code page 850 by its short name", "cp850", "\x82\xab", "é½"},
 		{"one nobody knows", "x-klingon", "Gr\xfc\xdfe", "Grüße"},
 		{"half a character at the end", "utf-8", "x\xc3", "xÃ"},
 		{"half a character at the end of GBK", "gbk", "x\xbb", "x\ufffd"},
@@ -135,7 +141,7 @@ func TestTextInTheCharsetsOfTheWorld(t *testing.T) {
 }
 
 func TestKnownCharsets(t *testing.T) {
-	for name, want := range map[string]bool{"utf-8": true, "US-ASCII": true, "iso-8859-1": true, "koi8-r": true, "iso-2022-kr": false, "x-klingon": false, "utf-7": false} {
+	for name, want := range map[string]bool{"utf-8": true, "US-ASCII": true, "iso-8859-1": true, "koi8-r": true, "iso-2022-kr": true, "x-klingon": false, "utf-7": true} {
 		if got := mime.KnownCharset(name); got != want {
 			t.Errorf("%s: got %v, want %v", name, got, want)
 		}
@@ -145,6 +151,8 @@ func TestKnownCharsets(t *testing.T) {
 func FuzzText(f *testing.F) {
 	f.Add([]byte("Gr=C3=BC =\r\n\xff\x1b$B2q\x1b(B"), "quoted-printable", "iso-2022-jp", 3)
 	f.Add([]byte("SGVsb*G8=AB"), "base64", "utf-16", 1)
+	f.Add([]byte("+2D3eAA-+2D0-x+-+A-\xfc"), "7bit", "utf-7", 3)
+	f.Add([]byte("\x1b$)C\x0e>H3g\x0f Kim\n\x1b$"), "7bit", "iso-2022-kr", 4)
 	f.Add([]byte("~{;aRi~}\xf0\x9f"), "8bit", "hz-gb-2312", 2)
 	f.Fuzz(func(t *testing.T, content []byte, encoding, charset string, n int) {
 		whole, err := mime.Text(bytes.NewReader(content), encoding, charset)

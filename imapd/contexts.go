@@ -3,6 +3,7 @@ package imapd
 import (
 	"context"
 	"slices"
+	"time"
 
 	"letterlock/imapd/query"
 	"letterlock/imapd/syntax"
@@ -15,6 +16,9 @@ const (
 	// maxContextOctets is about how many octets all of them may take, searches and
 	// results. One is always kept (RFC 5267 §4.3.1), if its search takes no more.
 	maxContextOctets = 512 << 10
+	// updateTime is how long all of them may take to follow what happened: the client
+	// waits meanwhile, and nobody searches as much for fun.
+	updateTime = 10 * time.Second
 )
 
 // followed is a search whose result is kept up to date until its mailbox is left
@@ -75,10 +79,11 @@ func (s *session) boundContexts() {
 	}
 }
 
-// noUpdate says that a result stays as it is (RFC 5267 §4.3.1).
+// noUpdate says that a result stays as it is (RFC 5267 §4.3.1), from now on or at
+// all.
 func (s *session) noUpdate(tag string) {
 	b := append(s.scratch[:0], "* NO ["...)
-	s.put(append(syntax.AppendNoUpdate(b, tag), "] Too many contexts\r\n"...))
+	s.put(append(syntax.AppendNoUpdate(b, tag), "] Too much to be kept up to date\r\n"...))
 }
 
 // cancelUpdate is CANCELUPDATE (RFC 5267 §4.3.5).
@@ -94,24 +99,31 @@ type arrivals struct {
 }
 
 // leaving takes the followed results to a new view and tells what left them:
-// before any EXPUNGE, as long as its numbers are right (RFC 5267 §4.3.4).
+// before any EXPUNGE, as long as its numbers are right (RFC 5267 §4.3.4). A result
+// that cannot follow is given up: its numbers would soon be wrong.
 func (s *session) leaving(ctx context.Context, now *storage.View) (come []arrivals) {
 	if len(s.box.followed) == 0 {
 		return nil
 	}
-	for _, f := range s.box.followed {
+	ctx, stop := s.attend(ctx)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, updateTime)
+	defer cancel()
+	s.box.followed = slices.DeleteFunc(s.box.followed, func(f *followed) bool {
 		m := s.asked(ctx)
 		m.View, m.Keywords, m.Progress = now, nil, nil
 		u, err := f.Update(ctx, m, query.NumberingOf(f.uid))
 		if err != nil {
 			s.log.Warn("search result not updated", "tag", f.tag, "err", err)
-			continue
+			s.noUpdate(f.tag)
+			return true
 		}
 		s.contextChanges(f, u.Removed)
 		if len(u.Added) > 0 {
 			come = append(come, arrivals{f, u.Added})
 		}
-	}
+		return false
+	})
 	return come
 }
 

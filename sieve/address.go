@@ -103,26 +103,84 @@ func parsePath(s, delimiter string) Address {
 
 // ParseAddress checks an address for use in outgoing mail (RFC 5228 §2.4.2.3):
 // an addr-spec, alone or behind a display name in angle brackets; no groups, no
-// routes. It returns the addr-spec alone.
+// routes. Nothing is guessed, as it is in the headers of strangers: what is sent to
+// half of an address is sent to somebody else. It returns the addr-spec alone.
 func ParseAddress(s string) (addrSpec string, ok bool) {
-	if strings.ContainsAny(s, "\r\n\x00") {
+	clean, plain, ok := blanked(s)
+	if !ok || strings.ContainsAny(s, "\r\n\x00") {
 		return "", false
 	}
-	list := mime.Addresses(s)
-	if len(list) != 1 || list[0].Group != 0 || list[0].Route != "" {
+	if open := strings.IndexByte(plain, '<'); open >= 0 {
+		end := strings.IndexByte(plain, '>')
+		if end < open || trimSpace(plain[end+1:]) != "" || strings.ContainsAny(plain[:open], "@,;:") {
+			return "", false
+		}
+		clean, plain = clean[open+1:end], plain[open+1:end]
+	}
+	at := strings.LastIndexByte(plain, '@')
+	if at < 0 {
 		return "", false
 	}
-	local, domain := list[0].Mailbox, list[0].Host
-	if domain == mime.MissingDomain || local == mime.MissingMailbox || !validDomain(domain) {
+	local, domain := trimSpace(clean[:at]), trimSpace(clean[at+1:])
+	if text, quoted := unquoted(local); quoted && text != "" {
+		local = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
+		if dotAtom(text) {
+			local = text
+		}
+	} else if !dotAtom(local) {
 		return "", false
 	}
-	if dotAtom(local) {
-		return local + "@" + domain, true
+	return local + "@" + domain, validDomain(domain)
+}
+
+// blanked is an address with blanks for its comments, and as plain with letters
+// for quoted strings, too: what is left there is syntax. Both are as long as s. It
+// is not ok where a comment or a string has no end.
+func blanked(s string) (clean, plain string, ok bool) {
+	if !strings.ContainsAny(s, `"(`) {
+		return s, s, true
 	}
-	if !strings.Contains(s, `"`) {
+	c, p := []byte(s), []byte(s)
+	depth, quoted := 0, false
+	for i := 0; i < len(s); i++ {
+		from, inside := i, depth > 0
+		switch {
+		case s[i] == '\\' && (quoted || inside) && i+1 < len(s):
+			i++
+		case s[i] == '"' && !inside:
+			quoted = !quoted
+			p[i] = 'q'
+		case s[i] == '(' && !quoted:
+			depth++
+			inside = true
+		case s[i] == ')' && inside:
+			depth--
+		}
+		for ; from <= i; from++ {
+			if inside {
+				c[from], p[from] = ' ', ' '
+			} else if quoted {
+				p[from] = 'q'
+			}
+		}
+	}
+	return string(c), string(p), depth == 0 && !quoted
+}
+
+// unquoted is what one quoted string says.
+func unquoted(s string) (text string, ok bool) {
+	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
 		return "", false
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(local) + `"@` + domain, true
+	s = s[1 : len(s)-1]
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' {
+			i++
+		} else if s[i] == '"' {
+			return "", false
+		}
+	}
+	return unescape(s), true
 }
 
 // dotAtom says whether a local part needs no quotes (RFC 5322 §3.2.3, RFC 6532

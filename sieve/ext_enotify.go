@@ -55,7 +55,7 @@ func checkOption(s string) error {
 	name, value, ok := strings.Cut(s, "=")
 	for i := range len(name) {
 		c := name[i]
-		ok = ok && c != '_' && isLetter(c) || isDigit(c) || i > 0 && (c == '.' || c == '-' || c == '_')
+		ok = ok && (c != '_' && isLetter(c) || isDigit(c) || i > 0 && (c == '.' || c == '-' || c == '_'))
 	}
 	if !ok || name == "" || strings.ContainsAny(value, "\r\n\x00") {
 		return fmt.Errorf("%s is no option; write it as \"name=value\"", quote(s))
@@ -86,6 +86,9 @@ func compileNotify(c *Call) (Op, error) {
 		}
 	}
 	method := c.String(0)
+	if err := checkMethod(c, method, from); err != nil {
+		return nil, err
+	}
 	apply := c.Apply()
 	return func(rt *Runtime) (Flow, error) {
 		texts, err := evalAll(rt, []String{method, from, importance, message})
@@ -109,6 +112,31 @@ func compileNotify(c *Call) (Op, error) {
 		}
 		return Next, rt.Add(n)
 	}, nil
+}
+
+// checkMethod says what can be known of a notification before there is a message.
+func checkMethod(c *Call, method, from String) error {
+	uri, ok := method.Const()
+	if !ok {
+		return nil
+	}
+	scheme, rest, err := cutScheme(uri)
+	if err != nil {
+		return c.Fail(method.pos, "%v", err)
+	}
+	if !strings.EqualFold(scheme, "mailto") {
+		c.Remark(method.pos, "this breaks the script where nobody can be notified by %s; test that with `valid_notify_method`", quote(scheme+":"))
+		return nil
+	}
+	if _, err := parseMailto(c.comp.engine, rest); err != nil {
+		return c.Fail(method.pos, "%v", err)
+	}
+	if addr, ok := from.Const(); ok && addr != "" {
+		if _, ok := ParseAddress(addr); !ok {
+			return c.Fail(from.pos, "%s is not an address", quote(addr))
+		}
+	}
+	return nil
 }
 
 // checkNotify completes a notification and says what is wrong with it.
@@ -145,10 +173,10 @@ func (rt *Runtime) checkNotify(n *Notify, importance string) (err error) {
 
 // method checks a URI; m is nil where it is not mailto (RFC 5435 §3.2).
 func (rt *Runtime) method(uri string) (m *Mailto, err error) {
-	scheme, rest, ok := strings.Cut(uri, ":")
+	scheme, rest, err := cutScheme(uri)
 	switch {
-	case !ok || !validScheme(scheme):
-		return nil, fmt.Errorf("%s is not a URI such as \"mailto:ann@example.org\"", quote(uri))
+	case err != nil:
+		return nil, err
 	case strings.EqualFold(scheme, "mailto"):
 		return parseMailto(rt.engine, rest)
 	case !slices.ContainsFunc(rt.input.Notify, func(s string) bool { return strings.EqualFold(s, scheme) }):
@@ -157,6 +185,14 @@ func (rt *Runtime) method(uri string) (m *Mailto, err error) {
 		return nil, fmt.Errorf("%s is not a valid URI", quote(uri))
 	}
 	return nil, nil
+}
+
+func cutScheme(uri string) (scheme, rest string, err error) {
+	scheme, rest, ok := strings.Cut(uri, ":")
+	if !ok || !validScheme(scheme) {
+		err = fmt.Errorf("%s is not a URI such as \"mailto:ann@example.org\"", quote(uri))
+	}
+	return scheme, rest, err
 }
 
 func validScheme(s string) bool {

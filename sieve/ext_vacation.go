@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"letterlock/internal/mime"
 )
 
 // vacationExt is RFC 5230.
@@ -132,10 +130,14 @@ func vacationHandle(c *Call, subject, from, reason String) string {
 
 // mailboxList checks the syntax of :from.
 func mailboxList(s string) error {
-	list := mime.Addresses(s)
-	ok := len(list) > 0 && !strings.ContainsAny(s, "\r\n\x00")
-	for i := range list {
-		ok = ok && list[i].Group == 0 && list[i].Host != mime.MissingDomain && validDomain(list[i].Host)
+	_, plain, ok := blanked(s)
+	for start := 0; ok && start <= len(s); {
+		end := len(s)
+		if i := strings.IndexByte(plain[start:], ','); i >= 0 {
+			end = start + i
+		}
+		_, ok = ParseAddress(s[start:end])
+		start = end + 1
 	}
 	if !ok {
 		return fmt.Errorf("%s is not an address", quote(s))

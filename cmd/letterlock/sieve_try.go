@@ -85,7 +85,7 @@ type plan struct {
 	Send   []leaving `json:"send"`
 	Refuse string    `json:"refuse,omitempty"` // the reply its sender would hear
 	Drop   string    `json:"drop,omitempty"`   // the rule that throws it away
-	Notes  []string  `json:"notes"`            // what the script asked for that would not be done
+	Notes  []string  `json:"notes"`            // what the script asked for that would not be done, and why
 }
 
 // filing is one copy.
@@ -302,6 +302,11 @@ func (v *emptyVault) WithAttrs([]slog.Attr) slog.Handler       { return v }
 func (v *emptyVault) WithGroup(string) slog.Handler            { return v }
 
 func (v *emptyVault) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "skipped" {
+		said := map[string]string{}
+		r.Attrs(func(a slog.Attr) bool { said[a.Key] = a.Value.String(); return true })
+		v.plan.Notes = append(v.plan.Notes, fmt.Sprintf("%s: no %s: %s", said["rule"], said["what"], said["why"]))
+	}
 	r.Attrs(func(a slog.Attr) bool {
 		switch {
 		case r.Message == "dropped" && a.Key == "why":

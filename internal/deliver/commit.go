@@ -94,6 +94,9 @@ func (l *letter) report(ctx context.Context, fates []*fate) {
 		for _, o := range f.out {
 			l.opt.Log.Leaves(ctx, l.env, f.account, f.rcpt, o)
 		}
+		for _, s := range f.skipped {
+			l.opt.Log.Skipped(ctx, l.env, f.account, f.rcpt, s.what, s.rule, s.why)
+		}
 		if len(f.notes) > 0 {
 			l.tell(ctx, f)
 		}

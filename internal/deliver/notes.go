@@ -33,6 +33,13 @@ func (f *fate) note(what, rule, text string) {
 	f.notes = append(f.notes, note{what, rule, text})
 }
 
+// skipped is an answer or a notice that should not be given, and why.
+type skipped struct{ what, rule, why string }
+
+func (f *fate) skip(what, rule, why string) {
+	f.skipped = append(f.skipped, skipped{what, rule, why})
+}
+
 // brokenNote is about a script that did not compile, or broke while it ran.
 func brokenNote(script string, err error) note {
 	if list, ok := errors.AsType[sieve.Errors](err); ok && script != "" {

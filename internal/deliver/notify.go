@@ -14,6 +14,9 @@ import (
 // asked of the way here (RFC 8689 §6), and has nothing of it but what the script
 // put in; its subject only where it was not sent as required.
 func (l *letter) notify(ctx context.Context, f *fate, h *host, owner mail.Address, n *sieve.Notify, rule string) error {
+	if n.Skip != "" {
+		f.skip("notice", rule, n.Skip)
+	}
 	if n.Skip != "" || n.Mailto == nil {
 		return nil
 	}

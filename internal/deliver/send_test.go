@@ -161,7 +161,10 @@ fishing
 	if texts[0] != want {
 		t.Errorf("got %q, want %q", texts[0], want)
 	}
-	o.lies("ann@example.org", "Answers 1 required, INBOX 2")
+	o.says("msg=skipped", "what=answer", `rule="rules, line 1"`, `why="the sender had it before, and has it once in 168h0m0s"`)
+	o.usual(letter, "ann@example.org")
+	o.says("msg=skipped", "what=answer", "no address of the owner is in To, Cc or Bcc")
+	o.lies("ann@example.org", "Answers 1 required, INBOX 3")
 	if got := o.latest("ann@example.org", "Answers"); !strings.HasSuffix(got, want) {
 		t.Errorf("the copy is %q", got)
 	}

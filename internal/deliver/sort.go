@@ -76,6 +76,7 @@ type fate struct {
 	blocked  []blocked // what is known not to be sent as it demands
 	refusal  *refusal
 	notes    []note
+	skipped  []skipped
 	err      error // why it could not be committed
 }
 

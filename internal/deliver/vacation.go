@@ -18,11 +18,16 @@ type ownCopy struct {
 // of the way out what the message asked of the way here (RFC 8689 §6).
 func (l *letter) answer(ctx context.Context, f *fate, h *host, owner mail.Address, a *sieve.Vacation, rule string) error {
 	if a.Skip != "" {
+		f.skip("answer", rule, a.Skip)
 		return nil
 	}
 	key := digest("vacation", a.Handle, strings.ToLower(a.To))
 	if a.Period > 0 {
-		if had, err := l.remembered(ctx, f.account, key); had || err != nil {
+		had, err := l.remembered(ctx, f.account, key)
+		if had {
+			f.skip("answer", rule, "the sender had it before, and has it once in "+a.Period.String())
+		}
+		if had || err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ type counters struct {
 	filed    prometheus.Counter
 	dropped  prometheus.Counter
 	noted    *prometheus.CounterVec // what
+	skipped  *prometheus.CounterVec // what
 	refused  *prometheus.CounterVec // code
 	mended   prometheus.Counter
 	leaves   *prometheus.CounterVec // kind
@@ -35,6 +36,7 @@ func newCounters() counters {
 		filed:    counter("filed_total", "Copies filed into mailboxes."),
 		dropped:  counter("dropped_total", "Messages thrown away by their recipient's rules."),
 		noted:    counterVec("noted_total", "What people's rules asked for and was not done.", "what"),
+		skipped:  counterVec("skipped_total", "Answers and notices that people's rules asked for and that should not be given.", "what"),
 		refused:  counterVec("refused_total", "Recipients refused, by reply code.", "code"),
 		mended:   counter("mended_total", "Messages in which a bare LF or a NUL was replaced."),
 		leaves:   counterVec("leaves_total", "Letters put into the outbox, by why they leave.", "kind"),
@@ -42,7 +44,7 @@ func newCounters() counters {
 		logins:   counterVec("logins_total", "Attempts to log in, by result: ok, refused (the client's fault), impossible (ours, or no TLS).", "protocol", "protection", "result"),
 		withheld: counterVec("withheld_total", "REQUIRETLS messages asked for by sessions that may not read them.", "protocol"),
 	}
-	c.registry.MustRegister(c.accepted, c.octets, c.filed, c.dropped, c.noted, c.refused, c.mended, c.leaves, c.leaving, c.logins, c.withheld,
+	c.registry.MustRegister(c.accepted, c.octets, c.filed, c.dropped, c.noted, c.skipped, c.refused, c.mended, c.leaves, c.leaving, c.logins, c.withheld,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for b := range c.byDemand {
 		d, _ := requiretls.DemandFromByte(byte(b)) // 0 is not stated

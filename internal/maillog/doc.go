@@ -8,6 +8,7 @@
 //	filed             id account to mailboxes [rules]
 //	dropped           id why from to
 //	noted             id account to what rule
+//	skipped           id account to what rule why
 //	refused           id peer code reason cause from to
 //	mended            id peer bare_lf nul from
 //	leaves            id account kind demand for from to

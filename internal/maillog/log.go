@@ -75,6 +75,17 @@ func (l *Log) Noted(ctx context.Context, env *mail.Envelope, account uint64, rcp
 		slog.String("id", env.ID), slog.Uint64("account", account), to(rcpt), slog.String("what", what), slog.String("rule", clip(rule)))
 }
 
+// Skipped: an answer or a notice that the recipient's rules asked for is not given,
+// as it should not be. why is one of a few fixed sentences, or names the sender.
+func (l *Log) Skipped(ctx context.Context, env *mail.Envelope, account uint64, rcpt mail.Address, what, rule, why string) {
+	if l == nil {
+		return
+	}
+	l.skipped.WithLabelValues(what).Inc()
+	l.say(ctx, slog.LevelInfo, "skipped",
+		slog.String("id", env.ID), slog.Uint64("account", account), to(rcpt), slog.String("what", what), slog.String("rule", clip(rule)), slog.String("why", clip(why)))
+}
+
 // Leaves: because of a rule, or of what the sender asked to be told, a letter of
 // ours or the message itself goes into the outbox. Its tries have the same id.
 func (l *Log) Leaves(ctx context.Context, env *mail.Envelope, account uint64, rcpt mail.Address, o *mail.Outbound) {

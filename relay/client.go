@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -349,18 +350,62 @@ func withParams(line string, params []string) string {
 	return strings.Join(append([]string{line}, params...), " ")
 }
 
-// body sends the message and returns what the server said at its end. Where the
-// connection is lost before that, nobody knows whether it was taken.
-func (c *client) body(message io.Reader) (answer, error) {
-	d := &dotWriter{w: c.w, start: true}
-	if _, err := io.Copy(d, message); err != nil {
+// progress is how far a letter came at a host.
+type progress uint8
+
+const (
+	unasked progress = iota // none of its octets was asked for
+	partly                  // some are there, but not its end: nobody can take it for whole
+	wholly                  // its end was sent. Where nothing is heard then, the host may have taken it
+)
+
+// body sends the message and returns what the server said at its end, or in the
+// midst of it.
+func (c *client) body(message io.Reader) (answer, progress, error) {
+	d, src := &dotWriter{w: c.w, start: true}, &source{r: message}
+	if _, err := io.Copy(d, src); err != nil {
+		if src.err == nil {
+			err = cmp.Or(c.lastWord(), err)
+		}
 		c.conn.Close() // never a message that looks complete and is not
-		return answer{}, err
+		return answer{}, partly, err
 	}
 	if err := d.end(); err != nil {
-		return answer{}, err
+		return answer{}, wholly, err
 	}
-	return c.expect("2", waitEnd)
+	a, err := c.expect("2", waitEnd)
+	return a, wholly, err
+}
+
+// source is a message of ours.
+type source struct {
+	r   io.Reader
+	err error // why it cannot be read to its end
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = &unreadable{err}
+		err = s.err
+	}
+	return n, err
+}
+
+// unreadable is trouble of ours, not of the connection.
+type unreadable struct{ err error }
+
+func (e *unreadable) Error() string { return "read the message: " + e.err.Error() }
+func (e *unreadable) Unwrap() error { return e.err }
+
+// lastWord is what a server has said that wants no further octet and left; nil where
+// that is no refusal.
+func (c *client) lastWord() error {
+	a, err := c.answer(waitQuit)
+	if err != nil || a.code < 400 {
+		return nil
+	}
+	return a.refusal()
 }
 
 // quit says goodbye and does not care for the answer (RFC 8689 §4.2.1: QUIT

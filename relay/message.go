@@ -217,21 +217,20 @@ func unitext(s string, n bits) string {
 }
 
 // send offers the message on this connection: the words, the permit, the
-// octets. after says that the message was on its way when the connection was
-// lost: the host may have taken it.
-func (s *session) send(l *Letter, c command, permit requiretls.Clearance) (said string, after bool, err error) {
+// octets. It says how far these came.
+func (s *session) send(l *Letter, c command, permit requiretls.Clearance) (said string, came progress, err error) {
 	form := mail.FullForm
 	if permit.Redacted() {
 		form = mail.RedactedForm
 	}
 	if err := s.begin(permit, &s.hop, c); err != nil {
-		return "", false, err
+		return "", unasked, err
 	}
 	r, _ := l.signed(form)
-	a, err := s.body(r)
+	a, came, err := s.body(r)
 	if err != nil {
-		return "", refused(err) == nil, err
+		return "", came, err
 	}
 	s.letters++
-	return clip(strings.Join(a.lines, " "), 300), false, nil
+	return clip(strings.Join(a.lines, " "), 300), came, nil
 }

@@ -40,6 +40,7 @@ func (p *pool) take(ctx context.Context, key string) *session {
 		stop := context.AfterFunc(ctx, func() { s.conn.Close() })
 		_, err := s.say("2", waitRSET, "RSET")
 		if stop() && err == nil {
+			s.reused = true
 			return s
 		}
 		s.conn.Close()

@@ -733,3 +733,59 @@ func TestAnIdleConnectionMakesRoom(t *testing.T) {
 		t.Errorf("%s; log:\n%s", s.Fate, w.log)
 	}
 }
+
+// Exim (smtp_accept_max_per_connection), sendmail and many big hosts take some letters
+// over a connection and then say 421 to MAIL, or just leave. The next letter is not
+// to wait for that.
+func TestAConnectionThatHasServedEnoughIsReplaced(t *testing.T) {
+	for what, answer := range map[string]string{"421": "421 4.7.0 too many messages in this connection", "cut": ""} {
+		for _, step := range []string{"MAIL", "RCPT", "DATA"} {
+			w := newWorld(t)
+			w.host("a", "10", "10")
+			w.send([]string{"usual"})
+			w.hosts["a"].Change(func(h *testnet.Host) { h.Answers[step+"!"] = answer })
+			s, _ := w.box.fate(w.send([]string{"usual"}))
+			if n := len(w.hosts["a"].Got()); s.Fate != Sent || n != 2 {
+				t.Errorf("%s at %s: %s, %d letters arrived, want 2; log:\n%s", what, step, s.Fate, n, w.log)
+			}
+		}
+	}
+}
+
+// One that says so over a connection of the letter's own is believed.
+func TestAHostThatHasNoTimeIsAskedOnce(t *testing.T) {
+	w := newWorld(t)
+	w.host("a", "10", "10 answer=MAIL:421_4.3.2_going_down")
+	if s, _ := w.box.fate(w.send([]string{"usual"})); s.Fate != Deferred || w.hosts["a"].Connections() != 1 {
+		t.Errorf("%s after %d connections", s.Fate, w.hosts["a"].Connections())
+	}
+}
+
+func (w *world) big() RowID {
+	w.start()
+	id := w.box.add(w.t, w.letter(requiretls.Usual(), carl), testBody+strings.Repeat("sixteen octets\r\n", 1<<19), w.now)
+	if _, err := w.r.carry(w.t.Context(), id, &place{}); err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+// A host that leaves in the midst of a letter has not taken it: there is another one.
+func TestALetterCutInTheMidstGoesToTheNextHost(t *testing.T) {
+	w := newWorld(t)
+	w.host("a", "10", "10 cut=body")
+	w.host("b", "20", "20")
+	if s, _ := w.box.fate(w.big()); s.Fate != Sent || len(w.hosts["b"].Got()) != 1 {
+		t.Errorf("%s; log:\n%s", s.Fate, w.log)
+	}
+}
+
+// What a host says in the midst of a letter, before it leaves, is heard: otherwise the
+// letter is sent again for days, and its sender does not learn why.
+func TestARefusalInTheMidstOfALetterIsHeard(t *testing.T) {
+	w := newWorld(t)
+	w.host("a", "10", "10 answer=body:552_5.3.4_too_big")
+	if s, _ := w.box.fate(w.big()); s.Fate != Failed {
+		t.Errorf("%s: %+v; log:\n%s", s.Fate, s.History, w.log)
+	}
+}

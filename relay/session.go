@@ -27,6 +27,7 @@ type session struct {
 	dead     bool   // the facts are there, the connection is not
 	key      string // names the letters that may share it; empty: none
 	letters  int
+	reused   bool // it has served another letter
 }
 
 // useTLS says whether a session tries TLS.

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -123,6 +124,9 @@ func (t *trial) offer(ctx context.Context, host *target) (done bool) {
 	}
 	for _, ip := range host.addrs {
 		o, next := t.at(ctx, host, ip)
+		for next == again && asking.Err() == nil { // ends with the connections that are kept
+			o, next = t.at(ctx, host, ip)
+		}
 		if o.err == nil || next == noNext {
 			t.result = o
 			return true
@@ -154,6 +158,7 @@ const (
 	nextAddr next = iota
 	nextHost
 	noNext
+	again // the same address, over a connection of the letter's own
 )
 
 // at tries one address: connect, gather, judge, send.
@@ -208,27 +213,34 @@ func maxSending(size int64) time.Duration {
 // transfer sends, and reads what the host's answer means: a refusal of the
 // message for good is the end, one for now is asked of the next host.
 func (t *trial) transfer(s *session, c command, o outcome) (outcome, next) {
-	said, after, err := s.send(t.letter, c, o.permit)
+	said, came, err := s.send(t.letter, c, o.permit)
 	if err == nil {
 		o.said, o.reports, o.taken = said, c.reportsLater, s
 		return o, noNext
 	}
-	e := refused(err)
+	e, mine := refused(err), (*unreadable)(nil)
+	if errors.As(err, &mine) {
+		o.err, o.judged = reply.LocalError.Because(err), true
+		return o, noNext
+	}
 	if e != nil && t.opt.Smarthost != nil && wantsLogin(e) && !t.letter.Demand().IsWaived() { // RFC 8689 §4.2.2 wants an answer now
 		e = noLogin.Because(e)
 		err = e
 	}
 	o.err, o.judged = hostError(err), e == nil
 	switch {
-	case e == nil:
+	case e == nil, came == partly:
 		s.conn.Close()
 	case e.Code() == busyHost:
 		s.quit()
 	default:
 		t.keep(s)
 	}
-	if after || e != nil && e.Class == reply.Permanent {
+	switch {
+	case came == wholly && e == nil, e != nil && e.Class == reply.Permanent:
 		return o, noNext // a host that may have the message, or does not want it
+	case came == unasked && s.reused && (e == nil || e.Code() == busyHost):
+		return o, again // it has enough of this connection
 	}
 	return o, nextHost
 }

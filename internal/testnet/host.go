@@ -46,8 +46,8 @@ type Host struct {
 }
 
 // The steps that Answers, Cut and Hang know: "connect", "EHLO" (before TLS),
-// "EHLO2" (after it), "STARTTLS", "handshake", "AUTH", "MAIL", "RCPT", "DATA", "end" (the
-// final dot), "RSET", "QUIT".
+// "EHLO2" (after it), "STARTTLS", "handshake", "AUTH", "MAIL", "RCPT", "DATA", "body" (its
+// first line: whoever answers there leaves), "end" (the final dot), "RSET", "QUIT".
 
 // Received is a message that a host took.
 type Received struct {
@@ -404,6 +404,12 @@ func (v *visit) data() bool {
 		}
 		if line == ".\r\n" {
 			break
+		}
+		if b.Len() == 0 {
+			if line := v.step("body", "go on"); line != "go on" {
+				v.write(line)
+				return false
+			}
 		}
 		b.WriteString(strings.TrimPrefix(line, "."))
 	}

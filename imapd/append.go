@@ -63,7 +63,15 @@ func (s *session) append(ctx context.Context, a *syntax.Append) (answer, error) 
 		return answer{}, orTryCreate(badKeyword(err))
 	}
 	s.own.puts(into, uids, withoutSeen(b.letters))
+	b.tellName()
 	return answer{string(syntax.AppendAppendUID(nil, validity, uids)), s.verb + " completed"}, nil
+}
+
+// tellName tells by which name the mailbox goes, where that is another.
+func (b *batch) tellName() {
+	if b.a.Written != "" {
+		b.s.normalized(b.a.Mailbox, b.a.Written, nil)
+	}
 }
 
 // refuseAppend swallows the literals of an APPEND that is refused with err.

@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -34,7 +35,17 @@ func (s *session) create(ctx context.Context, a *syntax.Create) (answer, error) 
 		return answer{}, err
 	}
 	s.own.makes(box.Name)
+	s.normalized(box.Name, strings.TrimSuffix(cmp.Or(a.Written, a.Mailbox), string(delimiter)), specialUse(box))
 	return answer{mailboxCode(box), "CREATE completed"}, nil
+}
+
+// normalized tells a client of IMAP4rev2 which name stands for the one that it
+// wrote, where that is not in the normal form (RFC 9051 §6.3.9.7).
+func (s *session) normalized(name, written string, attrs []imap.MailboxAttr) {
+	if s.rev2 && written != name {
+		item := syntax.ListItem{Delim: delimiter, Mailbox: name, OldName: written, Attrs: attrs}
+		s.put(syntax.AppendList(s.scratch[:0], &item, s.mode))
+	}
 }
 
 // specialUseOf is the one use a mailbox can have here.
@@ -70,6 +81,7 @@ func (s *session) delete(ctx context.Context, a *syntax.Delete) (answer, error) 
 		return answer{}, err
 	}
 	s.own.removed = gone.Name
+	s.normalized(gone.Name, cmp.Or(a.Written, a.Mailbox), []imap.MailboxAttr{imap.MailboxAttrNonExistent})
 	if s.box != nil && s.box.id == gone.ID {
 		s.leaveMailbox("The selected mailbox is deleted")
 	}
@@ -84,6 +96,9 @@ func (s *session) rename(ctx context.Context, a *syntax.Rename) (answer, error) 
 	}
 	s.own.from, s.own.to = a.From, to
 	s.own.makes(to)
+	if a.Written != "" {
+		s.normalized(to, a.Written, nil)
+	}
 	if a.From == inbox && s.notified != nil {
 		s.own.empties(s.notified.called(inbox), to)
 	}

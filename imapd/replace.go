@@ -40,6 +40,7 @@ func (s *session) replace(ctx context.Context, a *syntax.Replace) (answer, error
 		return answer{}, orTryCreate(badKeyword(err))
 	}
 	s.own.puts(into, []storage.UID{added}, withoutSeen(b.letters))
+	b.tellName()
 	code := string(syntax.AppendAppendUID(nil, validity, []storage.UID{added}))
 	s.putString("* OK [" + code + "] Replacement stored\r\n")
 	if !s.qresync {

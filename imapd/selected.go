@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -34,7 +35,7 @@ func (s *session) selectMailbox(ctx context.Context, a *syntax.Select) (answer, 
 		s.deselect()
 		return answer{}, err
 	}
-	s.describe()
+	s.describe(cmp.Or(a.Written, a.Mailbox))
 	if a.QResync != nil {
 		if err := s.resync(ctx, a.QResync); err != nil {
 			s.deselect()
@@ -65,8 +66,8 @@ func (s *session) open(ctx context.Context) error {
 }
 
 // describe writes what SELECT must tell: RFC 9051 §6.3.2 for rev2, RFC 3501
-// §6.3.1 otherwise.
-func (s *session) describe() {
+// §6.3.1 otherwise. written is the name that the client gave.
+func (s *session) describe(written string) {
 	box, now := s.box, s.box.view.Mailbox()
 	s.flagsResponses()
 	s.numbered(box.view.Len(), " EXISTS\r\n")
@@ -82,6 +83,9 @@ func (s *session) describe() {
 	s.putString("* OK [" + mailboxCode(now) + "] Ok\r\n")
 	if s.rev2 {
 		item := syntax.ListItem{Delim: delimiter, Mailbox: box.name, Attrs: specialUse(now)}
+		if written != box.name {
+			item.OldName = written
+		}
 		s.put(syntax.AppendList(s.scratch[:0], &item, s.mode))
 	}
 	s.putString(s.gate.notice(s.srv.opt.Notice, now))

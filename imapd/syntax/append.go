@@ -18,6 +18,7 @@ import (
 // [Append.Refuse] is the way out at any time.
 type Append struct {
 	Mailbox string
+	Written string // the name as the client wrote it; "": as it is
 
 	// Of the message at hand.
 	Flags []imap.Flag
@@ -78,7 +79,7 @@ func (d *Decoder) append() Args {
 
 func (d *Decoder) appendTo(a *Append) {
 	d.sp()
-	a.Mailbox = d.mailbox()
+	a.Mailbox, a.Written = d.mailboxAsWritten()
 	d.sp()
 	if d.ok() && d.limits.Append == 0 {
 		d.fail("no message is taken before login")

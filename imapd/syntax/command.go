@@ -55,6 +55,7 @@ type Compress struct{ Algorithm string } // upper case
 // Select is SELECT or EXAMINE (RFC 9051 §6.3.2, §6.3.3; RFC 7162 §3.1.8, §3.2.5).
 type Select struct {
 	Mailbox   string
+	Written   string // the name as the client wrote it; "": as it is
 	Access    Access
 	CondStore bool     // the CONDSTORE parameter was given
 	QResync   *QResync // nil without the QRESYNC parameter
@@ -84,14 +85,21 @@ type QResync struct {
 // the end of Mailbox is kept.
 type Create struct {
 	Mailbox string
+	Written string             // the name as the client wrote it; "": as it is
 	Use     []imap.MailboxAttr // the USE parameter, known attributes in their usual case
 }
 
 // Delete is DELETE (RFC 9051 §6.3.5).
-type Delete struct{ Mailbox string }
+type Delete struct {
+	Mailbox string
+	Written string // the name as the client wrote it; "": as it is
+}
 
 // Rename is RENAME (RFC 9051 §6.3.6).
-type Rename struct{ From, To string }
+type Rename struct {
+	From, To string
+	Written  string // From as the client wrote it; "": both are as they are
+}
 
 // Subscribe is SUBSCRIBE (RFC 9051 §6.3.7).
 type Subscribe struct{ Mailbox string }

@@ -17,7 +17,7 @@ var commands = map[string]func(*Decoder) Args{
 	"COMPRESS":       func(d *Decoder) Args { d.sp(); return &Compress{strings.ToUpper(d.atom())} },
 	"COPY":           func(d *Decoder) Args { set, to := d.copyTo(); return &Copy{d.byUID, set, to} },
 	"CREATE":         (*Decoder).create,
-	"DELETE":         func(d *Decoder) Args { return &Delete{d.oneMailbox()} },
+	"DELETE":         (*Decoder).delete,
 	"ENABLE":         (*Decoder).enable,
 	"ESEARCH":        (*Decoder).multiSearch,
 	"EXAMINE":        func(d *Decoder) Args { return d.selectMailbox(ReadOnly) },
@@ -136,7 +136,7 @@ func (d *Decoder) enable() Args {
 func (d *Decoder) create() Args {
 	c := &Create{}
 	d.sp()
-	c.Mailbox = d.mailbox()
+	c.Mailbox, c.Written = d.mailboxAsWritten()
 	if !d.take(' ') {
 		return c
 	}
@@ -167,12 +167,22 @@ var specialUse = []imap.MailboxAttr{ // RFC 6154 §2, RFC 8457
 	imap.MailboxAttrJunk, imap.MailboxAttrSent, imap.MailboxAttrTrash, imap.MailboxAttrImportant,
 }
 
+func (d *Decoder) delete() Args {
+	a := &Delete{}
+	d.sp()
+	a.Mailbox, a.Written = d.mailboxAsWritten()
+	return a
+}
+
 func (d *Decoder) rename() Args {
 	r := &Rename{}
 	d.sp()
-	r.From = d.mailbox()
+	r.From, r.Written = d.mailboxAsWritten()
 	d.sp()
-	r.To = d.mailbox()
+	var to string
+	if r.To, to = d.mailboxAsWritten(); to != "" && r.Written == "" {
+		r.Written = r.From
+	}
 	return r
 }
 
@@ -183,7 +193,9 @@ func (d *Decoder) oneMailbox() string {
 }
 
 func (d *Decoder) selectMailbox(access Access) Args {
-	s := &Select{Access: access, Mailbox: d.oneMailbox()}
+	s := &Select{Access: access}
+	d.sp()
+	s.Mailbox, s.Written = d.mailboxAsWritten()
 	if !d.take(' ') {
 		return s
 	}

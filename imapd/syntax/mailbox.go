@@ -14,20 +14,31 @@ import (
 // mailbox reads a mailbox name and gives it in UTF-8, form C. INBOX is folded
 // (RFC 9051 §5.1).
 func (d *Decoder) mailbox() string {
-	name := d.mailboxText(d.astring())
-	if strings.EqualFold(name, "INBOX") {
-		return "INBOX"
-	}
+	name, _ := d.mailboxAsWritten()
 	return name
+}
+
+// mailboxAsWritten is mailbox, with the name in UTF-8 as the client wrote it where
+// that is another, "" where it is not.
+func (d *Decoder) mailboxAsWritten() (name, written string) {
+	written = d.mailboxText(d.astring())
+	if name = norm.NFC.String(written); strings.EqualFold(name, "INBOX") {
+		name = "INBOX"
+	}
+	if name == written {
+		written = ""
+	}
+	return name, written
 }
 
 // pattern reads a name of LIST, which may have wildcards (RFC 9051 §9,
 // list-mailbox).
 func (d *Decoder) pattern() string {
-	if s := d.run(isListChar); s != "" {
-		return d.mailboxText(s)
+	s := d.run(isListChar)
+	if s == "" {
+		s = d.str()
 	}
-	return d.mailboxText(d.str())
+	return norm.NFC.String(d.mailboxText(s))
 }
 
 // mailboxText takes a name out of the form that the session uses.
@@ -46,7 +57,7 @@ func (d *Decoder) mailboxText(s string) string {
 	if strings.IndexFunc(s, isForbidden) >= 0 {
 		d.refuse(imap.ResponseCodeCannot, "control characters in a mailbox name")
 	}
-	return norm.NFC.String(s)
+	return s
 }
 
 // isForbidden is what no mailbox name has (RFC 9051 §5.1): controls, and the

@@ -102,6 +102,18 @@ func TestDamageIsNotTakenForATornWrite(t *testing.T) {
 	}
 }
 
+// A process is killed, or the disk is full, between the two headers of a new file:
+// nothing was ever acknowledged in it.
+func TestFileThatWasHardlyBegunHoldsNothing(t *testing.T) {
+	for _, size := range []int{0, 1, sector - 1, sector, sector + 100, firstAt - 1, firstAt} {
+		dir, name := three(t)
+		change(t, name, func(b []byte) []byte { return b[:size] })
+		e := openEngine(t, dir, nil)
+		wantContent(t, e, map[string]string{})
+		closeEngine(t, e)
+	}
+}
+
 // One header of a file may rot.
 func TestEitherHeaderIsEnough(t *testing.T) {
 	dir, _ := three(t)

@@ -63,7 +63,10 @@ func fileHeader(random []byte) []byte {
 
 // readHeader finds the salt of a file; false: nothing was ever acknowledged in it.
 func readHeader(b []byte) (s salt, ok bool) {
-	for at := 0; at+sector <= min(len(b), firstAt); at += sector {
+	if len(b) < firstAt {
+		return s, false
+	}
+	for at := 0; at < firstAt; at += sector {
 		s = saltOf(b[at+8 : at+8+saltSize])
 		if binary.LittleEndian.Uint32(b[at:]) == magic && binary.LittleEndian.Uint32(b[at+4:]) == uint32(s) {
 			return s, true

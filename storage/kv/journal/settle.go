@@ -52,7 +52,7 @@ func (s *shard) settleSoon() {
 	switch {
 	case s.failed != nil:
 		_ = s.settleAll() // it is tried again
-	case s.settling == nil && s.tree.Len() > 0:
+	case s.settling == nil && s.settled < s.last:
 		s.files.change(s.settled)
 		tree, upTo, end := s.tree.Copy(), s.last, make(chan settling, 1)
 		s.settling, s.octets = end, 0
@@ -74,7 +74,7 @@ func (s *shard) hasSettled(end settling) {
 		}
 		return true
 	})
-	if s.tree, s.settled = left, end.upTo; left.Len() > 0 {
+	if s.tree, s.settled = left, end.upTo; s.settled < s.last {
 		s.arm(settleAfter)
 	}
 	s.show()

@@ -164,8 +164,9 @@ func (s *shard) try(group []*kv.Call) (ran int, err error) {
 	if err != nil || s.record.empty() {
 		return ran, err
 	}
+	before := s.last
 	s.last++
-	if len(s.record.b) >= tooMuch && s.settling == nil && s.tree.Len() == 0 {
+	if len(s.record.b) >= tooMuch && s.settled == before {
 		return ran, s.through(tree)
 	}
 	if s.octets >= settleNow {

@@ -1,6 +1,7 @@
 package sieve
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -12,13 +13,14 @@ import (
 // owner's addresses the message came. What it finds stands in v.Skip.
 func (rt *Runtime) respond(v *Vacation, addresses []string) error {
 	defer rt.wholeMessage()()
-	own := rt.own(addresses)
+	own, before := rt.own(addresses), ownAddresses{}
+	before.add(originalRecipient(rt.input.Envelope.ORcpt))
 	sender := parsePath(v.To, "").Text
 	switch {
 	case sender == "":
 		v.Skip = "the message has no sender to answer (RFC 3834 §2)"
 		return nil
-	case own.has(sender):
+	case own.has(sender) || before.has(sender):
 		v.Skip = "the sender is the owner"
 		return nil
 	case automatic(sender) || slices.ContainsFunc(rt.engine.config.NoReply, func(s string) bool { return sameAddressFold(s, sender) }):
@@ -30,7 +32,12 @@ func (rt *Runtime) respond(v *Vacation, addresses []string) error {
 		v.Skip = skip
 		return err
 	}
-	v.Own, err = rt.addressedTo(own)
+	if v.Own, err = rt.addressedTo(own); v.Own == "" && err == nil {
+		// The owner's own name is in the answer: this one is said by a stranger.
+		if v.Own, err = rt.addressedTo(before); v.Own != "" {
+			v.Own = cmp.Or(rt.input.Owner, v.Own)
+		}
+	}
 	if v.Own == "" && err == nil {
 		v.Skip = "no address of the owner is in To, Cc or Bcc (RFC 5230 §4.5)"
 	}
@@ -53,14 +60,18 @@ func (o ownAddresses) has(addr string) bool { return o[foldASCII(addr)] }
 
 func (rt *Runtime) own(more []string) ownAddresses {
 	own := ownAddresses{}
-	for _, s := range slices.Concat(rt.input.Own, more, []string{rt.input.Owner, rt.input.Envelope.To, originalRecipient(rt.input.Envelope.ORcpt)}) {
-		for _, a := range mime.Addresses(s) {
-			if a.Host != mime.MissingDomain {
-				own[foldASCII(a.Mailbox+"@"+a.Host)] = true
-			}
-		}
+	for _, s := range slices.Concat(rt.input.Own, more, []string{rt.input.Owner, rt.input.Envelope.To}) {
+		own.add(s)
 	}
 	return own
+}
+
+func (o ownAddresses) add(list string) {
+	for _, a := range mime.Addresses(list) {
+		if a.Host != mime.MissingDomain {
+			o[foldASCII(a.Mailbox+"@"+a.Host)] = true
+		}
+	}
 }
 
 // originalRecipient is the address in an ORCPT: what the message was sent to

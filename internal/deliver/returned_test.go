@@ -191,3 +191,34 @@ func TestFirstScriptTakesEffectAtOnce(t *testing.T) {
 	o.usual(letter, "ann@example.org")
 	o.lies("ann@example.org", "All 1, INBOX 1")
 }
+
+// RFC 6009 §4: what the sender asked to be told is in the envelope that rules read,
+// and what was not asked is not.
+func TestRulesReadWhatTheSenderAskedToBeTold(t *testing.T) {
+	const rules = `require ["envelope", "envelope-dsn", "relational", "comparator-i;ascii-numeric", "fileinto", "mailbox", "variables", "vacation"];
+set "v" "";
+if envelope :matches "notify" "S*" { set "v" "${v} ${0}"; }
+if envelope "notify" "DELAY" { set "v" "${v} DELAY"; }
+if envelope :matches "orcpt" "*" { set "v" "${v} ${0}"; }
+if envelope :matches "ret" "*" { set "v" "${v} ${0}"; }
+if envelope :matches "envid" "*" { set "v" "${v} ${0}"; }
+if envelope :count "eq" :comparator "i;ascii-numeric" "notify" "0" { set "v" "${v} nothing"; }
+fileinto :create "asked${v}";
+vacation "Gone";`
+	o := openOffice(t, unknown{})
+	o.rule("ann@example.org", rules)
+	ann := addr(t, "ann@example.org")
+	env := envelope(requiretls.Usual())
+	env.DSN = map[mail.Address]mail.DSN{ann: {
+		Notify: mail.NotifySuccess | mail.NotifyDelay, Return: mail.ReturnHeaders, EnvID: "QQ314159", ORcptType: "rfc822", ORcpt: "office@example.net",
+	}}
+	// The MTA knew her by another address, which she is answered at all the same
+	// (RFC 5230 §4.5).
+	o.wantFates(o.deliver(env, "To: office@example.net\r\n"+letter, "ann@example.org"), "delivered")
+	o.usual(letter, "ann@example.org")
+	o.lies("ann@example.org", "asked SUCCESS DELAY rfc822;office@example.net HDRS QQ314159 1, asked nothing 1")
+	out, texts := o.left()
+	if len(out) != 1 || !strings.Contains(texts[0], "From: ann@example.org\r\n") {
+		t.Errorf("%d answers: %q", len(out), texts)
+	}
+}

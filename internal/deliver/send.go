@@ -142,20 +142,35 @@ func ownReceived(prefix []byte) []byte {
 	return nil
 }
 
-var notifyWord = map[string]mail.Notify{
-	"NEVER": mail.NotifyNever, "SUCCESS": mail.NotifySuccess, "FAILURE": mail.NotifyFailure, "DELAY": mail.NotifyDelay,
-}
+// How NOTIFY and RET are said (RFC 3461 §4.1, §4.3).
+var (
+	notifyWords = []struct {
+		event mail.Notify
+		word  string
+	}{{mail.NotifyNever, "NEVER"}, {mail.NotifySuccess, "SUCCESS"}, {mail.NotifyFailure, "FAILURE"}, {mail.NotifyDelay, "DELAY"}}
+	returnWords = [...]string{mail.ReturnNotStated: "", mail.ReturnHeaders: "HDRS", mail.ReturnFull: "FULL"}
+)
 
 // dsn is what the script wants to be told (RFC 6009 §6).
 func dsn(a *sieve.Redirect) (d mail.DSN) {
-	for word := range strings.SplitSeq(a.Notify, ",") {
-		d.Notify |= notifyWord[word]
+	for _, w := range notifyWords {
+		if slices.Contains(strings.Split(a.Notify, ","), w.word) {
+			d.Notify |= w.event
+		}
 	}
-	switch a.Return {
-	case "FULL":
-		d.Return = mail.ReturnFull
-	case "HDRS":
-		d.Return = mail.ReturnHeaders
-	}
+	d.Return = mail.Return(max(0, slices.Index(returnWords[:], a.Return)))
 	return d
+}
+
+// asked is the reverse, for the envelope that a script reads (RFC 6009 §4).
+func asked(d mail.DSN, e *sieve.Envelope) {
+	for _, w := range notifyWords {
+		if d.Notify&w.event != 0 {
+			e.Notify = append(e.Notify, w.word)
+		}
+	}
+	e.Ret, e.ID = returnWords[d.Return], d.EnvID
+	if d.ORcptType != "" {
+		e.ORcpt = d.ORcptType + ";" + d.ORcpt
+	}
 }

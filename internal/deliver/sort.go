@@ -141,7 +141,7 @@ func (l *letter) run(ctx context.Context, f *fate, scripts []*sieve.Script) erro
 	}
 	base, _, _ := rcpt.Detail(l.opt.Addresses.Delimiter)
 	rt := sieve.NewRuntime(ctx, l.shelf.engine, join(f.prefix, join(l.start, l.body, int64(len(l.start))), 0), &sieve.Input{
-		Envelope:    sieve.Envelope{From: l.env.From.String(), To: rcpt.String(), RemoteIP: remoteIP(l.env.Peer)},
+		Envelope:    l.envelope(f.rcpt, rcpt),
 		Owner:       owner.String(),
 		Own:         []string{owner.ALabels().String(), owner.ULabels().String(), base.ALabels().String(), base.ULabels().String()},
 		Host:        h,
@@ -174,6 +174,14 @@ func unanswered(err error) bool {
 // for.
 func kept(r *sieve.Result) bool {
 	return r.Kept || slices.ContainsFunc(r.Actions, func(a sieve.Action) bool { _, ok := a.(*sieve.Keep); return ok })
+}
+
+// envelope is what a script can know of how the message came: to a recipient as
+// the MTA named him, and with his domain.
+func (l *letter) envelope(named, rcpt mail.Address) sieve.Envelope {
+	e := sieve.Envelope{From: l.env.From.String(), To: rcpt.String(), RemoteIP: remoteIP(l.env.Peer)}
+	asked(l.env.DSN[named], &e)
+	return e
 }
 
 func remoteIP(peer string) string {

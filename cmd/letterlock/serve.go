@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -70,30 +68,6 @@ func serveHouse(ctx context.Context, c *call, conf string) error {
 	})
 	log.Info("stopped")
 	return err
-}
-
-// spendMemory lets the heap grow to five times what is in use before garbage is
-// collected: it is small, and collecting was an eighth of the work. Where it is not
-// small, half of the machine's memory is the brake. GOGC and GOMEMLIMIT in the
-// environment win.
-func spendMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
-	var machine syscall.Sysinfo_t
-	if os.Getenv("GOMEMLIMIT") == "" && syscall.Sysinfo(&machine) == nil {
-		debug.SetMemoryLimit(int64(uint64(machine.Totalram) * uint64(machine.Unit) / 2))
-	}
-}
-
-// leaveRoomForDisks runs two goroutines more at a time than there are processors:
-// one that waits in fdatasync holds its place for most of that time, and the log and
-// the index each have one there under load. Without it half of two processors stood
-// still. GOMAXPROCS in the environment wins.
-func leaveRoomForDisks() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2)
-	}
 }
 
 // tellSystemd says how far we are, where somebody wants to know (sd_notify(3)).

@@ -292,6 +292,10 @@ func (h *house) listen(configured []config.Listener, opt serve.Options) (*serve.
 		}
 	}
 	opt.TLS, opt.Log = h.certs, h.log
+	readers, visitors := connections(openFiles(), memory())
+	if opt.MaxConns = visitors; opt.Name == "imap" {
+		opt.MaxConns = readers
+	}
 	return serve.Listen(opt)
 }
 

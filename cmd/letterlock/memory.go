@@ -20,14 +20,19 @@ func spendMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
+	if most := memory(); os.Getenv("GOMEMLIMIT") == "" && most < math.MaxInt64 {
+		debug.SetMemoryLimit(int64(most / 2))
+	}
+}
+
+// memory is how many octets we may have; math.MaxUint64 where nobody can tell.
+func memory() uint64 {
 	most := memoryLent(os.DirFS("/"))
 	var machine syscall.Sysinfo_t
 	if syscall.Sysinfo(&machine) == nil {
 		most = min(most, uint64(machine.Totalram)*uint64(machine.Unit))
 	}
-	if os.Getenv("GOMEMLIMIT") == "" && most < math.MaxInt64 {
-		debug.SetMemoryLimit(int64(most / 2))
-	}
+	return most
 }
 
 // memoryLent is how many octets the control groups we are in let us have: those of

@@ -289,3 +289,30 @@ func damage(t *testing.T, dir, trace string) {
 		t.Fatalf("damage the message: found is %v, %v", found, err)
 	}
 }
+
+// TestSavedResultIsSmall: each session may save one (RFC 5182), of a mailbox however
+// great.
+func TestSavedResultIsSmall(t *testing.T) {
+	h := openHouse(t)
+	h.deliver(letter{mailbox: "INBOX", text: openLetter})
+	c := h.loggedIn("c", "tls")
+	c.ok("SELECT INBOX")
+	for n := 1; n < 1<<17; n *= 2 {
+		c.ok("COPY 1:* INBOX")
+	}
+	clients := make([]*client, 20)
+	for i := range clients {
+		clients[i] = h.loggedIn(fmt.Sprint("c", i), "tls")
+		clients[i].ok("SELECT INBOX")
+	}
+	before := held()
+	for _, c := range clients {
+		c.ok("SEARCH RETURN (SAVE) ALL")
+	}
+	if now := held(); now > before+4<<20 {
+		t.Errorf("%d saved results take %d KiB", len(clients), (now-before)>>10)
+	}
+	if got, want := clients[0].ok("SEARCH RETURN (COUNT) $")[0], " COUNT 131072"; !strings.HasSuffix(got, want) {
+		t.Errorf("got %s, want …%s", got, want)
+	}
+}

@@ -23,7 +23,7 @@ type mailbox struct {
 	modseqs  bool           // so was a MODSEQ
 	keywords []string       // of the last FLAGS response, in the order of their bits
 	recent   []span         // which UIDs are \Recent here (RFC 3501 §2.3.2)
-	saved    []storage.UID
+	saved    []syntax.Range // UIDs of "$", as query.Result.Saved has them
 	followed []*followed
 	moved    <-chan struct{}
 	unwatch  func()

@@ -34,7 +34,7 @@ func (s *session) indices(set syntax.Set, uid bool) ([]int, error) {
 	view := s.box.view
 	switch {
 	case set.Saved:
-		return s.savedIndices(), nil
+		return s.uidIndices(s.box.saved), nil // what was expunged since has left it (RFC 5182 §2.1)
 	case uid:
 		return s.uidIndices(s.uidRanges(set)), nil
 	}
@@ -77,11 +77,7 @@ func fromOneToStar(set syntax.Set) bool {
 // uidRanges resolves a set of UIDs. "*" is the greatest UID the client knows of.
 func (s *session) uidRanges(set syntax.Set) []syntax.Range {
 	if set.Saved {
-		ranges := []syntax.Range{}
-		for _, uid := range s.box.saved {
-			ranges = append(ranges, syntax.Range{First: uint32(uid), Last: uint32(uid)})
-		}
-		return ranges
+		return append([]syntax.Range{}, s.box.saved...)
 	}
 	var largest uint32
 	if n := s.box.view.Len(); n > 0 {
@@ -99,17 +95,6 @@ func (s *session) uidIndices(ranges []syntax.Range) []int {
 	for _, r := range ranges {
 		i, _ := view.Find(storage.UID(r.First))
 		for ; i < view.Len() && uint32(view.At(i).UID) <= r.Last; i++ {
-			out = append(out, i)
-		}
-	}
-	return out
-}
-
-// savedIndices is "$" (RFC 5182 §2.1): what was expunged since has left it.
-func (s *session) savedIndices() []int {
-	var out []int
-	for _, uid := range s.box.saved {
-		if i, found := s.box.view.Find(uid); found {
 			out = append(out, i)
 		}
 	}

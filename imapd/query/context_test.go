@@ -115,7 +115,7 @@ func TestContextOfASort(t *testing.T) {
 // "$" was saved by then, too.
 func TestContextNumbersAreThoseOfTheCommand(t *testing.T) {
 	h := openHouse(t, letter{text: "\n"}, letter{text: "\n", flags: `\Seen`}, letter{text: "\n"})
-	h.saved = []storage.UID{3}
+	h.saved = []syntax.Range{{First: 3, Last: 3}}
 	h.filters = map[string]string{"late": "3:*"}
 	three, saved, filtered, open := h.follow("", "2:3 UNSEEN"), h.follow("", "$ UNSEEN"), h.follow("", "FILTER late"), h.follow("", "UID 3:*")
 	h.saved, h.filters = nil, nil

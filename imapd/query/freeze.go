@@ -104,7 +104,7 @@ func (f *freezing) uids(spans []span) syntax.Key {
 // last does not change.
 func (f *freezing) freezeUIDs(k syntax.UIDs) syntax.Key {
 	if k.Set.Saved {
-		return f.uids(f.m.savedSpans())
+		return f.uids(f.m.spans(f.m.Saved))
 	}
 	var set syntax.Set
 	for _, r := range k.Set.Ranges {

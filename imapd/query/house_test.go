@@ -21,7 +21,7 @@ type house struct {
 	account *storage.Account
 	id      storage.MailboxID
 	reader  requiretls.Reader
-	saved   []storage.UID
+	saved   []syntax.Range
 	cache   *query.Cache
 	filters map[string]string
 	now     time.Time

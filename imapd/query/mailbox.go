@@ -20,7 +20,7 @@ type Mailbox struct {
 	Gate     storage.Gate  // which of them it may read
 	Keywords []string      // the names of the keyword bits; nil: the view's
 
-	Saved    []storage.UID                         // "$" (RFC 5182), ascending
+	Saved    []syntax.Range                        // UIDs of "$" (RFC 5182), ascending; what was expunged since has left it (§2.1)
 	Recent   func(storage.UID) bool                // \Recent (RFC 3501 §2.3.2); nil: none is
 	Filter   func(name string) (syntax.And, error) // the keys a FILTER stands for (RFC 5466); nil: there are none
 	ObjectID func(storage.ObjectID) string         // as the client knows EMAILID and THREADID; nil: 16 hexadecimal digits
@@ -96,7 +96,7 @@ func (m *Mailbox) numbered(set syntax.Set) ([]span, error) {
 	n := uint32(m.View.Len())
 	switch {
 	case set.Saved:
-		return m.savedSpans(), nil
+		return m.spans(m.Saved), nil
 	case n == 0 && fromOneToStar(set):
 		return nil, nil
 	case n == 0 || set.Max(n) > n:
@@ -123,14 +123,19 @@ func fromOneToStar(set syntax.Set) bool {
 // client knows of.
 func (m *Mailbox) identified(set syntax.Set) []span {
 	if set.Saved {
-		return m.savedSpans()
+		return m.spans(m.Saved)
 	}
 	var largest uint32
 	if n := m.View.Len(); n > 0 {
 		largest = uint32(m.View.At(n - 1).UID)
 	}
+	return m.spans(set.Resolve(largest))
+}
+
+// spans is the messages with UIDs in ascending ranges.
+func (m *Mailbox) spans(ranges []syntax.Range) []span {
 	var spans []span
-	for _, r := range set.Resolve(largest) {
+	for _, r := range ranges {
 		first, _ := m.View.Find(storage.UID(r.First))
 		end, found := m.View.Find(storage.UID(r.Last))
 		if found {
@@ -139,23 +144,6 @@ func (m *Mailbox) identified(set syntax.Set) []span {
 		if first < end {
 			spans = append(spans, span{first, end})
 		}
-	}
-	return spans
-}
-
-// savedSpans is "$" (RFC 5182 §2.1): what was expunged since has left it.
-func (m *Mailbox) savedSpans() []span {
-	var spans []span
-	for _, uid := range m.Saved {
-		i, found := m.View.Find(uid)
-		if !found {
-			continue
-		}
-		if k := len(spans) - 1; k >= 0 && spans[k].end == i {
-			spans[k].end++
-			continue
-		}
-		spans = append(spans, span{i, i + 1})
 	}
 	return spans
 }

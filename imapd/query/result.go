@@ -93,14 +93,14 @@ func (r *Result) Answer(e *syntax.ESearch) {
 // Saved is what "$" becomes, ascending: all that was found, but with MIN, MAX or
 // PARTIAL and neither ALL nor COUNT what those name (RFC 9051 §6.4.4.1, table 4;
 // RFC 9394 §3.2, table 1).
-func (r *Result) Saved(e *syntax.ESearch) []storage.UID {
+func (r *Result) Saved(e *syntax.ESearch) []syntax.Range {
 	named := r.named(e.Return, e.Page)
 	uids := make([]storage.UID, len(named))
 	for k, i := range named {
 		uids[k] = r.view.At(int(i)).UID
 	}
 	slices.Sort(uids)
-	return slices.Compact(uids)
+	return slices.Collect(syntax.Runs(slices.Compact(uids)))
 }
 
 // named is the messages that an answer speaks of.

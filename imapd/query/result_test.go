@@ -26,7 +26,7 @@ func answers(t *testing.T, h *house, uid bool, by string, want syntax.SearchRetu
 	e := &syntax.ESearch{Tag: "t", UID: uid, Return: want | syntax.ReturnExtended, Page: page}
 	r.Answer(e)
 	line = strings.TrimSpace(strings.TrimPrefix(string(syntax.AppendESearch(nil, e)), `* ESEARCH (TAG "t")`))
-	return line, strings.Trim(fmt.Sprint(r.Saved(e)), "[]")
+	return line, string(syntax.AppendSet(nil, r.Saved(e)))
 }
 
 // RFC 9051 §7.3.4 and table 4, RFC 5267 §3.1 and §4.4, RFC 9394 §3.1 and table 1.
@@ -50,25 +50,25 @@ func TestAnswersAndWhatIsSaved(t *testing.T) {
 		page        syntax.Paging
 		line, saved string
 	}{
-		{"", false, all, none, "ALL 2:4", "4 5 6"},
-		{"", true, all | lowest | highest | count, none, "UID MIN 4 MAX 6 ALL 4:6 COUNT 3", "4 5 6"},
+		{"", false, all, none, "ALL 2:4", "4:6"},
+		{"", true, all | lowest | highest | count, none, "UID MIN 4 MAX 6 ALL 4:6 COUNT 3", "4:6"},
 		{"", false, lowest, none, "MIN 2", "4"},
 		{"", false, highest, none, "MAX 4", "6"},
-		{"", false, lowest | highest, none, "MIN 2 MAX 4", "4 6"},
-		{"", false, lowest | count, none, "MIN 2 COUNT 3", "4 5 6"},
-		{"", false, 0, none, "", "4 5 6"},
-		{"", false, partial, first, "PARTIAL (1:2 2:3)", "4 5"},
-		{"", true, partial, last, "UID PARTIAL (-1:-2 5:6)", "5 6"},
+		{"", false, lowest | highest, none, "MIN 2 MAX 4", "4,6"},
+		{"", false, lowest | count, none, "MIN 2 COUNT 3", "4:6"},
+		{"", false, 0, none, "", "4:6"},
+		{"", false, partial, first, "PARTIAL (1:2 2:3)", "4:5"},
+		{"", true, partial, last, "UID PARTIAL (-1:-2 5:6)", "5:6"},
 		{"", false, partial, beyond, "PARTIAL (4:9 NIL)", ""},
-		{"", false, partial | highest, first, "MAX 4 PARTIAL (1:2 2:3)", "4 5 6"},
-		{"", false, partial | lowest | highest, beyond, "MIN 2 MAX 4 PARTIAL (4:9 NIL)", "4 6"},
-		{"", false, partial | count, first, "PARTIAL (1:2 2:3) COUNT 3", "4 5 6"},
-		{"SUBJECT", false, all, none, "ALL 4,2:3", "4 5 6"},
-		{"SUBJECT", true, lowest | highest | count, none, "UID MIN 6 MAX 5 COUNT 3", "4 5 6"},
+		{"", false, partial | highest, first, "MAX 4 PARTIAL (1:2 2:3)", "4:6"},
+		{"", false, partial | lowest | highest, beyond, "MIN 2 MAX 4 PARTIAL (4:9 NIL)", "4,6"},
+		{"", false, partial | count, first, "PARTIAL (1:2 2:3) COUNT 3", "4:6"},
+		{"SUBJECT", false, all, none, "ALL 4,2:3", "4:6"},
+		{"SUBJECT", true, lowest | highest | count, none, "UID MIN 6 MAX 5 COUNT 3", "4:6"},
 		{"SUBJECT", false, lowest, none, "MIN 4", "6"},
-		{"REVERSE SUBJECT", false, all, none, "ALL 3,2,4", "4 5 6"}, // RFC 5267 §3.2: no range counts down
-		{"SUBJECT", false, partial, first, "PARTIAL (1:2 4,2)", "4 6"},
-		{"SUBJECT", false, partial, last, "PARTIAL (-1:-2 2:3)", "4 5"},
+		{"REVERSE SUBJECT", false, all, none, "ALL 3,2,4", "4:6"}, // RFC 5267 §3.2: no range counts down
+		{"SUBJECT", false, partial, first, "PARTIAL (1:2 4,2)", "4,6"},
+		{"SUBJECT", false, partial, last, "PARTIAL (-1:-2 2:3)", "4:5"},
 	} {
 		line, saved := answers(t, h, c.uid, c.by, c.want, c.page, "UNSEEN")
 		if line != c.line || saved != c.saved {

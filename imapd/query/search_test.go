@@ -55,7 +55,7 @@ blue
 // RFC 9051 §6.4.4 and RFC 3501 §6.4.4, every key.
 func TestEverySearchKey(t *testing.T) {
 	h := openHouse(t, family...)
-	h.saved = []storage.UID{2, 4, 99}
+	h.saved = []syntax.Range{{First: 2, Last: 2}, {First: 4, Last: 4}, {First: 99, Last: 99}}
 	h.finds(map[string]string{
 		"ALL": "1 2 3 4", "1:2": "1 2", "*": "4", "4:2": "2 3 4", "UID 3:*": "3 4", "UID 99:*": "4", "UID 7": "", "$": "2 4", "UID $": "2 4",
 		"SEEN": "1", "UNSEEN": "2 3 4", "FLAGGED": "2", "UNFLAGGED": "1 3 4", "ANSWERED": "2", "UNANSWERED": "1 3 4",

@@ -146,11 +146,15 @@ func repairIndex(dir string, opt *Options, say func(string)) (map[int]origin, er
 			return nil, verr
 		}
 		suffix := ".damaged-" + now().UTC().Format("20060102T150405")
-		if _, again := restored[n]; verr == nil && !again {
-			if err := repairJournal(dir, n, restored, suffix, say); err != nil {
-				return nil, err
+		why := fmt.Sprintf("cannot be read (%v)", verr)
+		if verr == nil {
+			if _, again := restored[n]; !again {
+				if err := repairJournal(dir, n, restored, suffix, say); err != nil {
+					return nil, err
+				}
+				continue
 			}
-			continue
+			why = "was not finished by a repair that was cut short"
 		}
 		restored[n] = fromNothing
 		switch cerr := verifyShard(bolt.ShardFile(copies, n), n, opt.Keys); {
@@ -169,7 +173,7 @@ func repairIndex(dir string, opt *Options, say func(string)) (map[int]origin, er
 		if err := os.Rename(name, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		say(fmt.Sprintf("shard %d cannot be read (%v): set aside as %s, begun again from: %s", n, verr, filepath.Base(aside), restored[n]))
+		say(fmt.Sprintf("shard %d %s: set aside as %s, begun again from: %s", n, why, filepath.Base(aside), restored[n]))
 		if err := putBack(index, copies, n, restored[n]); err != nil {
 			return nil, err
 		}
@@ -178,7 +182,8 @@ func repairIndex(dir string, opt *Options, say func(string)) (map[int]origin, er
 }
 
 // repairJournal looks at the journal of a shard that is whole. Without one that is
-// damaged the shard is its own checkpoint, of the seconds before the end.
+// damaged the shard is its own checkpoint, of the seconds before the end: a copy is
+// put among the others, from which a repair that is cut short begins again.
 func repairJournal(dir string, n int, restored map[int]origin, suffix string, say func(string)) error {
 	index := filepath.Join(dir, indexDir)
 	stamp, err := bolt.Stamp(bolt.ShardFile(index, n))
@@ -188,6 +193,13 @@ func repairJournal(dir string, n int, restored map[int]origin, suffix string, sa
 	damage := journal.Check(index, n, stamp)
 	if !errors.Is(damage, journal.ErrDamaged) {
 		return damage
+	}
+	copies := filepath.Join(dir, checkpointDir)
+	if err := prepareFolder(copies); err != nil {
+		return err
+	}
+	if err := putBack(copies, index, n, fromCheckpoint); err != nil {
+		return err
 	}
 	restored[n] = fromCheckpoint
 	if err := writeRepair(dir, restored); err != nil {
@@ -211,15 +223,17 @@ func passing(err error) bool {
 	return false
 }
 
-func putBack(index, copies string, n int, from origin) error {
+// putBack puts a shard into a folder, a copy of one in another where it is from
+// there.
+func putBack(to, copies string, n int, from origin) error {
 	if from == fromNothing {
-		return bolt.CreateShard(index, n)
+		return bolt.CreateShard(to, n)
 	}
-	name := bolt.ShardFile(index, n) + ".new"
+	name := bolt.ShardFile(to, n) + ".new"
 	if err := copyFile(bolt.ShardFile(copies, n), name); err != nil {
 		return err
 	}
-	return bolt.PutShard(index, n, name)
+	return bolt.PutShard(to, n, name)
 }
 
 // mend makes everything agree that the replay has left.

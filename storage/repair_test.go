@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -148,15 +149,7 @@ func TestRepairWithADamagedJournal(t *testing.T) {
 		}
 	}
 	image := crashImage(t, dir)
-	name := filepath.Join(image, indexDir, "00.a.journal")
-	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b[2*512+9] ^= 1 // in the number of its first record
-	if err := os.WriteFile(name, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	rotJournal(t, image)
 	if s, err := Open(image, Options{}); !errors.Is(err, journal.ErrDamaged) {
 		t.Fatalf("opened: %v, %v; want %v", s != nil, err, journal.ErrDamaged)
 	}
@@ -240,6 +233,65 @@ func TestRottenIndexTakesThePlaceOfNoCopy(t *testing.T) {
 			t.Errorf("Archive has %q", got)
 		}
 	}
+	if got := findings(t, s); len(got) > 0 {
+		t.Errorf("after the repair: %q", got)
+	}
+}
+
+// rotJournal harms the first record of shard 0.
+func rotJournal(t *testing.T, dir string) {
+	t.Helper()
+	name := filepath.Join(dir, indexDir, "00.a.journal")
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[2*512+9] ^= 1 // in its number
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The repair of a rotten journal is cut short, in a store without a checkpoint: the
+// next one has the whole index still, with its people and folders.
+func TestRepairOfAJournalThatWasCutShortKeepsTheIndex(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	s := openStore(t, dir, Options{Shards: 1})
+	ann := addPerson(t, s, "ann")
+	a := s.Account(ann.ID)
+	if _, err := a.Create(ctx, "Letters", ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetCredentials(ctx, ann.Address, []byte("secret")); err != nil {
+		t.Fatal(err)
+	}
+	deliverTo(t, s, ann, "one", requiretls.Usual())
+	if err := s.index.Copy(ctx, 0, io.Discard); err != nil { // it settles
+		t.Fatal(err)
+	}
+	for _, flag := range []string{`\Seen`, `\Flagged`, `\Answered`} {
+		if _, err := a.StoreFlags(ctx, inboxID, []UID{1}, AddFlags, []string{flag}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	image := crashImage(t, dir)
+	rotJournal(t, image)
+	for range 2 {
+		if _, err := repairIndex(image, &Options{}, func(string) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if said := repair(t, image); strings.Contains(said, "nil") {
+		t.Errorf("said %q", said)
+	}
+	s = openStore(t, image, Options{})
+	if got := subjects(t, s.Account(ann.ID), inbox); !slices.Equal(got, []string{"one"}) {
+		t.Errorf("INBOX has %q", got)
+	}
+	if got, err := s.Person(ctx, ann.Address); err != nil || string(got.Credentials) != "secret" {
+		t.Errorf("ann is %+v, %v", got, err)
+	}
+	mailbox(t, s.Account(ann.ID), "Letters")
 	if got := findings(t, s); len(got) > 0 {
 		t.Errorf("after the repair: %q", got)
 	}

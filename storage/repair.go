@@ -191,7 +191,7 @@ func repairJournal(dir string, n int, restored map[int]origin, suffix string, sa
 		return err
 	}
 	damage := journal.Check(index, n, stamp)
-	if !errors.Is(damage, journal.ErrDamaged) {
+	if damage == nil || passing(damage) {
 		return damage
 	}
 	copies := filepath.Join(dir, checkpointDir)

@@ -252,6 +252,27 @@ func rotJournal(t *testing.T, dir string) {
 	}
 }
 
+// A journal that the disk does not give any more is damaged like one that rotted.
+func TestRepairWithAJournalThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, Options{Shards: 1})
+	ann := addPerson(t, s, "ann")
+	deliverTo(t, s, ann, "one", requiretls.Usual())
+	subjects(t, s.Account(ann.ID), inbox)
+	image := crashImage(t, dir)
+	name := filepath.Join(image, indexDir, "00.a.journal")
+	if err := errors.Join(os.Remove(name), os.Mkdir(name, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if said := repair(t, image); !strings.Contains(said, "shard 0") {
+		t.Errorf("said %q", said)
+	}
+	s = openStore(t, image, Options{})
+	if got := subjects(t, s.Account(ann.ID), inbox); !slices.Equal(got, []string{"one"}) {
+		t.Errorf("INBOX has %q", got)
+	}
+}
+
 // The repair of a rotten journal is cut short, in a store without a checkpoint: the
 // next one has the whole index still, with its people and folders.
 func TestRepairOfAJournalThatWasCutShortKeepsTheIndex(t *testing.T) {

@@ -187,7 +187,7 @@ func (rt *Runtime) reconcile(a Action) (merged bool, err error) {
 		return rt.oneVacation()
 	case *Notify:
 		limit := rt.engine.config.Limits.Notifies
-		if count[*Notify](rt.actions) >= limit {
+		if count[*Notify](rt.actions[rt.earlier:]) >= limit {
 			return false, limited(limit, "notifications")
 		}
 		return rt.notifiedAlready(a), nil
@@ -236,7 +236,8 @@ func merge(actions []Action, to Target, flags []string, cancels bool) bool {
 }
 
 // mergeRedirect keeps one message to one address. What a foreign tag said about
-// either is said about both, so that no second redirect weakens the first.
+// either is said about both, so that no second redirect weakens the first. What
+// other scripts planned before is not counted: who wrote this one need not know.
 func (rt *Runtime) mergeRedirect(a *Redirect) (bool, error) {
 	n := 0
 	for i, old := range rt.actions {
@@ -244,7 +245,9 @@ func (rt *Runtime) mergeRedirect(a *Redirect) (bool, error) {
 		if !ok {
 			continue
 		}
-		n++
+		if i >= rt.earlier {
+			n++
+		}
 		if sameAddress(old.To, a.To) {
 			r := *old
 			r.Marks = maps.Clone(a.Marks)

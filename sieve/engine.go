@@ -264,8 +264,8 @@ type Limits struct {
 	Steps       int // about 100 ns of CPU each; 10 million
 	Memory      int // octets taken during one run; 32 MiB
 	Actions     int // of one run; 32
-	Redirects   int // of one run; 4
-	Notifies    int // of one run; 4
+	Redirects   int // of one script and what it includes; 4
+	Notifies    int // of one script and what it includes; 4
 	Variables   int // names in one script; 128 (RFC 5229 §6: at least 128)
 	Value       int // octets of a variable, cut at a character; 8 KiB (§6: at least 4000 characters)
 	IncludeNest int // scripts inside each other; 10 (RFC 6609 §3.1: at least 3)

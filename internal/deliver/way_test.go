@@ -278,6 +278,19 @@ func TestManagedScriptRunsAheadOfTheActiveOne(t *testing.T) {
 	o.lies("ann@example.org", "INBOX 2, Tea 1")
 }
 
+// Who forwards by command and writes a script beside it is not told of too many
+// redirects that he did not write.
+func TestForwardsOfOneScriptAreNotCountedInTheNext(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.put(o.account("ann@example.org"), deliver.Managed, `require "copy"; redirect :copy "a@elsewhere.example"; redirect :copy "b@elsewhere.example"; redirect :copy "c@elsewhere.example"; redirect :copy "d@elsewhere.example";`)
+	o.rule("ann@example.org", `require ["copy", "fileinto"]; redirect :copy "a@elsewhere.example"; redirect :copy "e@elsewhere.example"; fileinto "Archive";`)
+	o.usual(letter, "ann@example.org")
+	o.lies("ann@example.org", "Archive 1")
+	if out, _ := o.left(); len(out) != 5 {
+		t.Errorf("%d letters left, want 5", len(out))
+	}
+}
+
 // RFC 5322 §2.1.1: no line of ours is longer than 998 octets, however the owner
 // wrote his; RFC 5230 §4.4: what he wrote as MIME leaves as he wrote it.
 func TestAnswersHaveLinesThatPassEverywhere(t *testing.T) {

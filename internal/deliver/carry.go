@@ -26,7 +26,7 @@ func (l *letter) carryOut(ctx context.Context, f *fate, h *host, owner mail.Addr
 		case *sieve.Discard:
 			f.dropped = rule
 		case *sieve.Reject:
-			l.reject(f, owner, a, rule)
+			l.reject(f, a, rule)
 		case *sieve.Redirect:
 			err = l.redirect(ctx, f, owner, a, rule)
 		case *sieve.Vacation:
@@ -102,7 +102,7 @@ const maxReason = 480
 
 // reject plans a refusal in the dialogue, which RFC 5429 §2.1.1 demands of
 // ereject, and §2.2 allows for reject where its reason can be said there whole.
-func (l *letter) reject(f *fate, owner mail.Address, a *sieve.Reject, rule string) {
+func (l *letter) reject(f *fate, a *sieve.Reject, rule string) {
 	text := strings.Join(strings.FieldsFunc(a.Reason, func(r rune) bool { return r == '\r' || r == '\n' }), " ")
 	sayable := ascii(text) && len(text) <= maxReason
 	switch {
@@ -112,7 +112,7 @@ func (l *letter) reject(f *fate, owner mail.Address, a *sieve.Reject, rule strin
 	case a.Protocol:
 		text = "refused by the recipient's mail filter" // §2.1.1: MUST be replaced
 	default:
-		if !l.rejectByMail(f, owner, a.Reason) {
+		if !l.rejectByMail(f, a.Reason) {
 			f.keep(rule)
 			f.note(noReject, rule, "The message was to be rejected with a reason that can only be sent in a message of its own. None can be sent, so it was kept.")
 		}
@@ -123,17 +123,17 @@ func (l *letter) reject(f *fate, owner mail.Address, a *sieve.Reject, rule strin
 	}
 	f.refusal = &refusal{reason: reply.Perm(50, "7.1", text), rule: rule} // RFC 5429 §2.5
 	if !a.Protocol {
-		f.refusal.otherwise = func() bool { return l.rejectByMail(f, owner, a.Reason) }
+		f.refusal.otherwise = func() bool { return l.rejectByMail(f, a.Reason) }
 	}
 }
 
 // rejectByMail says no with a message of its own, where mail leaves and there
 // is somebody to hear it.
-func (l *letter) rejectByMail(f *fate, owner mail.Address, reason string) bool {
+func (l *letter) rejectByMail(f *fate, reason string) bool {
 	if l.opt.Way == nil {
 		return false
 	}
-	mdn, ok := l.rejection(f, owner, reason)
+	mdn, ok := l.rejection(f, reason)
 	if !ok || !f.fits(mdn) {
 		return false
 	}

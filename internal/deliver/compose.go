@@ -200,13 +200,19 @@ func plainLine(s string) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
-// self is the owner, in whose name we write, as the sender knows him: one beyond
-// ASCII by the address that the message came to, where every host can read that.
-func (l *letter) self(f *fate, owner mail.Address) mail.Address {
-	came := f.rcpt
-	if came.Domain == "" {
-		came.Domain = l.opt.Addresses.Domain
+// cameTo is the recipient as the sender knows him.
+func (l *letter) cameTo(f *fate) mail.Address {
+	to := f.rcpt
+	if to.Domain == "" {
+		to.Domain = l.opt.Addresses.Domain
 	}
+	return to
+}
+
+// self is the owner, in whose name we write: one beyond ASCII by the address that
+// the message came to, where every host can read that.
+func (l *letter) self(f *fate, owner mail.Address) mail.Address {
+	came := l.cameTo(f)
 	if owner.ALabels().ASCII() || !came.ALabels().ASCII() {
 		return owner
 	}

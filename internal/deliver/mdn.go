@@ -13,21 +13,22 @@ const maxReturned = 64 << 10
 // rejection is the MDN that a reject becomes where the LMTP dialogue cannot say
 // it (RFC 5429 §2.2.1, RFC 8098): never the message, its header alone. It is a
 // bounce: for a required message there is a form without its header and its
-// names, which may go where REQUIRETLS is not offered (RFC 8689 §5). There is
-// none for a null sender.
-func (l *letter) rejection(f *fate, owner mail.Address, reason string) (*mail.Outbound, bool) {
-	owner = l.self(f, owner)
-	report := mail.Report{Text: l.refusalText(f, owner, reason, l.ownHeader()), Now: l.now()}
+// names, which may go where REQUIRETLS is not offered (RFC 8689 §5). It is from
+// whom the sender wrote to: who is behind an alias is not told. There is none for a
+// null sender.
+func (l *letter) rejection(f *fate, reason string) (*mail.Outbound, bool) {
+	from := l.cameTo(f)
+	report := mail.Report{Text: l.refusalText(f, from, reason, l.ownHeader()), Now: l.now()}
 	if l.env.Demand.IsRequired() {
-		report.Redacted = l.refusalText(f, owner, "(It may quote the message, and can be said over a protected connection alone.)", "")
+		report.Redacted = l.refusalText(f, from, "(It may quote the message, and can be said over a protected connection alone.)", "")
 	}
-	return l.env.Redirect(mail.Redirect{To: owner}).Bounce(report)
+	return l.env.Redirect(mail.Redirect{To: from}).Bounce(report)
 }
 
 // refusalText is the message; without the original's header it names nothing of
 // it.
-func (l *letter) refusalText(f *fate, owner mail.Address, reason, header string) []byte {
-	about := "Reporting-UA: " + l.opt.Hostname + "; Letterlock\nFinal-Recipient: " + typed(owner.ALabels()) + "\n"
+func (l *letter) refusalText(f *fate, from mail.Address, reason, header string) []byte {
+	about := "Reporting-UA: " + l.opt.Hostname + "; Letterlock\nFinal-Recipient: " + typed(from.ALabels()) + "\n"
 	if id := l.ids(l.sum.MessageID); id != nil && header != "" { // RFC 8098 §3.2.5
 		about += "Original-Message-ID: " + id[0] + "\n"
 	}
@@ -39,7 +40,7 @@ func (l *letter) refusalText(f *fate, owner mail.Address, reason, header string)
 		parts = append(parts, part{"text/rfc822-headers", header})
 	}
 	return l.compose(f, draft{
-		word: "rejected", from: owner.String(), to: l.env.From.String(), subject: "Message rejected",
+		word: "rejected", from: from.String(), to: l.env.From.String(), subject: "Message rejected",
 		auto: "auto-replied (rejected)", nameless: header == "", report: "disposition-notification", parts: parts,
 	})
 }

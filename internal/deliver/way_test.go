@@ -235,8 +235,13 @@ func TestRejectBehindAnAliasGoesByMail(t *testing.T) {
 	o.alias("team@example.org", "ann@example.org", "bob@example.org")
 	o.rule("ann@example.org", `require "reject"; reject "not me";`)
 	o.usual(letter, "team@example.org")
-	if out, texts := o.left(); len(out) != 1 || !strings.Contains(texts[0], "not me") {
-		t.Errorf("left %+v", out)
+	out, texts := o.left()
+	if len(out) != 1 || !strings.Contains(texts[0], "not me") {
+		t.Fatalf("left %+v", out)
+	}
+	// Who is behind the alias is nobody's to know (RFC 8098 §6.2).
+	if !strings.Contains(texts[0], "From: team@example.org\r\n") || !strings.Contains(texts[0], "\r\nFinal-Recipient: rfc822; team@example.org\r\n") || strings.Contains(texts[0], "ann@") {
+		t.Errorf("the rejection is %q", texts[0])
 	}
 	o.lies("ann@example.org", "")
 	o.lies("bob@example.org", "INBOX 1")

@@ -26,11 +26,14 @@ func (r *Runner) work(ctx, working context.Context, row Row, to *place) {
 
 func (r *Runner) carry(ctx context.Context, id RowID, to *place) (landing, error) {
 	left := landing{id: id, met: notTried, more: true}
-	trying, release, err := r.claims.take(ctx, id)
+	mine, err := r.claims.take(ctx, id)
 	if err != nil {
 		return left, nil // our own end
 	}
-	defer release()
+	defer r.claims.release(id, mine)
+	if r.claims.wasAside(id) {
+		return left, nil // it may not be due any more
+	}
 	left.more = false
 	l, err := r.opt.Outbox.Open(ctx, id)
 	if l != nil && l.Close != nil {
@@ -49,11 +52,11 @@ func (r *Runner) carry(ctx context.Context, id RowID, to *place) (landing, error
 	}
 	last := r.opt.Now().Add(r.opt.FirstRetry).After(r.giveUp(l))
 	began, others := r.creds.now.Load(), to.busy() > 1
-	o := r.try(trying, l, last)
+	o := r.try(mine.trying, l, last)
 	if r.opt.taggedLevel(l.To.Domain) == Enforce && began == r.creds.now.Load() {
 		r.known.learn(l, r.destination(l.To.Domain), o)
 	}
-	if trying.Err() != nil && o.err != nil {
+	if mine.trying.Err() != nil && o.err != nil {
 		left.more = true
 		return left, nil // cut short by our own end, or by the admin: as if it had not been tried
 	}
@@ -70,11 +73,11 @@ func (r *Runner) carry(ctx context.Context, id RowID, to *place) (landing, error
 	}
 	s := r.judge(l, o, last)
 	left.due, left.more = s.Due, len(s.Reports) > 0
-	if err := r.settle(ctx, id, s); err != nil {
-		return left, err
+	err = r.settle(ctx, id, s)
+	if err == nil || errors.Is(err, ErrGone) && o.err == nil { // whoever has ended it meanwhile: it left all the same
+		r.tell(ctx, l, o, s)
 	}
-	r.tell(ctx, l, o, s)
-	return left, nil
+	return left, err
 }
 
 // park sets a row aside whose demand cannot be read.
@@ -116,16 +119,27 @@ func (r *Runner) pause(ctx context.Context, d time.Duration) {
 
 func (r *Runner) giveUp(l *Letter) time.Time { return l.Created.Add(r.opt.Lifetime) }
 
+// Aside does what an admin wants done with a row in the outbox, such as to hold it. A
+// letter that is on its way is cut first, if it is not there already, and one that was
+// found due before is not sent on the strength of that.
+func (r *Runner) Aside(ctx context.Context, id RowID, do func() error) error {
+	mine, err := r.claims.seize(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer r.claims.release(id, mine)
+	defer r.claims.aside(id) // when it is done: a walk in between finds the row due
+	return do()
+}
+
 // Bounce gives a letter up on the admin's word: its sender is told. One that is
 // on its way is cut first: nobody hears that a letter failed which then arrives.
 // [ErrGone] says that it has ended.
 func (r *Runner) Bounce(ctx context.Context, id RowID) error {
-	r.claims.cut(id)
-	_, release, err := r.claims.take(ctx, id)
-	if err != nil {
-		return err
-	}
-	defer release()
+	return r.Aside(ctx, id, func() error { return r.giveBack(ctx, id) })
+}
+
+func (r *Runner) giveBack(ctx context.Context, id RowID) error {
 	l, err := r.opt.Outbox.Open(ctx, id)
 	if err != nil {
 		return err

@@ -174,6 +174,7 @@ func (r *Runner) walk(ctx, working context.Context, now time.Time, free int) {
 	for _, p := range r.places {
 		p.ready, p.beyond = nil, false
 	}
+	r.claims.forget(r.flying)
 	r.forget(now)
 	wake := time.Time{}
 	var chosen []RowID

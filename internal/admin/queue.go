@@ -357,14 +357,24 @@ func (d *Desk) chosen(ctx context.Context, in Selection) (wanted, error) {
 	return all, err
 }
 
+// aside does something with letters that are not to leave while it is done.
+func (d *Desk) aside(do func(context.Context, storage.OutID) error) func(context.Context, storage.OutID) error {
+	if d.opt.Relay == nil {
+		return do
+	}
+	return func(ctx context.Context, id storage.OutID) error {
+		return d.opt.Relay.Aside(ctx, relay.RowID(id), func() error { return do(ctx, id) })
+	}
+}
+
 func (d *Desk) handling(what string) (func(context.Context, storage.OutID) error, error) {
 	switch what {
 	case QueueRetry:
 		return d.opt.Store.RetryOut, nil
 	case QueueHold:
-		return d.opt.Store.HoldOut, nil
+		return d.aside(d.opt.Store.HoldOut), nil
 	case QueueDelete:
-		return d.opt.Store.DeleteOut, nil
+		return d.aside(d.opt.Store.DeleteOut), nil
 	case QueueBounce:
 		if d.opt.Relay == nil {
 			return nil, refuse("end it without a word: letterlock queue delete; or set mode in section [relay]", "the relay is off: nobody can be told")

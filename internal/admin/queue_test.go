@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -324,5 +325,51 @@ func TestLettersThatLeaveWhileOthersAreHandledAreNoError(t *testing.T) {
 	})
 	if err != nil || told != 1 {
 		t.Errorf("%d held, %v; want the first one and no error", told, err)
+	}
+}
+
+// An admin holds what an account that somebody has broken into sends, while some of it
+// hangs at a slow host and the rest waits for room there. None of it leaves any more.
+func TestHeldLettersDoNotLeave(t *testing.T) {
+	of := newOffice(t, nil)
+	of.net.Zone("slow.test", testnet.Insecure)
+	of.net.Record("slow.test. MX 10 mx.slow.test.")
+	host := of.net.Host("mx.slow.test", func(h *testnet.Host) { h.Hang = "DATA" })
+	of.net.Record("mx.slow.test. A " + host.Addr.String())
+	var to []string
+	for range 30 {
+		to = append(to, "slow.test")
+	}
+	of.forward(t, "m1", requiretls.Usual(), to...)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- of.opt.Relay.Run(ctx) }()
+	defer func() { cancel(); <-ended }()
+	until := func(what string, so func() bool) {
+		t.Helper()
+		for over := time.Now().Add(10 * time.Second); !so(); runtime.Gosched() {
+			if time.Now().After(over) {
+				t.Fatal(what)
+			}
+		}
+	}
+	until("the host is full of letters", func() bool { return host.Connections() >= 5 })
+	held := 0
+	err := of.HandleQueue(t.Context(), QueueOrder{Selection: Selection{Domain: "slow.test"}, Do: QueueHold}, func(QueueRow) { held++ })
+	if err != nil || held != 30 {
+		t.Fatalf("%d held: %v", held, err)
+	}
+	host.Change(func(h *testnet.Host) { h.Hang = "" })
+	of.forward(t, "m2", requiretls.Usual(), "slow.test")
+	until("no letter leaves: those that are held are still on their way", func() bool { return len(host.Got()) > 0 })
+	for _, m := range host.Got() {
+		if !strings.Contains(m.Data, "about m2") {
+			t.Errorf("a held letter left:\n%s", m.Data)
+		}
+	}
+	rows := 0
+	err = of.Queue(t.Context(), Selection{State: Held}, func(QueueRow) { rows++ })
+	if err != nil || rows != 30 {
+		t.Errorf("%d rows are held, want 30: %v", rows, err)
 	}
 }

@@ -54,6 +54,10 @@ func (r *report) checkPrivateCertificate(cfg *config.Config) {
 		r.add("certificate", fine, "none configured: the start makes a private CA and a certificate in %s", privateTLS(cfg))
 		return
 	}
+	if err := serve.CheckPrivateCA(privateTLS(cfg), time.Now()); err != nil {
+		r.fail("certificate", err, "")
+		return
+	}
 	r.add("certificate", fine, "of our private CA: clients and MTAs trust %s", absolute(ca))
 }
 

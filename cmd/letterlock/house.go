@@ -178,14 +178,22 @@ func certificateFiles(cfg *config.Config) (cert, key string, err error) {
 // privateTLS is where our own CA and certificate lie.
 func privateTLS(cfg *config.Config) string { return filepath.Join(cfg.Data, "tls") }
 
-// renewDaily makes a new private certificate in time, for a server that is
-// never started anew. day ticks once a day.
-func (h *house) renewDaily(ctx context.Context, day <-chan time.Time) error {
+// renewDaily makes a new private certificate in time, for a server that is never
+// started anew: when a day has passed by the clock on the wall, or that has gone back. A
+// certificate that was made before the clock was right may be over, or not yet have
+// begun. look ticks once a minute.
+func (h *house) renewDaily(ctx context.Context, look <-chan time.Time) error {
+	last := time.Now().Round(0) // without what the clock on the wall does not show
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-day:
+		case now := <-look:
+			now = now.Round(0)
+			if passed := now.Sub(last); passed >= 0 && passed < 24*time.Hour {
+				continue
+			}
+			last = now
 		}
 		before := h.certs.Expires()
 		if err := h.reload(); err != nil {

@@ -23,14 +23,14 @@ const wayOut = "relay"
 // DATA finished; the relay between two letters; a BYE to readers and whoever edits rules; the admin's own ways in; the vault.
 // started is called once everybody is served.
 func (h *house) run(ctx context.Context, started func()) error {
-	day := time.NewTicker(24 * time.Hour)
-	defer day.Stop()
+	minute := time.NewTicker(time.Minute)
+	defer minute.Stop()
 	var doors []*door
 	for _, d := range []struct {
 		name string
 		run  func(context.Context) error
 	}{
-		{"certificate", func(ctx context.Context) error { return h.renewDaily(ctx, day.C) }},
+		{"certificate", func(ctx context.Context) error { return h.renewDaily(ctx, minute.C) }},
 		{"admin socket", h.socket.Run},
 		{"admin listener", h.web.Run},
 		{"imap", h.imap.Run},

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,9 +22,9 @@ func TestPrivateCertificateIsRenewedInAServerThatIsNeverStartedAnew(t *testing.T
 		}
 		first := h.certs.Expires()
 		ctx, stop := context.WithCancel(t.Context())
-		day, ended := time.NewTicker(24*time.Hour), make(chan error)
-		defer day.Stop()
-		go func() { ended <- h.renewDaily(ctx, day.C) }()
+		look, ended := time.NewTicker(time.Hour), make(chan error)
+		defer look.Stop()
+		go func() { ended <- h.renewDaily(ctx, look.C) }()
 
 		time.Sleep(time.Until(first) - 40*24*time.Hour) // of the bubble's clock
 		synctest.Wait()
@@ -39,4 +41,48 @@ func TestPrivateCertificateIsRenewedInAServerThatIsNeverStartedAnew(t *testing.T
 			t.Error(err)
 		}
 	})
+}
+
+// A machine without a clock of its own starts in 1970, and is told the time a minute
+// later: what was made until then ended long ago, and cannot wait for tomorrow.
+func TestPrivateCertificateIsLookedAtWhenTheClockIsSet(t *testing.T) {
+	cfg := config.Default()
+	cfg.Hostname, cfg.Data = "localhost", t.TempDir()
+	h := &house{cfg: cfg, log: slog.New(slog.DiscardHandler)}
+	if err := h.loadCertificates(); err != nil {
+		t.Fatal(err)
+	}
+	cert := filepath.Join(privateTLS(cfg), "cert.pem")
+	ctx, stop := context.WithCancel(t.Context())
+	look, ended := make(chan time.Time), make(chan error)
+	go func() { ended <- h.renewDaily(ctx, look) }()
+	start := time.Now()
+	for _, c := range []struct {
+		what string
+		to   time.Time
+		want bool
+	}{
+		{"a minute later", start.Add(time.Minute), false},
+		{"the clock is set to what it is", start.AddDate(56, 0, 0), true},
+		{"a minute after that", start.AddDate(56, 0, 0).Add(time.Minute), false},
+		{"it was set wrongly, and back", start.Add(time.Hour), true},
+		{"a day later", start.Add(25 * time.Hour), true},
+	} {
+		if err := os.Remove(cert); err != nil { // whoever looks makes it anew
+			t.Fatal(err)
+		}
+		look <- c.to
+		look <- c.to // taken when all that came of the first is done
+		_, err := os.Stat(cert)
+		if got := err == nil; got != c.want {
+			t.Errorf("%s: looked at is %v, want %v (%v)", c.what, got, c.want, err)
+		}
+		if _, _, err := certificateFiles(cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }

@@ -119,13 +119,14 @@ func pairError(certFile, keyFile string, err error) error {
 	return hint(err, "both files are PEM; the certificate comes first in its file, its chain behind it, and the key is the one it was made with")
 }
 
+const dayFormat = "2 January 2006"
+
 func validNow(leaf *x509.Certificate, now time.Time) error {
-	const day = "2 January 2006"
 	switch {
 	case now.After(leaf.NotAfter):
-		return fmt.Errorf("certificate expired on %s", leaf.NotAfter.Format(day))
+		return fmt.Errorf("certificate expired on %s", leaf.NotAfter.Format(dayFormat))
 	case now.Before(leaf.NotBefore):
-		return fmt.Errorf("certificate not valid before %s", leaf.NotBefore.Format(day))
+		return fmt.Errorf("certificate not valid before %s", leaf.NotBefore.Format(dayFormat))
 	}
 	return nil
 }

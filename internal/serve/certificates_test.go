@@ -115,6 +115,57 @@ func TestPrivateCAIsMadeOnceAndRenewedInTime(t *testing.T) {
 	}
 }
 
+// A clock that is years ahead ends a CA that is not over. It stays at hand, also where
+// the making of the next one is cut short.
+func TestPrivateCAOfAClockThatWasAheadDoesNotReplaceTheOneClientsTrust(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	at := func(when time.Time) {
+		t.Helper()
+		if _, _, err := serve.PrivateCA(dir, []string{"a.example"}, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := func(name string) string { return filepath.Join(dir, name) }
+	at(now)
+	trusted, key := read(t, file("ca.pem")), read(t, file("ca-key.pem"))
+	if err := serve.CheckPrivateCA(dir, now); err != nil {
+		t.Error(err)
+	}
+	ahead := now.AddDate(20, 0, 0)
+	at(ahead)
+	if read(t, file("ca.pem")) == trusted {
+		t.Fatal("a CA that has ended was kept")
+	}
+	for name, want := range map[string]string{"ca-former.pem": trusted, "ca-former-key.pem": key} {
+		if got := read(t, file(name)); got != want {
+			t.Errorf("%s is %q, want the CA that was", name, got)
+		}
+	}
+	err := serve.CheckPrivateCA(dir, now)
+	var way interface{ Hint() string }
+	if !errors.As(err, &way) || !strings.Contains(way.Hint(), "ca-former.pem") {
+		t.Errorf("the clock is right again: %v", err)
+	}
+	for _, name := range []string{"ca-key.pem", "ca.pem"} {
+		if err := os.Rename(file(strings.Replace(name, "ca", "ca-former", 1)), file(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at(now)
+	if err := serve.CheckPrivateCA(dir, now); err != nil || read(t, file("ca.pem")) != trusted {
+		t.Errorf("put back, it is not used: %v", err)
+	}
+	at(ahead)
+	write(t, file("ca.pem"), trusted) // the next one's key was there, and not yet its certificate
+	if err := errors.Join(os.Remove(file("ca-former.pem")), os.Link(file("ca.pem"), file("ca-former.pem"))); err != nil {
+		t.Fatal(err)
+	}
+	at(ahead)
+	if got := read(t, file("ca-former-key.pem")); got != key {
+		t.Error("the key of the CA that was is lost")
+	}
+}
+
 func TestPrivateCAWithoutItsKeySaysWhatToDo(t *testing.T) {
 	dir := t.TempDir()
 	if _, _, err := serve.PrivateCA(dir, []string{"a.example"}, time.Now()); err != nil {

@@ -50,6 +50,7 @@ type files struct{ cert, key string }
 
 var (
 	caFiles     = files{"ca.pem", "ca-key.pem"}
+	formerFiles = files{"ca-former.pem", "ca-former-key.pem"} // of the CA before this one
 	serverFiles = files{"cert.pem", "key.pem"}
 )
 
@@ -63,6 +64,9 @@ func (a authority) ensure(names []string) error {
 		return err
 	}
 	ca, err := a.certificate(caFiles.cert)
+	if err == nil && a.ending(ca) {
+		err = a.keepFormer()
+	}
 	if errors.Is(err, fs.ErrNotExist) || err == nil && a.ending(ca) {
 		ca, err = a.makeCA(names[0])
 	}
@@ -73,6 +77,46 @@ func (a authority) ensure(names []string) error {
 		return nil
 	}
 	return a.issue(ca, names)
+}
+
+// keepFormer keeps a CA that ends beside the next one. It may be the clock that is
+// wrong, and clients trust nothing else. The certificate comes last: where it is kept
+// already, its key may have given way to the next one.
+func (a authority) keepFormer() error {
+	ends, err := os.Stat(a.path(caFiles.cert))
+	if err != nil {
+		return err
+	}
+	if kept, err := os.Stat(a.path(formerFiles.cert)); err == nil && os.SameFile(kept, ends) {
+		return nil
+	}
+	for _, f := range []struct{ from, to string }{{caFiles.key, formerFiles.key}, {caFiles.cert, formerFiles.cert}} {
+		if err := os.Remove(a.path(f.to)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := os.Link(a.path(f.from), a.path(f.to)); err != nil && !errors.Is(err, fs.ErrNotExist) { // the key may be kept elsewhere
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckPrivateCA says why clients that trust the CA in dir cannot trust us; nil where
+// they can, or nothing was made yet.
+func CheckPrivateCA(dir string, now time.Time) error {
+	a := authority{dir: dir, now: now}
+	ca, err := a.certificate(caFiles.cert)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return hint(err, "remove the folder to have a new CA made; clients must then trust the new ca.pem")
+	case now.Before(ca.NotBefore):
+		return hint(fmt.Errorf("%s was made when the clock was ahead: nobody trusts it before %s", a.path(caFiles.cert), ca.NotBefore.Format(dayFormat)),
+			fmt.Sprintf("if the clock is right, move %s and %s to %s and %s, or remove the folder to have a new CA made, and start the server again",
+				formerFiles.cert, formerFiles.key, caFiles.cert, caFiles.key))
+	}
+	return nil
 }
 
 func (a authority) ending(c *x509.Certificate) bool {

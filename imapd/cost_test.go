@@ -316,3 +316,31 @@ func TestSavedResultIsSmall(t *testing.T) {
 		t.Errorf("got %s, want …%s", got, want)
 	}
 }
+
+// TestFetchOfManyHoldsFew: while its client reads slowly a FETCH holds little,
+// however many messages it is about.
+func TestFetchOfManyHoldsFew(t *testing.T) {
+	h := openHouse(t)
+	h.deliver(letter{mailbox: "INBOX", text: openLetter})
+	c := h.loggedIn("c", "tls")
+	c.ok("SELECT INBOX")
+	for n := 1; n < 1<<18; n *= 2 {
+		c.ok("COPY 1:* INBOX")
+	}
+	clients := make([]*client, 20)
+	for i := range clients {
+		clients[i] = h.loggedIn(fmt.Sprint("c", i), "tls")
+		clients[i].ok("SELECT INBOX")
+	}
+	c.ok("UID FETCH 1:* (FLAGS INTERNALDATE)") // what all share is in memory then
+	before := held()
+	for _, c := range clients {
+		c.send("f UID FETCH 1:* (FLAGS INTERNALDATE)\r\n")
+		if _, err := io.ReadFull(c.r, make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := held(); now > before+uint64(len(clients))<<21 {
+		t.Errorf("%d sessions hold %d KiB", len(clients), (now-before)>>10)
+	}
+}

@@ -14,11 +14,12 @@ import (
 	"letterlock/storage"
 )
 
-// How many messages are looked up and marked \Seen at once, and how many where
-// nothing has to be marked.
+// How many messages are looked up and marked \Seen at once, how many where nothing
+// has to be marked, and of how many the rows are held.
 const (
 	fetchBatch = 256
 	walkBatch  = 16 << 10
+	rowBatch   = 1 << 10
 )
 
 // fetching is one FETCH command.
@@ -117,19 +118,21 @@ func (s *session) fetch(ctx context.Context, a *syntax.Fetch) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if a.ChangedSince != 0 {
-		set = s.changedSince(set, a.ChangedSince)
-	}
 	size := walkBatch
 	if f.needs&setsSeen != 0 {
 		size = fetchBatch
 	}
-	for batch := range slices.Chunk(set, size) {
+	asked := 0
+	for batch := range batches(set, size) {
+		if a.ChangedSince != 0 {
+			batch = s.changedSince(batch, a.ChangedSince)
+		}
+		asked += len(batch)
 		if err := f.batch(ctx, batch); err != nil {
 			return answer{}, err
 		}
 	}
-	return f.result(len(set))
+	return f.result(asked)
 }
 
 func newFetching(s *session, a *syntax.Fetch) *fetching {

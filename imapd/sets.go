@@ -27,42 +27,120 @@ func hasNumbers(key syntax.Key) bool {
 
 var errBadNumber = bad("There is no message with that number")
 
-// indices is the messages a set names, as ascending indices of the view the
-// client knows. A UID that does not exist is passed over (RFC 9051 §6.4.9); a
-// number that does not is an error (RFC 9051 §9, seq-number).
-func (s *session) indices(set syntax.Set, uid bool) ([]int, error) {
-	view := s.box.view
+// run is neighbours among the messages of the view the client knows: indices from
+// first up to and without end.
+type run struct{ first, end int }
+
+// runs is the messages a set names, ascending. A UID that does not exist is passed
+// over (RFC 9051 §6.4.9); a number that does not is an error (RFC 9051 §9,
+// seq-number).
+func (s *session) runs(set syntax.Set, uid bool) ([]run, error) {
 	switch {
 	case set.Saved:
-		return s.uidIndices(s.box.saved), nil // what was expunged since has left it (RFC 5182 §2.1)
+		return s.uidRuns(s.box.saved), nil // what was expunged since has left it (RFC 5182 §2.1)
 	case uid:
-		return s.uidIndices(s.uidRanges(set)), nil
+		return s.uidRuns(s.uidRanges(set)), nil
 	}
-	n := uint32(view.Len())
+	n := uint32(s.box.view.Len())
 	if n == 0 && fromOneToStar(set) {
 		return nil, nil // nearly every client asks this of an empty mailbox
 	}
 	if n == 0 || set.Max(n) > n {
 		return nil, errBadNumber
 	}
-	var out []int
+	var runs []run
 	for _, r := range set.Resolve(n) {
-		for i := r.First; i <= r.Last; i++ {
-			out = append(out, int(i-1))
+		runs = append(runs, run{int(r.First - 1), int(r.Last)})
+	}
+	return runs, nil
+}
+
+// uidRuns is the messages with UIDs in ascending ranges.
+func (s *session) uidRuns(ranges []syntax.Range) (runs []run) {
+	for _, r := range ranges {
+		first, _ := s.box.view.Find(storage.UID(r.First))
+		end, found := s.box.view.Find(storage.UID(r.Last))
+		if found {
+			end++
+		}
+		if first < end {
+			runs = append(runs, run{first, end})
 		}
 	}
-	return out, nil
+	return runs
+}
+
+// indices is the messages a set names, one by one.
+func (s *session) indices(set syntax.Set, uid bool) ([]int, error) {
+	runs, err := s.runs(set, uid)
+	if err != nil {
+		return nil, err
+	}
+	return slices.AppendSeq(make([]int, 0, count(runs)), each(runs)), nil
+}
+
+func count(runs []run) (n int) {
+	for _, r := range runs {
+		n += r.end - r.first
+	}
+	return n
+}
+
+// each is the indices in runs, one by one.
+func each(runs []run) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for _, r := range runs {
+			for i := r.first; i < r.end; i++ {
+				if !yield(i) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// batches is the indices in runs, so many at a time, in memory that is used again
+// for the next.
+func batches(runs []run, size int) iter.Seq[[]int] {
+	return func(yield func([]int) bool) {
+		batch := make([]int, 0, min(size, count(runs)))
+		for i := range each(runs) {
+			if batch = append(batch, i); len(batch) < size {
+				continue
+			}
+			if !yield(batch) {
+				return
+			}
+			batch = batch[:0]
+		}
+		if len(batch) > 0 {
+			yield(batch)
+		}
+	}
+}
+
+// cut is the indices from number from on, up to and without number to.
+func cut(runs []run, from, to int) (some []run) {
+	for _, r := range runs {
+		n := r.end - r.first
+		if part := (run{r.first + max(from, 0), r.first + min(to, n)}); part.first < part.end {
+			some = append(some, part)
+		}
+		from, to = from-n, to-n
+	}
+	return some
 }
 
 // fetched is the messages a FETCH is about: those that its set names, or the part
-// of them that PARTIAL wants (RFC 9394 §3.3), CHANGEDSINCE not yet asked.
-func (s *session) fetched(a *syntax.Fetch) ([]int, error) {
-	set, err := s.indices(a.Set, a.UID)
+// of them that PARTIAL wants (RFC 9394 §3.3), CHANGEDSINCE not yet asked. A client
+// may take its time to read of them, so they are not held one by one.
+func (s *session) fetched(a *syntax.Fetch) ([]run, error) {
+	runs, err := s.runs(a.Set, a.UID)
 	if err != nil || a.Partial == (syntax.Paging{}) {
-		return set, err
+		return runs, err
 	}
-	from, to := a.Partial.Of(len(set))
-	return set[from:to], nil
+	from, to := a.Partial.Of(count(runs))
+	return cut(runs, from, to), nil
 }
 
 func fromOneToStar(set syntax.Set) bool {
@@ -87,18 +165,6 @@ func (s *session) uidRanges(set syntax.Set) []syntax.Range {
 		return ranges
 	}
 	return []syntax.Range{}
-}
-
-func (s *session) uidIndices(ranges []syntax.Range) []int {
-	view := s.box.view
-	var out []int
-	for _, r := range ranges {
-		i, _ := view.Find(storage.UID(r.First))
-		for ; i < view.Len() && uint32(view.At(i).UID) <= r.Last; i++ {
-			out = append(out, i)
-		}
-	}
-	return out
 }
 
 // uidsOf is the UIDs at the indices of the view.

@@ -3,6 +3,7 @@ package imapd
 import (
 	"context"
 	"iter"
+	"slices"
 
 	"letterlock/storage"
 )
@@ -31,16 +32,13 @@ func (w *walk) run(ctx context.Context) error {
 	case summary != 0:
 		return w.summarized(ctx, s.account.Summaries(ctx, s.box.id, uids, s.gate.judge))
 	case f.needs&needRow != 0:
-		rows, err := s.account.Rows(ctx, s.box.id, uids)
-		if err != nil {
-			return err
-		}
-		for i := range rows {
-			if m := w.come(rows[i].UID); m != nil {
-				m.row = rows[i]
-				if err := f.answer(ctx, m); err != nil {
-					return err
-				}
+		for some := range slices.Chunk(uids, rowBatch) {
+			rows, err := s.account.Rows(ctx, s.box.id, some)
+			if err == nil {
+				err = w.withRows(ctx, rows)
+			}
+			if err != nil {
+				return err
 			}
 		}
 		return nil
@@ -48,6 +46,18 @@ func (w *walk) run(ctx context.Context) error {
 	for _, uid := range uids {
 		if err := f.answer(ctx, w.come(uid)); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+func (w *walk) withRows(ctx context.Context, rows []storage.Row) error {
+	for i := range rows {
+		if m := w.come(rows[i].UID); m != nil {
+			m.row = rows[i]
+			if err := w.f.answer(ctx, m); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -63,7 +63,7 @@ var Capabilities = []Capability{
 	{"THREAD=ORDEREDSUBJECT", "5256", "", afterLogin},
 	{"THREAD=REFERENCES", "5256", "", afterLogin},
 	{"THREAD=REFS", "5256", "threads by their newest message", afterLogin},
-	{"CONTEXT=SEARCH", "5267 §4", fmt.Sprintf("%d results, %d KiB together, kept up to date in a session", maxContexts, maxContextOctets>>10), afterLogin},
+	{"CONTEXT=SEARCH", "5267 §4", fmt.Sprintf("%d results, %d KiB together, kept up to date in a session as long as that takes no more than %v", maxContexts, maxContextOctets>>10, updateTime), afterLogin},
 	{"CONTEXT=SORT", "5267 §4", "", afterLogin},
 	{"PARTIAL", "9394", "", afterLogin},
 	{"FILTERS", "5466", "kept as metadata of the server", afterLogin},

@@ -254,13 +254,19 @@ func (s *session) claimRecent(ctx context.Context, view *storage.View, from stor
 	return nil
 }
 
+// isRecent does not walk all spans: where two sessions take turns in what they are
+// told of, each message is one.
 func (box *mailbox) isRecent(uid storage.UID) bool {
-	for _, r := range box.recent {
-		if r.first <= uid && uid < r.end {
-			return true
+	_, found := slices.BinarySearchFunc(box.recent, uid, func(r span, uid storage.UID) int {
+		switch {
+		case r.end <= uid:
+			return -1
+		case r.first > uid:
+			return 1
 		}
-	}
-	return false
+		return 0
+	})
+	return found
 }
 
 func (s *session) recentCount() int {

@@ -38,7 +38,8 @@ type batch struct {
 	letters []storage.Letter
 	need    storage.Usage
 	known   int               // octets of the letters' summaries
-	shared  storage.SpoolFile // the small messages behind the first, one after the other
+	spare   int64             // octets of memory that the first has taken and does not need
+	shared  storage.SpoolFile // the small messages behind that, one after the other
 	own     []letterBody      // all else
 }
 
@@ -163,15 +164,25 @@ func (b *batch) close() {
 	}
 }
 
-// receive reads the message: into memory when it is small and there is room,
-// into the store's spool otherwise; small ones behind the first share a file.
+// receive reads the message: into memory when it is small and there is room, into
+// the store's spool otherwise; small ones behind the first share what memory that
+// one has taken, then a file.
 func (b *batch) receive() (mail.Body, error) {
-	if len(b.letters) > 0 && b.a.Size <= smallMessage {
+	switch {
+	case b.a.Size <= b.spare:
+		to := &memoryBody{buf: make([]byte, 0, b.a.Size)}
+		err := b.receiveTo(to)
+		b.spare -= to.Size()
+		return to, err
+	case len(b.letters) > 0 && b.a.Size <= smallMessage:
 		return b.receiveShared()
 	}
 	to, err := b.room(b.a.Size)
 	if err != nil {
 		return nil, err
+	}
+	if m, ok := to.(*memoryBody); ok {
+		b.spare = smallMessage - int64(cap(m.buf))
 	}
 	return to, b.receiveTo(to)
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -279,6 +280,53 @@ func TestNothingDeletedLeavesNoGap(t *testing.T) {
 	defer closeEngine(t, again)
 	if got := content(t, again); !maps.Equal(got, want) {
 		t.Errorf("after a kill: %d keys, want %d, or other values", len(got), len(want))
+	}
+}
+
+// Many wait with much at once: what has not settled stays within its bound, however
+// many of them share a moment.
+func TestManyBigTransactionsAtOnceStayWithinTheBound(t *testing.T) {
+	dir := t.TempDir()
+	e := openEngine(t, dir, nil)
+	defer closeEngine(t, e)
+	mustPut(t, e, "small", "1") // or they would need no journal
+	value := bytes.Repeat([]byte{'v'}, 60000)
+	var all sync.WaitGroup
+	s := e.shards[0]
+	err := s.between(func() error {
+		for i := range 50 {
+			all.Go(func() {
+				err := e.Update(context.Background(), 0, func(tx kv.Tx) error {
+					for n := range 20 {
+						tx.Put(fmt.Appendf(nil, "k%02d%02d", i, n), value)
+					}
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		for len(s.queue.Calls()) < 50 {
+			runtime.Gosched()
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all.Wait()
+	for _, name := range names(dir, 0) {
+		info, err := os.Stat(name)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if most := int64(settleNow + 2*tooMuch); info.Size() > most {
+			t.Errorf("%s has %d octets, want at most %d", filepath.Base(name), info.Size(), most)
+		}
 	}
 }
 

@@ -87,6 +87,22 @@ func (s *shard) await() {
 	}
 }
 
+// room waits where too much has not settled, or what failed has to settle first.
+func (s *shard) room() error {
+	if s.octets >= settleNow {
+		s.await()
+	}
+	if s.failed != nil {
+		if err := s.settleAll(); err != nil {
+			return err
+		}
+	}
+	if s.octets >= settleFrom {
+		s.settleSoon()
+	}
+	return nil
+}
+
 // settleAll lets everything settle now. What a failed write has left in a file
 // goes with the files.
 func (s *shard) settleAll() error {

@@ -117,14 +117,11 @@ func (s *shard) between(fn func() error) error {
 
 // commit makes all of group durable, with as few records as their size allows.
 func (s *shard) commit(group []*kv.Call) {
-	if s.failed != nil {
-		if err := s.settleAll(); err != nil {
-			refuse(group, err)
-			return
-		}
-	}
 	for len(group) > 0 {
-		ran, err := s.try(group)
+		ran, err := 0, s.room()
+		if err == nil {
+			ran, err = s.try(group)
+		}
 		if err != nil {
 			refuse(group, err)
 			return
@@ -168,9 +165,6 @@ func (s *shard) try(group []*kv.Call) (ran int, err error) {
 	s.last++
 	if len(s.record.b) >= tooMuch && s.settled == before {
 		return ran, s.through(tree)
-	}
-	if s.octets >= settleNow {
-		s.await()
 	}
 	if err := s.files.append(&s.record, s.last); err != nil {
 		s.torn = true

@@ -41,8 +41,11 @@ func (l *letter) compose(f *fate, d draft) []byte {
 	fields := l.fields(f, d)
 	if d.entity != "" {
 		entity := crlf(d.entity)
-		if _, own := parse.ParseHeader([]byte(entity)).Text("MIME-Version"); own {
+		switch h := parse.ParseHeader([]byte(entity)); {
+		case h.Has("MIME-Version"):
 			fields = fields[:len(fields)-1] // once is all there may be (RFC 2045 §4)
+		case !startsWithField(entity):
+			entity = "\r\n" + entity // a text that says nothing of itself, and is no header
 		}
 		return []byte(strings.Join(fields, "") + entity)
 	}
@@ -70,6 +73,14 @@ func (l *letter) compose(f *fate, d draft) []byte {
 		panic(fmt.Sprintf("deliver: write to memory: %v", err))
 	}
 	return b.Bytes()
+}
+
+// startsWithField says whether the first line is a field, or the empty one behind a
+// header without any.
+func startsWithField(entity string) bool {
+	line, _, _ := strings.Cut(entity, "\r\n")
+	name, _, colon := strings.Cut(line, ":")
+	return line == "" || colon && name != "" && !strings.ContainsAny(name, " \t")
 }
 
 // contentHeader is that of a text in quoted-printable, or of fields (RFC 8098

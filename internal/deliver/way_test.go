@@ -349,6 +349,28 @@ func TestAnswerWrittenAsMIMEHasOneVersion(t *testing.T) {
 	}
 }
 
+// RFC 5322 §2.1: an empty line separates the header from the body, also where the
+// owner wrote a text and called it MIME.
+func TestAnswerCalledMIMEThatIsTextStaysReadable(t *testing.T) {
+	for _, reason := range []string{"I am away.", "Away: yes, I am", "Note this: away\n\nAnn", "\nI am away."} {
+		o := openOffice(t, unknown{})
+		o.rule("ann@example.org", "require \"vacation\"; vacation :mime \""+reason+"\";")
+		o.usual("To: ann@example.org\r\n"+letter, "ann@example.org")
+		_, texts := o.left()
+		if len(texts) != 1 {
+			t.Fatalf("%q: %d answers", reason, len(texts))
+		}
+		_, after, _ := strings.Cut(texts[0], "MIME-Version: 1.0\r\n")
+		want := "\r\n" + strings.ReplaceAll(strings.TrimPrefix(reason, "\n"), "\n", "\r\n") + "\r\n"
+		if strings.HasPrefix(reason, "Away:") { // may be a field, and is one then
+			want = want[2:]
+		}
+		if after != want {
+			t.Errorf("%q became %q, want %q", reason, after, want)
+		}
+	}
+}
+
 // RFC 5293 §7: what was sent on before the header was changed leaves as it came,
 // though an edited copy is kept.
 func TestRedirectBeforeAnEditLeavesAsItCame(t *testing.T) {

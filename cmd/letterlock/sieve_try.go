@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -35,6 +38,9 @@ var sieveTry = verb{
 			if len(c.args) != 1 {
 				return errArguments
 			}
+			if c.args[0] == "-" {
+				return &usageError{"standard input is the letter", "name a file with the script; scripts that it includes are looked for beside it"}
+			}
 			cfg, err := config.Load(*conf)
 			if err != nil {
 				return err
@@ -43,7 +49,7 @@ var sieveTry = verb{
 			if err != nil {
 				return err
 			}
-			t := &trial{cfg: cfg, name: filepath.Base(c.args[0]), script: script, demand: requiretls.Usual()}
+			t := &trial{cfg: cfg, name: filepath.Base(c.args[0]), dir: filepath.Dir(c.args[0]), script: script, demand: requiretls.Usual()}
 			if *sealed {
 				t.demand = requiretls.Required()
 			}
@@ -70,6 +76,7 @@ var sieveTry = verb{
 type trial struct {
 	cfg    *config.Config
 	name   string
+	dir    string // where scripts to be included are
 	script []byte
 	demand requiretls.Demand
 
@@ -266,7 +273,18 @@ func (v *emptyVault) Active(context.Context, uint64, deliver.Known) (deliver.Scr
 	return deliver.Script{Name: v.name, Version: [32]byte{1}, Text: v.script}, true, nil
 }
 
-func (v *emptyVault) Script(context.Context, uint64, string, deliver.Known) (deliver.Script, bool, error) {
+// Script is one that is included: a file beside the one that is tried.
+func (v *emptyVault) Script(_ context.Context, account uint64, name string, _ deliver.Known) (deliver.Script, bool, error) {
+	if name == deliver.Managed || account == deliver.Everybody && (name == deliver.Before || name == deliver.After) {
+		return deliver.Script{}, false, nil // these run by themselves
+	}
+	for _, file := range []string{name + ".sieve", name} {
+		text, err := os.ReadFile(filepath.Join(v.dir, file))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		return deliver.Script{Name: name, Version: sha256.Sum256(text), Text: text}, err == nil, err
+	}
 	return deliver.Script{}, false, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"letterlock/internal/mail"
@@ -302,33 +303,70 @@ func (d *Desk) HandleQueue(ctx context.Context, in QueueOrder, told func(QueueRo
 	if chosen.ids == nil {
 		return missing
 	}
-	unreadable := map[storage.OutID]bool{}
+	h := &handled{what: in.Do, do: do, told: told, unreadable: map[storage.OutID]bool{}}
 	err = d.walk(ctx, chosen, func(q storage.Queued, row func() (QueueRow, error)) error {
 		shown, err := row()
-		if err == nil {
-			err = do(ctx, q.ID)
-		}
-		switch {
-		case err == nil:
-			told(shown)
-		case errors.Is(err, mail.ErrParked):
-			unreadable[q.ID] = true
-		case errors.Is(err, storage.ErrRowGone) || errors.Is(err, relay.ErrGone): // it has just left
-		default:
+		if err != nil {
 			return fmt.Errorf("%s %d: %w", in.Do, q.ID, err)
 		}
-		return nil
+		return h.add(ctx, q.ID, shown)
 	})
+	err = errors.Join(h.all(ctx), err)
 	if _, ok := errors.AsType[*Refusal](err); err != nil && !ok { // a refusal: some have left in the meantime
 		return err
 	}
 	if in.Do == QueueRetry && d.opt.Relay != nil {
 		d.opt.Relay.Retry()
 	}
-	if len(unreadable) > 0 {
-		return refuse("end them without a word: letterlock queue delete", unreadableWhy[in.Do], numbers(unreadable))
+	if len(h.unreadable) > 0 {
+		return refuse("end them without a word: letterlock queue delete", unreadableWhy[in.Do], numbers(h.unreadable))
 	}
 	return missing
+}
+
+// together is how many letters are handled at once: what is written of them shares a
+// commit. A hundred thousand, each for itself, took minutes, in which they leave.
+const together = 128
+
+// handled does something with letters, some at once, and tells of them in order.
+type handled struct {
+	what       string
+	do         func(context.Context, storage.OutID) error
+	told       func(QueueRow)
+	unreadable map[storage.OutID]bool
+
+	ids  []storage.OutID
+	rows []QueueRow
+}
+
+func (h *handled) add(ctx context.Context, id storage.OutID, row QueueRow) error {
+	if h.ids, h.rows = append(h.ids, id), append(h.rows, row); len(h.ids) < together {
+		return nil
+	}
+	return h.all(ctx)
+}
+
+// all handles those that were added.
+func (h *handled) all(ctx context.Context) (err error) {
+	errs := make([]error, len(h.ids))
+	var doing sync.WaitGroup
+	for i, id := range h.ids {
+		doing.Go(func() { errs[i] = h.do(ctx, id) })
+	}
+	doing.Wait()
+	for i, e := range errs {
+		switch {
+		case e == nil:
+			h.told(h.rows[i])
+		case errors.Is(e, mail.ErrParked):
+			h.unreadable[h.ids[i]] = true
+		case errors.Is(e, storage.ErrRowGone) || errors.Is(e, relay.ErrGone): // it has just left
+		case err == nil:
+			err = fmt.Errorf("%s %d: %w", h.what, h.ids[i], e)
+		}
+	}
+	h.ids, h.rows = nil, nil
+	return err
 }
 
 // unreadableWhy is why something cannot be done with letters that cannot be read.

@@ -117,7 +117,21 @@ func (r *Runner) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (r *Runner) giveUp(l *Letter) time.Time { return l.Created.Add(r.opt.Lifetime) }
+func (r *Runner) giveUp(l *Letter) time.Time { return r.began(l).Add(r.opt.Lifetime) }
+
+// began is since when a letter waits. One that came while the clock was ahead is as old
+// as its tries make it: it is not to be tried until its day has come, years away.
+func (r *Runner) began(l *Letter) time.Time {
+	now := r.opt.Now()
+	if !l.Created.After(now) {
+		return l.Created
+	}
+	waited := time.Duration(0)
+	for n := 1; n <= l.History.Tries && waited < r.opt.Lifetime; n++ {
+		waited += r.backoff(n)
+	}
+	return now.Add(-waited)
+}
 
 // Aside does what an admin wants done with a row in the outbox, such as to hold it. A
 // letter that is on its way is cut first, if it is not there already, and one that was

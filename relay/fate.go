@@ -70,7 +70,7 @@ func (r *Runner) deferred(l *Letter, o outcome, now time.Time) Settlement {
 	if s.Due.Before(now.Add(time.Second)) {
 		s.Due = now.Add(time.Second)
 	}
-	late := r.opt.DelayNotice > 0 && now.Sub(l.Created) >= r.opt.DelayNotice && !h.Delayed
+	late := r.opt.DelayNotice > 0 && now.Sub(r.began(l)) >= r.opt.DelayNotice && !h.Delayed
 	if late && l.DSN.Notify.Wants(mail.NotifyDelay) && l.Kind == mail.Redirected {
 		s.add(report(r.opt, l, notice{action: actionDelayed, status: statusOf(o.err), err: o.err, host: o.host, remote: o.remote(), until: r.giveUp(l), now: now}))
 		s.History.Delayed = true

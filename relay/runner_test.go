@@ -789,3 +789,27 @@ func TestARefusalInTheMidstOfALetterIsHeard(t *testing.T) {
 		t.Errorf("%s: %+v; log:\n%s", s.Fate, s.History, w.log)
 	}
 }
+
+// The clock was ahead when a letter came, and is right again: the letter is not tried
+// until that day, years away, without a word to its sender.
+func TestALetterOfAClockThatWasAheadIsGivenUpInTime(t *testing.T) {
+	w := newWorld(t)
+	w.host("a", "10", "10 answer=RCPT:451_4.2.1_later")
+	w.start()
+	o := w.letter(requiretls.Usual(), carl)
+	o.Created = w.now.Add(3 * 365 * 24 * time.Hour)
+	id := w.box.add(t, o, testBody, w.now)
+	start, notices := w.now, 0
+	var s Settlement
+	for tries := 0; s.Fate == Deferred && tries < 100; tries++ {
+		if _, err := w.r.carry(t.Context(), id, &place{}); err != nil {
+			t.Fatal(err)
+		}
+		if s, _ = w.box.fate(id); s.Fate == Deferred {
+			notices, w.now = notices+len(s.Reports), s.Due
+		}
+	}
+	if took := w.now.Sub(start); s.Fate != Failed || notices != 1 || took < 4*24*time.Hour || took > 6*24*time.Hour {
+		t.Errorf("%s after %s, and %d notices of delay; want failed after five days, and one", s.Fate, took, notices)
+	}
+}

@@ -16,8 +16,8 @@
 // reads well, or a gap in the numbers, is damage ([ErrDamaged]) and no torn write:
 // then nothing is opened, and a repair has to say what is lost.
 //
-// A transaction that writes much settles at once, with all before it: it would be
-// written twice for nothing. A journal, or an engine, that fails lets nothing more
+// A transaction that writes much settles at once where nothing waits before it: it
+// would be written twice for nothing. A journal, or an engine, that fails lets nothing more
 // in until everything acknowledged has settled; what failed is not seen by any
 // reader, and its number is passed over.
 //

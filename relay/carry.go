@@ -60,14 +60,14 @@ func (r *Runner) carry(ctx context.Context, id RowID, to *place) (landing, error
 		left.more = true
 		return left, nil // cut short by our own end, or by the admin: as if it had not been tried
 	}
-	if o.crowded && !o.reached && (others || to.busy() > 1) {
+	if o.crowded && !o.reached && (others || to.busy() > 1 || o.room) {
 		left.met, left.more = metCrowd, true
 		return left, nil // as if it had not been tried: it is for our others that the host has no room
 	}
 	if o.taken != nil {
 		defer r.keep(o.taken)
 	}
-	left.met = metNobody
+	left.met, left.with = metNobody, began
 	if o.err == nil || o.reached || isFinal(o.err) {
 		left.met = metHost
 	}

@@ -32,6 +32,7 @@ type Runner struct {
 type landing struct {
 	id   RowID
 	met  met
+	with *held     // the credentials of the try; nil: it was none
 	due  time.Time // when it is due again; zero where it has ended
 	more bool      // it stays as it was, or made others: the outbox is to be asked
 }
@@ -352,8 +353,8 @@ func (r *Runner) landed(l landing) {
 		p.most, p.taken, p.filled = max(1, p.busy()), 0, r.opt.Now()
 	case metNobody:
 		now := r.opt.Now()
-		if len(r.places) > maxPlaces || p.until.After(now) {
-			return // the rows' own times spread them; or several failed together
+		if len(r.places) > maxPlaces || p.until.After(now) || l.with != r.creds.now.Load() {
+			return // the rows' own times spread them; or several failed together; or it may do with other credentials
 		}
 		p.failed = true
 		p.quiet = min(mostQuiet, max(firstQuiet, 2*p.quiet))

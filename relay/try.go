@@ -37,6 +37,7 @@ type outcome struct {
 	judged  bool   // the error is our own judgement, not a host's word on the message
 	reached bool   // somebody answered: the domain is not to be left alone
 	crowded bool   // somebody takes no further connection just now
+	room    bool   // and an idle one of ours has left for this
 
 	taken *session // the connection that a host took the letter over; its end waits until that is written down
 }
@@ -143,9 +144,9 @@ func (t *trial) offer(ctx context.Context, host *target) (done bool) {
 // good, since another try may help; of two of a kind the later one.
 func (t *trial) note(o outcome) {
 	old := t.result
-	o.reached, o.crowded = o.reached || old.reached, o.crowded || old.crowded
+	o.reached, o.crowded, o.room = o.reached || old.reached, o.crowded || old.crowded, o.room || old.room
 	if old.err != nil && old.err.Class == reply.Temporary && o.err.Class == reply.Permanent {
-		t.result.reached, t.result.crowded = o.reached, o.crowded
+		t.result.reached, t.result.crowded, t.result.room = o.reached, o.crowded, o.room
 		return
 	}
 	t.result = o
@@ -173,6 +174,7 @@ func (t *trial) at(ctx context.Context, host *target, ip netip.Addr) (outcome, n
 	switch {
 	case err != nil && s == nil:
 		o.err, o.crowded = err, err.Code() == busyHost
+		o.room = o.crowded && t.pool.leave(ip)
 		return o, nextAddr
 	case err != nil:
 		o.err, o.judged = err, true
@@ -277,11 +279,7 @@ func (t *trial) cleared(ctx context.Context, host *target, ip netip.Addr) (*sess
 	s := t.pool.take(ctx, key)
 	if s == nil {
 		var err error
-		s, err = t.open(ctx, t.way, host, ip, withTLS)
-		if e := refused(err); e != nil && e.Code() == busyHost && t.pool.leave(ip) { // for connections of ours that nobody needs now
-			s, err = t.open(ctx, t.way, host, ip, withTLS)
-		}
-		if err != nil {
+		if s, err = t.open(ctx, t.way, host, ip, withTLS); err != nil {
 			return nil, requiretls.Clearance{}, hostError(err)
 		}
 		t.tally.seen(t.letter, t.way, host, s)

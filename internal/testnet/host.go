@@ -152,7 +152,6 @@ func (h *Host) serve(l net.Listener, live *sync.WaitGroup) {
 		full := h.Most > 0 && h.open > h.Most
 		h.mu.Unlock()
 		live.Go(func() {
-			defer h.leave()
 			stop := make(chan struct{})
 			go func() { // a silent client must not keep the test
 				select {
@@ -163,6 +162,7 @@ func (h *Host) serve(l net.Listener, live *sync.WaitGroup) {
 			}()
 			defer close(stop)
 			c := &visit{h: h, conn: conn, r: bufio.NewReader(conn)}
+			defer c.leave()
 			if full {
 				c.write("421 4.3.2 too many connections")
 			} else {
@@ -173,10 +173,13 @@ func (h *Host) serve(l net.Listener, live *sync.WaitGroup) {
 	}
 }
 
-func (h *Host) leave() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.open--
+func (v *visit) leave() {
+	v.h.mu.Lock()
+	defer v.h.mu.Unlock()
+	if !v.left {
+		v.left = true
+		v.h.open--
+	}
 }
 
 // visit is one connection.
@@ -187,6 +190,7 @@ type visit struct {
 	tls  *tls.ConnectionState
 	msg  Received
 	user string
+	left bool // it counts no more among those at once
 
 	sender, rcpt bool // were accepted, in this transaction
 }
@@ -290,6 +294,7 @@ func (v *visit) command(verb, rest string) (on bool) {
 		v.sender, v.rcpt = false, false
 		_, on = v.say("RSET", "250 2.0.0 ok")
 	case "QUIT":
+		v.leave()
 		v.say("QUIT", "221 2.0.0 bye")
 		return false
 	default:

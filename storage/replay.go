@@ -12,6 +12,8 @@ type replay struct {
 	store *Store
 	next  uint64 // serial: smaller than that of the next group only where records between were lost
 	lost  uint64 // the serial behind those that were lost last
+
+	unsure uncertain // what nobody may have heard of
 }
 
 // replayed is durable for a replay. It ends where the index cannot follow: a log may
@@ -27,6 +29,9 @@ func (r *replay) replayed(group []*segment.Record) error {
 		return err
 	}
 	r.next = last.Serial + uint64(len(last.Recipients))
+	for _, rec := range group {
+		r.unsure.add(rec)
+	}
 	return r.store.queue(group, func(sh *shard, it *item) bool {
 		it.again = true
 		it.doubtful = first.Kind == segment.Appended && r.lost > sh.opened.Serial

@@ -19,7 +19,9 @@ import (
 // §6.1 asks it to; RFC 1047 says how the second copy comes about). Whoever
 // could not write an answer says so with [Store.Unanswered], and [Store.Commit]
 // then takes the same envelope and body for the same recipient, within the
-// hour, as done.
+// hour, as done. A process that is killed says nothing: what its log holds beyond
+// the index, the last half second, is taken for unheard when it is opened again, but
+// each once, since most of it was heard.
 
 const (
 	retryMemory = time.Hour
@@ -33,10 +35,11 @@ type letterHash [sha256.Size]byte
 // is read; zero: not known.
 type likeness uint64
 
-// unheard is a letter that was acknowledged and not answered.
+// unheard is a letter that was acknowledged and not answered, or perhaps not.
 type unheard struct {
 	until time.Time
 	like  likeness
+	once  bool // nobody knows whether it was answered: it is forgotten when it comes again
 }
 
 // retries is what was acknowledged and not answered. Bodies of letters that are
@@ -64,7 +67,11 @@ func (t *retries) mayHave(like likeness, now time.Time) bool {
 func (t *retries) has(h letterHash, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return now.Before(t.letters[h].until)
+	l := t.letters[h]
+	if l.once {
+		t.forget(h)
+	}
+	return now.Before(l.until)
 }
 
 // add remembers letters and answers those that are to be forgotten.
@@ -138,7 +145,7 @@ func (s *Store) Unanswered(ctx context.Context, env *mail.Envelope, body mail.Bo
 	now := s.opt.Now()
 	letters := make(map[letterHash]unheard)
 	for _, rcpt := range rcpts {
-		letters[own(rcpt)] = unheard{now.Add(retryMemory), likenessOf(env, body, rcpt)}
+		letters[own(rcpt)] = unheard{until: now.Add(retryMemory), like: likenessOf(env, body, rcpt)}
 	}
 	stale := s.retries.add(now, letters)
 	return s.system(ctx, func(tx kv.Tx) error {
@@ -164,7 +171,66 @@ func (s *Store) repeated(env *mail.Envelope, body mail.Body, plans []mail.Delive
 	if err != nil {
 		return nil, err
 	}
-	return func(i int) bool { return s.retries.has(own(plans[i].Rcpt), now) }, nil
+	known := make(map[mail.Address]bool) // an alias has several plans and one answer
+	return func(i int) bool {
+		rcpt := plans[i].Rcpt
+		if _, asked := known[rcpt]; !asked {
+			known[rcpt] = s.retries.has(own(rcpt), now)
+		}
+		return known[rcpt]
+	}, nil
+}
+
+// How much of what a crash has left in the log is looked through for letters that
+// may not have been answered, the newest first.
+const (
+	maxUncertain       = 1000     // letters
+	maxUncertainOctets = 64 << 20 // of their bodies
+)
+
+// uncertain is the newest letters of a log whose answers nobody may have heard: the
+// process was killed.
+type uncertain struct {
+	letters []*segment.Record
+	octets  int64
+}
+
+func (u *uncertain) add(r *segment.Record) {
+	if r.Kind != segment.Delivered && r.Kind != segment.Several {
+		return
+	}
+	u.letters, u.octets = append(u.letters, r), u.octets+r.RawSize
+	for len(u.letters) > maxUncertain || u.octets > maxUncertainOctets {
+		u.octets -= u.letters[0].RawSize
+		u.letters[0] = nil
+		u.letters = u.letters[1:]
+	}
+}
+
+// remember takes them for unheard, in memory alone. What cannot be read is passed
+// over: at worst a letter comes twice.
+func (u *uncertain) remember(s *Store) {
+	now := s.opt.Now()
+	letters := make(map[letterHash]unheard)
+	for _, r := range slices.Backward(u.letters) {
+		if now.Sub(r.Envelope.Received) > retryMemory || len(letters)+len(r.Recipients) > maxRetries/2 {
+			break
+		}
+		body, err := s.log.Open(r.At)
+		if err != nil {
+			continue
+		}
+		own, err := hashLetter(&r.Envelope, body)
+		if err == nil {
+			for i := range r.Recipients {
+				rcpt := r.Recipients[i].Rcpt
+				letters[own(rcpt)] = unheard{until: now.Add(retryMemory), like: likenessOf(&r.Envelope, body, rcpt), once: true}
+			}
+		}
+		_ = body.Close() // read only: nothing can be lost
+	}
+	s.retries.add(now, letters)
+	u.letters = nil
 }
 
 // loadRetries reads what an earlier process remembered. What is damaged is

@@ -226,6 +226,7 @@ func (s *Store) start() (err error) {
 	if err := s.loadRetries(context.Background()); err != nil {
 		return err
 	}
+	before.unsure.remember(s)
 	s.opened = time.Now()
 	s.indexer = newIndexer(s) // the others tell it
 	s.gc = startCollector(s)

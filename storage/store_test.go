@@ -591,6 +591,55 @@ func TestRetryOfAnUnansweredLetterIsNoSecondLetter(t *testing.T) {
 	offer(3)
 }
 
+// The process is killed between its 250 and whoever waits for it: the MTA offers the
+// letter again, an alias's to all behind it, and it comes once. The same letter sent a
+// second time later is another one.
+func TestLetterWhoseAnswerDiedWithTheProcessComesOnce(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, Options{})
+	people := peopleOfTwoShards(t, s)
+	for _, id := range people { // and nothing before is left to be applied
+		view(t, s.Account(id), inbox)
+	}
+	b, sum := letter("once")
+	env := &mail.Envelope{From: mail.Address{Local: "x", Domain: "y"}, Demand: requiretls.Required()}
+	plans := plansFor(inbox, people...)
+	for i := range plans {
+		plans[i].Rcpt = mail.Address{Local: "team", Domain: "z"}
+	}
+	offer := func(s *Store, from string, want int) {
+		t.Helper()
+		env := *env
+		env.From.Local = from
+		if err := errors.Join(s.Commit(context.Background(), &env, b, sum, plans)...); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range people {
+			if got := view(t, s.Account(id), inbox).Len(); got != want {
+				t.Errorf("account %d has %d copies, want %d", id, got, want)
+			}
+		}
+	}
+	s.applying <- struct{}{} // what is acknowledged stays in the log alone
+	if err := errors.Join(s.Commit(context.Background(), env, b, sum, plans)...); err != nil {
+		t.Fatal(err)
+	}
+	image := crashImage(t, dir)
+	<-s.applying
+
+	again := openStore(t, image, Options{})
+	offer(again, "x", 1)
+	offer(again, "x", 2)
+	offer(again, "other", 3)
+
+	// After a clean stop everybody has heard his answer.
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, dir, Options{})
+	offer(s, "x", 2)
+}
+
 func TestMailboxNames(t *testing.T) {
 	ctx := context.Background()
 	s := openStore(t, t.TempDir(), Options{})

@@ -32,12 +32,15 @@ var serveVerb = verb{
 
 // serveHouse builds the house and lives in it until a signal. The first
 // SIGTERM or SIGINT drains; a second one finds the default again and cuts,
-// which loses nothing that was acknowledged.
+// which loses nothing that was acknowledged. Where nobody reads our log any more,
+// mail goes on: by default a write to the broken pipe would end us, and systemd takes
+// that for a clean end and starts nothing anew.
 func serveHouse(ctx context.Context, c *call, conf string) error {
 	spendMemory()
 	leaveRoomForDisks()
 	ctx, restore := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer restore()
+	signal.Ignore(syscall.SIGPIPE)
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // one that comes while we start is heard when we have, and does not end us
 	cfg, err := config.Load(conf)

@@ -1,7 +1,11 @@
 package serve
 
 import (
+	"crypto/tls"
+	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -108,5 +112,55 @@ func TestOneAddressHasALimitOfItsOwn(t *testing.T) {
 		if why := c.enter(netip.Addr{}); why != "" { // UNIX socket
 			t.Error(why)
 		}
+	}
+}
+
+// Exim says goodbye in TLS and waits for ours, up to two seconds a letter.
+func TestPartAnswersAGoodbyeInTLS(t *testing.T) {
+	defer func(usual time.Duration) { partTime = usual }(partTime)
+	partTime = 2 * time.Minute // longer than the peer waits
+	cert, key, err := PrivateCA(t.TempDir(), []string{"mail.example.org"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	certs, err := LoadCertificates(cert, key, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	parted := make(chan error, 1)
+	go func() {
+		raw, err := ln.Accept()
+		if err != nil {
+			parted <- err
+			return
+		}
+		defer raw.Close()
+		c := &Conn{Conn: raw, tls: certs.Config()}
+		if err = c.StartTLS(t.Context()); err == nil {
+			err = c.Part()
+		}
+		parted <- err
+	}()
+	raw, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	raw.SetDeadline(time.Now().Add(20 * time.Second))
+	peer := tls.Client(raw, &tls.Config{InsecureSkipVerify: true})
+	if err := errors.Join(peer.Handshake(), peer.CloseWrite()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := peer.Read(make([]byte, 1)); err != io.EOF {
+		t.Fatalf("read: %v, want the server's goodbye", err)
+	}
+	raw.Close()
+	if err := <-parted; err != nil {
+		t.Errorf("it did not part in peace: %v", err)
 	}
 }

@@ -10,9 +10,11 @@ import (
 
 const (
 	lingerTime   = time.Second
-	partTime     = 2 * time.Second
+	closeTime    = 50 * time.Millisecond // between the peer's goodbye in TLS and its closing
 	lingerOctets = 256 << 10
 )
+
+var partTime = 2 * time.Second // a variable for the tests
 
 var (
 	errTalksOn = errors.New("the peer talks on behind the end")
@@ -30,10 +32,19 @@ var (
 func (c *Conn) Part() error {
 	c.parted = true
 	end := time.Now().Add(partTime)
-	if c.secure.Load() != nil {
+	if s := c.secure.Load(); s != nil {
 		// Our goodbye in TLS is octets, too: a peer that closes without waiting for
-		// them would reset the connection, whatever it has read before.
-		if err := c.outlast(end.Add(-partTime / 2)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		// them would reset the connection, whatever it has read before. One that has
+		// said its own and does not close waits for ours.
+		half := end.Add(-partTime / 2)
+		err := c.hear(s, half)
+		if soon := time.Now().Add(closeTime); err == nil && soon.Before(half) {
+			half = soon
+		}
+		if err == nil {
+			err = c.outlast(half)
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			_ = c.goodbye() // to a peer that still listens
 			return err
 		}
@@ -69,12 +80,15 @@ func (c *Conn) goodbye() error {
 
 // hearOut reads and forgets what the peer says until it has ended the connection
 // on its side: nil.
-func (c *Conn) hearOut(end time.Time) error {
+func (c *Conn) hearOut(end time.Time) error { return c.hear(c.Conn, end) }
+
+// hear does so above or below TLS; above it, the peer's goodbye there is an end.
+func (c *Conn) hear(from io.Reader, end time.Time) error {
 	for {
 		if err := c.Conn.SetReadDeadline(end); err != nil {
 			return err
 		}
-		_, err := io.CopyN(io.Discard, c.Conn, lingerOctets)
+		_, err := io.CopyN(io.Discard, from, lingerOctets)
 		switch {
 		case err == io.EOF:
 			return nil

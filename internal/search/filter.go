@@ -182,8 +182,8 @@ func set(words []uint64) float64 {
 // another filter: the hash and the folding here, and the passages of package
 // mime; a test has examples.
 const (
-	filterVersion = 3
-	groupVersion  = 0x83
+	filterVersion = 4
+	groupVersion  = 0x84
 )
 
 // foldVersion tells fold and the tables of Unicode that it uses from those of

@@ -1,6 +1,8 @@
 package search_test
 
 import (
+	"fmt"
+	"hash/crc32"
 	"io"
 	"strings"
 	"testing"
@@ -46,6 +48,30 @@ func TestTheFilterOfAHugeHeaderLetsEverythingThrough(t *testing.T) {
 	}
 	if messageFilter(t, "Subject: x\r\n\r\n").MayContain(search.NewFinder("anything else")) {
 		t.Error("so does the next one")
+	}
+}
+
+// As TestFiltersOfOtherVersionsAreToldApart, for what package mime reads: with more
+// charsets the same message has another filter, and the version has to grow.
+func TestFiltersOfMessagesReadOtherwiseAreToldApart(t *testing.T) {
+	message := "Subject: =?iso-2022-kr?B?GyQpQw4+SDNnDw==?= =?utf-16?B?/v8A/A==?= =?koi8-r?Q?=E9?=\r\n" +
+		"Content-Type: multipart/mixed; boundary=b\r\n\r\n" +
+		"--b\r\nContent-Type: text/plain; charset=utf-7\r\n\r\nHi +xUixVQ\r\n" +
+		"--b\r\nContent-Type: text/plain; charset=cp874\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xca\xc7\xd1\xca\xb4\xd5\r\n" +
+		"--b\r\nContent-Type: message/delivery-status\r\n\r\nFinal-Recipient: rfc822; ann@example.org\r\n--b--\r\n"
+	r := strings.NewReader(message)
+	sum, err := mime.Summarize(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := search.AppendFilter(nil, sum, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "version 4, checksum 85a34296"
+	got := fmt.Sprintf("version %d, checksum %08x", encoded[0], crc32.ChecksumIEEE(encoded[3:len(encoded)-crc32.Size]))
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 

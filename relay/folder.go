@@ -1,7 +1,10 @@
 package relay
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,6 +24,7 @@ type PolicyFolder struct {
 
 	mu    sync.Mutex // guards all below, and the order of renames
 	sizes map[string]int64
+	long  map[string]string // keys, escaped, of the files that cannot be named by them
 	total int64
 }
 
@@ -30,7 +34,9 @@ const (
 	maxFolderFiles  = 20_000
 	maxFolderOctets = 256 << 20
 	maxFileName     = 240 // octets; file systems allow 255
+	maxPolicyKey    = 300 // octets, as Policies promises
 	halfWritten     = ".new-"
+	longKey         = ".long-" // and a digest of the key, which is the file's first line
 )
 
 // ErrPoliciesFull says that a [PolicyFolder] takes no more keys.
@@ -48,7 +54,7 @@ func NewPolicyFolder(dir string) (*PolicyFolder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policies: %w", err)
 	}
-	f := &PolicyFolder{dir: dir, sizes: map[string]int64{}}
+	f := &PolicyFolder{dir: dir, sizes: map[string]int64{}, long: map[string]string{}}
 	for _, file := range files {
 		info, err := file.Info()
 		switch {
@@ -57,6 +63,13 @@ func NewPolicyFolder(dir string) (*PolicyFolder, error) {
 				return nil, fmt.Errorf("policies: %w", err)
 			}
 		case err == nil && info.Mode().IsRegular():
+			if strings.HasPrefix(file.Name(), longKey) {
+				text, err := os.ReadFile(filepath.Join(dir, file.Name()))
+				if err != nil {
+					return nil, fmt.Errorf("policies: %w", err)
+				}
+				f.long[file.Name()], _, _ = strings.Cut(string(text), "\n")
+			}
 			f.sizes[file.Name()] = info.Size()
 			f.total += info.Size()
 		}
@@ -66,7 +79,7 @@ func NewPolicyFolder(dir string) (*PolicyFolder, error) {
 
 // Get implements [Policies].
 func (f *PolicyFolder) Get(_ context.Context, key string) ([]byte, error) {
-	name, err := fileName(key)
+	name, head, err := fileName(key)
 	if err != nil {
 		return nil, err
 	}
@@ -74,18 +87,19 @@ func (f *PolicyFolder) Get(_ context.Context, key string) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return value, err
+	return bytes.TrimPrefix(value, []byte(head)), err
 }
 
 // Put implements [Policies].
 func (f *PolicyFolder) Put(_ context.Context, key string, value []byte) error {
-	name, err := fileName(key)
+	name, head, err := fileName(key)
 	if err != nil {
 		return err
 	}
 	if value == nil {
 		return f.remove(name)
 	}
+	value = append([]byte(head), value...)
 	half, err := f.write(value)
 	if err != nil {
 		return fmt.Errorf("policies: %w", err)
@@ -101,6 +115,9 @@ func (f *PolicyFolder) Put(_ context.Context, key string, value []byte) error {
 		return errors.Join(fmt.Errorf("policies: %w", err), os.Remove(half))
 	}
 	f.sizes[name], f.total = int64(len(value)), grown
+	if head != "" {
+		f.long[name] = strings.TrimSuffix(head, "\n")
+	}
 	return nil
 }
 
@@ -128,6 +145,7 @@ func (f *PolicyFolder) remove(name string) error {
 	}
 	f.total -= f.sizes[name]
 	delete(f.sizes, name)
+	delete(f.long, name)
 	return nil
 }
 
@@ -137,7 +155,7 @@ func (f *PolicyFolder) Keys(_ context.Context, prefix, after string, limit int) 
 	defer f.mu.Unlock()
 	var keys []string
 	for name := range f.sizes {
-		if key, err := url.PathUnescape(name); err == nil && strings.HasPrefix(key, prefix) && key > after {
+		if key, err := url.PathUnescape(cmp.Or(f.long[name], name)); err == nil && strings.HasPrefix(key, prefix) && key > after {
 			keys = append(keys, key)
 		}
 	}
@@ -145,11 +163,15 @@ func (f *PolicyFolder) Keys(_ context.Context, prefix, after string, limit int) 
 	return keys[:min(len(keys), limit)], nil
 }
 
-// fileName is a key as a file name: "sts%2Fexample.org".
-func fileName(key string) (string, error) {
-	name := url.PathEscape(key)
-	if name == "" || name[0] == '.' || len(name) > maxFileName {
-		return "", fmt.Errorf("%w: %.80q", errPolicyKey, key)
+// fileName is a key as a file name: "sts%2Fexample.org". Where it is too long for
+// that, the file begins with head.
+func fileName(key string) (name, head string, err error) {
+	name = url.PathEscape(key)
+	switch {
+	case name == "", name[0] == '.', len(key) >= maxPolicyKey:
+		return "", "", fmt.Errorf("%w: %.80q", errPolicyKey, key)
+	case len(name) > maxFileName:
+		return fmt.Sprintf("%s%x", longKey, sha256.Sum256([]byte(key))), name + "\n", nil
 	}
-	return name, nil
+	return name, "", nil
 }

@@ -136,3 +136,37 @@ func TestTLSReportCountsOutliveARestart(t *testing.T) {
 		t.Errorf("counted: %+v, %v", day, err)
 	}
 }
+
+// A domain may have 253 octets (RFC 1035 §2.3.4): its policy is kept as any other.
+func TestAPolicyOfAVeryLongDomainIsKept(t *testing.T) {
+	dir := t.TempDir()
+	domain := strings.Repeat(strings.Repeat("a", 49)+".", 5) + "abc"
+	keys := []string{stsKey + domain, tallyKey + "2026-11-22/" + domain}
+	for _, key := range keys {
+		f, err := NewPolicyFolder(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Put(t.Context(), key, []byte("value")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := NewPolicyFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, key := range keys {
+		if value, err := f.Get(t.Context(), key); string(value) != "value" || err != nil {
+			t.Errorf("%q, %v", value, err)
+		}
+		if got, err := f.Keys(t.Context(), []string{stsKey, tallyKey}[i], "", 10); len(got) != 1 || got[0] != key || err != nil {
+			t.Errorf("keys %q, %v; want %q", got, err, key)
+		}
+		if err := f.Put(t.Context(), key, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	if left, err := os.ReadDir(dir); len(left) != 0 || err != nil {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}

@@ -147,6 +147,10 @@ func (c *compiler) require(name string) bool {
 func (c *compiler) requireAt(pos Pos, name string) {
 	if name == "" || !c.require(name) {
 		c.errs.add(pos, "%s", c.engine.wrongRequire(name))
+		return
+	}
+	if said := c.engine.exts[name].Remark; said != "" {
+		c.errs.remark(pos, "%s", said)
 	}
 }
 

@@ -5,16 +5,57 @@ import (
 	"strconv"
 )
 
+// Verdict is what a checker in front of us found out. The zero value says that
+// nobody checked.
+type Verdict struct {
+	Tested bool
+	Score  float64 // for spam 0 (clear) to 1 (certain); for viruses 1 to 5 (RFC 5235 §3.3)
+	Text   string  // the checker's own words, or empty
+}
+
+// Spam is what spamtest reads: 0 is not tested, 1 clear, and 10 certain alone
+// (RFC 5235 §3.2.1).
+func (v Verdict) Spam() string { return v.normalized(1 + 9*clamp(v.Score, 0, 1)) }
+
+// Percent is what spamtest :percent reads: 0 is clear or not tested, and 100
+// certain alone (RFC 5235 §3.2.2).
+func (v Verdict) Percent() string { return v.normalized(100 * clamp(v.Score, 0, 1)) }
+
+// Virus is what virustest reads: 0 is not tested, 1 clean, 5 certain
+// (RFC 5235 §3.3).
+func (v Verdict) Virus() string { return v.normalized(clamp(v.Score, 1, 5)) }
+
+// normalized is a digit string with the checker's words behind it (RFC 5235
+// §3.1). What is left over of a number is not enough for the next one: 99.5
+// percent are not certain. 0.29 × 100 is 28.999999999999996 and means 29.
+func (v Verdict) normalized(score float64) string {
+	if !v.Tested {
+		return "0"
+	}
+	s := strconv.Itoa(int(math.Floor(score + 1e-9)))
+	if v.Text != "" {
+		s += " " + v.Text
+	}
+	return s
+}
+
+func clamp(x, low, high float64) float64 {
+	if math.IsNaN(x) {
+		return low
+	}
+	return max(low, min(high, x))
+}
+
 // RFC 5235.
 var (
 	spamtestExt = Extension{
 		Name: "spamtest",
 		Tests: []Spec{{Name: "spamtest", Groups: MatchTags, Args: verdictArg, Test: func(c *Call) (Predicate, error) {
-			value := spamScore
+			value := Verdict.Spam
 			if c.Has("percent") {
-				value = spamPercent
+				value = Verdict.Percent
 			}
-			return compileVerdict(c, func(rt *Runtime) (*Verdict, string) { return &rt.input.Spam, value(&rt.input.Spam) })
+			return compileVerdict(c, func(in *Input) Verdict { return in.Spam }, value)
 		}}},
 	}
 	spamtestplusExt = Extension{
@@ -25,49 +66,20 @@ var (
 	virustestExt = Extension{
 		Name: "virustest",
 		Tests: []Spec{{Name: "virustest", Groups: MatchTags, Args: verdictArg, Test: func(c *Call) (Predicate, error) {
-			return compileVerdict(c, func(rt *Runtime) (*Verdict, string) { return &rt.input.Virus, virusScore(&rt.input.Virus) })
+			return compileVerdict(c, func(in *Input) Verdict { return in.Virus }, Verdict.Virus)
 		}}},
 	}
 )
 
 var verdictArg = []Param{{Name: "value", Kind: StringArg}}
 
-// spamScore is 0 for not tested, 1 to 10 otherwise (RFC 5235 §3.2.1).
-func spamScore(v *Verdict) string {
-	return scale(v, 1+9*clamp(v.Score, 0, 1))
-}
-
-// spamPercent is 0 to 100 (RFC 5235 §3.2.2).
-func spamPercent(v *Verdict) string { return scale(v, 100*clamp(v.Score, 0, 1)) }
-
-// virusScore is 0 to 5 (RFC 5235 §3.3).
-func virusScore(v *Verdict) string { return scale(v, clamp(v.Score, 1, 5)) }
-
-func clamp(x, low, high float64) float64 {
-	if math.IsNaN(x) {
-		return low
-	}
-	return max(low, min(high, x))
-}
-
-func scale(v *Verdict, score float64) string {
-	if !v.Tested {
-		return "0"
-	}
-	s := strconv.Itoa(int(math.Round(score)))
-	if v.Text != "" {
-		s += " " + v.Text
-	}
-	return s
-}
-
-func compileVerdict(c *Call, read func(*Runtime) (*Verdict, string)) (Predicate, error) {
+func compileVerdict(c *Call, of func(*Input) Verdict, value func(Verdict) string) (Predicate, error) {
 	m, err := c.Matcher([]String{c.String(0)})
 	if err != nil {
 		return nil, err
 	}
 	return func(rt *Runtime) (bool, error) {
-		verdict, text := read(rt)
+		verdict := of(rt.input)
 		if m.typ.Count { // RFC 5235 §3.1: whether it was tested at all
 			n := 0
 			if verdict.Tested {
@@ -75,7 +87,7 @@ func compileVerdict(c *Call, read func(*Runtime) (*Verdict, string)) (Predicate,
 			}
 			return m.Number(rt, n)
 		}
-		v := Value{Text: text}
+		v := Value{Text: value(verdict)}
 		return m.Value(rt, &v)
 	}, nil
 }

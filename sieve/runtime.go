@@ -80,14 +80,6 @@ type Input struct {
 	Notify []string
 }
 
-// Verdict is what a checker in front of us found out. The zero value says that
-// nobody checked.
-type Verdict struct {
-	Tested bool
-	Score  float64 // for spam 0 (clear) to 1 (certain); for viruses 1 to 5 (RFC 5235 §3.3)
-	Text   string  // the checker's own words, or empty
-}
-
 // Runtime is one run: one message passing through one script or several. It is
 // used by one goroutine.
 type Runtime struct {

@@ -52,6 +52,22 @@ func TestCapabilitiesAreWhatRequireKnows(t *testing.T) {
 	}
 }
 
+// What an extension cannot do here is said to whoever requires it, once for each
+// time it is named, and the script compiles.
+func TestRemarkOfAnExtensionIsSaidWhereItIsRequired(t *testing.T) {
+	e, err := sieve.New(sieve.Config{Extensions: append(sieve.Standard(), &sieve.Extension{Name: "vnd.example.moon", Remark: "the moon is not up"})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := e.Compile("", []byte("require \"fileinto\";\nrequire [\"copy\",\n  \"vnd.example.moon\"];\nkeep;"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := s.Remarks(); len(r) != 1 || r[0] != (sieve.Diagnostic{Line: 3, Col: 3, Severity: sieve.Remark, Msg: "the moon is not up"}) {
+		t.Errorf("got %v", r)
+	}
+}
+
 func TestExtensionsThatContradictEachOther(t *testing.T) {
 	stop := sieve.Spec{Name: "beam", Compile: func(*sieve.Call) (sieve.Op, error) { return nil, nil }}
 	for name, list := range map[string][]*sieve.Extension{

@@ -14,6 +14,10 @@ type Extension struct {
 	Envelope   []EnvelopePart // more parts for the envelope test
 	Namespace  *Namespace     // variables ${name.…} of its own
 
+	// Remark is said of every require that names it, such as what it cannot do
+	// here; empty: nothing.
+	Remark string
+
 	// Lexical says that it changes how strings are read: it has no effect when
 	// named by ihave (RFC 5463 §4).
 	Lexical bool

@@ -259,7 +259,7 @@ func hides(configured []config.Listener) func(serve.Endpoint) bool {
 func (h *house) openFront() (err error) {
 	sorting := deliver.Options{
 		Store: sorting{h.store, fullAnswer(h.cfg)}, Hostname: h.cfg.Hostname, Addresses: addresses(h.cfg),
-		Rules: rules{h.store}, RuleLog: h.ruleLog, Log: h.fates,
+		Rules: rules{h.store}, RuleLog: h.ruleLog, Filter: filter(h.cfg), Log: h.fates,
 	}
 	if err := h.leave(&sorting); err != nil {
 		return err

@@ -181,7 +181,22 @@ func desk(err error) error {
 
 // language is the one that delivery sorts by: what the rule desk accepts runs.
 func language(cfg *config.Config) deliver.Language {
-	return deliver.Language{Hostname: cfg.Hostname, Domain: cfg.Address.Domain, Version: thisBinary().Version, Delimiter: cfg.Address.Delimiter}
+	return deliver.Language{
+		Hostname: cfg.Hostname, Domain: cfg.Address.Domain, Version: thisBinary().Version, Delimiter: cfg.Address.Delimiter, Filter: filter(cfg),
+	}
+}
+
+// filter is the one in front of us.
+func filter(cfg *config.Config) deliver.Filter {
+	c := &cfg.Sieve
+	return deliver.Filter{Spam: filterFields(c.SpamHeader), SpamMax: c.SpamMax, Virus: filterFields(c.VirusHeader), VirusWords: c.VirusWords}
+}
+
+func filterFields(named []config.HeaderField) (fields []deliver.FilterField) {
+	for _, f := range named {
+		fields = append(fields, deliver.FilterField{Name: f.Name, Pattern: f.Regexp()})
+	}
+	return fields
 }
 
 // openRules opens ManageSieve, the rule desk.

@@ -56,7 +56,7 @@ var sieveTry = verb{
 			if err := t.read(c.in, *from, *to); err != nil {
 				return err
 			}
-			p, err := t.run(ctx)
+			p, said, err := t.run(ctx)
 			if mistakes, ok := errors.AsType[sieve.Errors](err); ok {
 				printRemarks(c.err, c.args[0], remarks(mistakes))
 				return errSaid
@@ -64,6 +64,7 @@ var sieveTry = verb{
 			if err != nil {
 				return err
 			}
+			printRemarks(c.err, c.args[0], remarks(said))
 			if *asJSON {
 				return printJSON(c.out, p)
 			}
@@ -88,6 +89,8 @@ type trial struct {
 type plan struct {
 	From   string    `json:"from"`
 	To     string    `json:"to"`
+	Spam   string    `json:"spam,omitempty"`  // what spamtest reads, where a filter tells: "0" is not tested
+	Virus  string    `json:"virus,omitempty"` // and virustest
 	File   []filing  `json:"file"`
 	Send   []leaving `json:"send"`
 	Refuse string    `json:"refuse,omitempty"` // the reply its sender would hear
@@ -163,28 +166,45 @@ func (t *trial) address(given, name string, h *mime.Header, fields ...string) (m
 }
 
 // run delivers the letter in a house of its own: the real sorting room, and a
-// vault that only notes what it is given.
-func (t *trial) run(ctx context.Context) (*plan, error) {
-	if _, err := deliver.NewEngine(language(t.cfg)).Compile(t.name, t.script); err != nil {
-		return nil, err
+// vault that only notes what it is given. What is to be said of a script that
+// compiles comes with the plan.
+func (t *trial) run(ctx context.Context) (*plan, []sieve.Diagnostic, error) {
+	script, err := deliver.NewEngine(language(t.cfg)).Compile(t.name, t.script)
+	if err != nil {
+		return nil, nil, err
 	}
 	v := &emptyVault{trial: t, plan: plan{
 		From: t.from.Path(), To: t.to.Path(), File: []filing{}, Send: []leaving{}, Notes: []string{},
 	}}
+	v.plan.Spam, v.plan.Virus = t.verdicts()
 	opt := deliver.Options{
-		Store: v, Rules: v, Hostname: t.cfg.Hostname, Addresses: addresses(t.cfg),
+		Store: v, Rules: v, Hostname: t.cfg.Hostname, Addresses: addresses(t.cfg), Filter: filter(t.cfg),
 		RuleLog: deliver.NewRuleLog(v), Log: maillog.New(slog.New(v)),
 	}
 	if t.cfg.Relay.Mode != config.RelayOff {
 		opt.Way = openWay{}
 	}
 	env := &mail.Envelope{ID: "try", From: t.from, Demand: t.demand, Received: time.Now(), Protocol: "LMTP", Helo: t.cfg.Hostname, Peer: "local"}
-	err := deliver.New(opt).Deliver(ctx, env, bytes.NewReader(t.letter), []mail.Address{t.to})[0]
+	err = deliver.New(opt).Deliver(ctx, env, bytes.NewReader(t.letter), []mail.Address{t.to})[0]
 	refusal := (*reply.Error)(nil)
 	if errors.As(err, &refusal) && refusal.Class == reply.Permanent {
 		v.plan.Refuse, err = refusal.Line(), nil
 	}
-	return &v.plan, err
+	return &v.plan, script.Remarks(), err
+}
+
+// verdicts are what the filter in front of us found out about the letter; "" where
+// none tells.
+func (t *trial) verdicts() (spam, virus string) {
+	f := filter(t.cfg)
+	s, v := f.Verdicts(mime.ParseHeader(t.letter))
+	if len(f.Spam) > 0 {
+		spam = s.Spam()
+	}
+	if len(f.Virus) > 0 {
+		virus = v.Virus()
+	}
+	return spam, virus
 }
 
 // openWay is a way out of which nothing bad is known.
@@ -194,6 +214,12 @@ func (openWay) Preflight(context.Context, *mail.Outbound) error { return nil }
 
 func (p *plan) print(out io.Writer) error {
 	w := columns(out)
+	if p.Spam != "" {
+		fmt.Fprintf(w, "spam\t%s\n", score(p.Spam))
+	}
+	if p.Virus != "" {
+		fmt.Fprintf(w, "virus\t%s\n", score(p.Virus))
+	}
 	for _, f := range p.File {
 		where := f.Mailbox
 		if f.Create {
@@ -214,6 +240,14 @@ func (p *plan) print(out io.Writer) error {
 		fmt.Fprintf(w, "note\t%s\n", note)
 	}
 	return w.Flush()
+}
+
+// score is what spamtest or virustest reads, in words.
+func score(value string) string {
+	if value == "0" {
+		return "0, not tested"
+	}
+	return value
 }
 
 // demandWord is what people know a demand by.

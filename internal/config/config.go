@@ -52,6 +52,7 @@ type Config struct {
 	ManageSieve struct {
 		Listeners []Listener
 	}
+	Sieve Sieve
 	Relay Relay
 	Admin struct {
 		Listen []string // HOST:PORT
@@ -117,6 +118,7 @@ func defaults() *Config {
 	c.Address.Case = CaseFold
 	c.Quota.Answer = QuotaDefer
 	c.ManageSieve.Listeners = []Listener{{Address: "127.0.0.1:4190"}}
+	c.Sieve = defaultSieve()
 	c.Relay = defaultRelay()
 	c.Admin.Listen = []string{"127.0.0.1:9090"}
 	return c

@@ -102,6 +102,11 @@ listen = ["127.0.0.1:4190", "tls:127.0.0.1:5190"]
 address = "192.0.2.7:4190"
 allow = ["192.0.2.0/24"]
 proxy = true
+[sieve]
+spam_header = ["X-Spam-Flag: (yes)", 'X-Spam-Status:score=(-?[0-9.]+)', "X-Spam-Score"]
+spam_max = 7.5
+virus_header = ["X-Virus-Status"]
+virus_words = { Clean = 1, "Found to be infected" = 5 }
 [relay]
 mode = "smarthost"
 smarthost = "relay.example.org"
@@ -158,6 +163,12 @@ func TestEverythingThatCanBeSaid(t *testing.T) {
 	want.Quota.Bytes, want.Quota.Messages, want.Quota.Answer = 5_000_000_000, 100_000, "reject"
 	want.ManageSieve.Listeners = append(want.ManageSieve.Listeners, config.Listener{Address: "tls:127.0.0.1:5190"},
 		config.Listener{Address: "192.0.2.7:4190", Proxy: true, Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+	want.Sieve = config.Sieve{
+		SpamHeader:  []config.HeaderField{{Name: "X-Spam-Flag", Pattern: "(yes)"}, {Name: "X-Spam-Status", Pattern: "score=(-?[0-9.]+)"}, {Name: "X-Spam-Score"}},
+		SpamMax:     7.5,
+		VirusHeader: []config.HeaderField{{Name: "X-Virus-Status"}},
+		VirusWords:  map[string]int{"clean": 1, "found to be infected": 5},
+	}
 	pin := make([]byte, 32)
 	for i := range pin {
 		pin[i] = byte(i)
@@ -277,6 +288,22 @@ func TestWhatIsWrongIsSaidWithLineKeyAndWayOut(t *testing.T) {
 		"selector":              {"[[relay.dkim]]\ndomain = \"d\"\nselector = \"_s\"\nkey = \"k\"\n", `line 3: relay.dkim.selector: "_s" is no selector`, "._domainkey"},
 		"sender":                {"[relay]\nsender = \"me\"\n", `"me" is not a choice`, `"srs"`},
 		"destination no list":   {"[relay.destination]\ndomain = \"d\"\n", "line 1: relay.destination: a section where a list of sections belongs", "[[relay.destination]]"},
+
+		"spam header as text":      {"[sieve]\nspam_header = \"X-Spam-Score\"\n", "line 2: sieve.spam_header: a text where a list belongs", "write a list"},
+		"no field name":            {"[sieve]\nspam_header = [\"X Spam\"]\n", `line 2: sieve.spam_header: "X Spam" names no header field`, `"X-Spam-Score"`},
+		"no expression":            {"[sieve]\nspam_header = [\"X-Spam-Score:\"]\n", `line 2: sieve.spam_header: no regular expression behind the colon of "X-Spam-Score:"`, `write "X-Spam-Score"`},
+		"broken expression":        {"[sieve]\nvirus_header = [\"X-Virus: (a\"]\n", "line 2: sieve.virus_header: \"X-Virus: (a\": error parsing regexp: missing closing )", "RE2"},
+		"expression with no group": {"[sieve]\n\nspam_header = [\"X-Spam: yes\"]\n", `line 3: sieve.spam_header: "X-Spam: yes" has 0 groups, and not one`, "(parentheses)"},
+		"expression with two":      {"[sieve]\nspam_header = [\"X-Spam: (yes|no), (.*)\"]\n", "has 2 groups", "(?:"},
+		"spam max of nothing":      {"[sieve]\nspam_max = 0\n", "line 2: sieve.spam_max: 0 is not above zero", "such as 10"},
+		"spam max without end":     {"[sieve]\nspam_max = inf\n", "line 2: sieve.spam_max: +Inf is not above zero", "such as 10"},
+		"spam max that is none":    {"[sieve]\nspam_max = nan\n", "line 2: sieve.spam_max: NaN is not above zero", "such as 10"},
+		"spam max as text":         {"[sieve]\nspam_max = \"10\"\n", "a text where a number belongs", "without quotes"},
+		"virus words as a list":    {"[sieve]\nvirus_words = [\"clean\"]\n", "line 2: sieve.virus_words: a list where words belong", "clean = 1"},
+		"no virus words":           {"[sieve]\nvirus_words = {}\n", "line 2: sieve.virus_words: no words", "clean = 1"},
+		"virus word beyond five":   {"[sieve]\nvirus_words = { clean = 1, infected = 6 }\n", `line 2: sieve.virus_words: "infected": 6 is out of bounds`, "1 to 5"},
+		"virus word as text":       {"[sieve]\nvirus_words = { clean = \"1\" }\n", `"clean": a text where a number belongs`, "clean = 1"},
+		"empty virus word":         {"[sieve]\nvirus_words = { \" \" = 1 }\n", "an empty word", "clean = 1"},
 
 		"insecure":          {"[imap]\non_insecure = \"deny\"\n", `"deny" is not a choice`, `write "withhold", or "refuse", or "hide"`},
 		"hidden nowhere":    {"[imap]\non_insecure = \"hide\"\n[[imap.listener]]\naddress = \"h:1\"\n", `line 2: imap.on_insecure: "hide", and no listener has view = "clear"`, `view = "clear"`},

@@ -12,6 +12,7 @@ type setting func(r *reading, path string, value any) *Error
 // settings is every key there is, with its place in [Config].
 func settings() map[string]setting {
 	all := relaySettings()
+	maps.Copy(all, sieveSettings())
 	maps.Copy(all, map[string]setting{
 		"hostname": text(func(r *reading) *string { return &r.cfg.Hostname }, hostname),
 		"data":     text(func(r *reading) *string { return &r.cfg.Data }, notEmpty),

@@ -36,6 +36,7 @@ type Options struct {
 	Hostname  string // after "by" in Received
 	Addresses Addresses
 	Rules     Rules        // nil: nobody has rules, everything is kept
+	Filter    Filter       // in front of us, whose verdicts rules can ask for; zero: there are none
 	Way       Preflight    // nil: nothing leaves; what was to leave is kept and noted
 	Sender    Sender       // nil: what is sent on keeps its sender
 	Returned  Returned     // nil: no sender was rewritten, none comes back
@@ -80,7 +81,7 @@ type Sorter struct {
 // New makes a sorting room.
 func New(opt Options) *Sorter {
 	return &Sorter{opt, newShelf(NewEngine(Language{
-		Hostname: opt.Hostname, Domain: opt.Addresses.Domain, Delimiter: opt.Addresses.Delimiter,
+		Hostname: opt.Hostname, Domain: opt.Addresses.Domain, Delimiter: opt.Addresses.Delimiter, Filter: opt.Filter,
 	}))}
 }
 

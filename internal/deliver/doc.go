@@ -20,6 +20,6 @@
 //
 // RFC 5228 §2.10 (actions), 5429 (reject), 5436 (notify), 3461 (reports), 7352 (duplicate), 5293 (editheader),
 // 5183 (environment), 6009 (envelope-dsn), 6609 (include); RFC 5321 §4.4, §6.3 (trace, loops), RFC
-// 8314 §4.3 (the tls clause), RFC 5233 (detail). Start reading at
+// 8314 §4.3 (the tls clause), RFC 5233 (detail), 5235 (verdicts: [Filter]). Start reading at
 // [Sorter.Deliver].
 package deliver

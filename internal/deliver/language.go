@@ -20,6 +20,7 @@ type Language struct {
 	Domain    string // environment "domain"
 	Version   string // environment "version"
 	Delimiter string // as in [Addresses]; empty: there is no subaddress
+	Filter    Filter // whose verdicts there are
 }
 
 // Config is the one configuration of the sorting rules: the whole language, and
@@ -45,11 +46,31 @@ func NewEngine(l Language) *sieve.Engine {
 }
 
 // grounded is the standard language, where addresses have no detail without the
-// test for it.
+// test for it. The tests for a filter's verdicts are there without them, too: a
+// script that has come from elsewhere runs, and its author is told.
 func (l Language) grounded() []*sieve.Extension {
-	return slices.DeleteFunc(sieve.Standard(), func(x *sieve.Extension) bool {
+	words := slices.DeleteFunc(sieve.Standard(), func(x *sieve.Extension) bool {
 		return x.Name == "subaddress" && l.Delimiter == ""
 	})
+	for i, x := range words {
+		switch x.Name {
+		case "spamtest", "spamtestplus":
+			words[i] = remarked(x, len(l.Filter.Spam) == 0, "spamtest")
+		case "virustest":
+			words[i] = remarked(x, len(l.Filter.Virus) == 0, "virustest")
+		}
+	}
+	return words
+}
+
+// remarked is an extension that, where its test is without a verdict, says so.
+func remarked(x *sieve.Extension, without bool, test string) *sieve.Extension {
+	if !without {
+		return x
+	}
+	said := *x
+	said.Remark = "`" + test + "` always reads \"0\", not tested: this server is not told what a filter found out"
+	return &said
 }
 
 // firstOf is the first of the characters that delimit a detail: the test knows

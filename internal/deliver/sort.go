@@ -23,6 +23,9 @@ type letter struct {
 	start  []byte       // of body, its header at least; ends with [letter.end]
 	parsed *mime.Header // of start; nil: nobody has asked yet
 
+	judged      bool // for what follows
+	spam, virus sieve.Verdict
+
 	asked         bool // for what follows
 	before, after *compiled
 	globalErr     error
@@ -108,6 +111,16 @@ func (l *letter) header() *mime.Header {
 	return l.parsed
 }
 
+// verdicts are the filter's. They are those of the letter as it came: no script
+// changes them for the next one.
+func (l *letter) verdicts() (spam, virus sieve.Verdict) {
+	if !l.judged && l.opt.Filter.tells() {
+		l.judged = true
+		l.spam, l.virus = l.opt.Filter.Verdicts(l.header())
+	}
+	return l.spam, l.virus
+}
+
 // sort decides what becomes of the message for an account. An error is the
 // store's, and nothing was decided.
 func (l *letter) sort(ctx context.Context, account uint64, rcpt mail.Address) (*fate, error) {
@@ -140,6 +153,7 @@ func (l *letter) run(ctx context.Context, f *fate, scripts []*sieve.Script) erro
 		rcpt.Domain = strings.ToLower(l.opt.Addresses.Domain)
 	}
 	base, _, _ := rcpt.Detail(l.opt.Addresses.Delimiter)
+	spam, virus := l.verdicts()
 	rt := sieve.NewRuntime(ctx, l.shelf.engine, join(f.prefix, join(l.start, l.body, int64(len(l.start))), 0), &sieve.Input{
 		Envelope:    l.envelope(f.rcpt, rcpt),
 		Owner:       owner.String(),
@@ -148,6 +162,8 @@ func (l *letter) run(ctx context.Context, f *fate, scripts []*sieve.Script) erro
 		Load:        l.loader(f.account),
 		Now:         l.now(),
 		Environment: environment(l.env),
+		Spam:        spam,
+		Virus:       virus,
 	})
 	for i, s := range scripts {
 		if i > 0 && !kept(rt.Result()) {

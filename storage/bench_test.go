@@ -3,6 +3,7 @@ package storage
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -248,6 +249,47 @@ func BenchmarkWholeMailbox(b *testing.B) {
 			must(a.Expunge(ctx, mailbox(b, a, "Junk").ID, done.To))
 		}
 	})
+}
+
+// BenchmarkCollection gives back what the dead hold, of 8,000 letters every second
+// one, as fast as it goes: the octets are those of the segments it reads, cpu-µs is
+// for each letter that lives and is moved. It works at 32 MiB a second in the house.
+func BenchmarkCollection(b *testing.B) {
+	const n = 8000
+	ctx, octets, cpu := context.Background(), int64(0), time.Duration(0)
+	must := func(err error) {
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range b.N {
+		b.StopTimer()
+		s, err := Open(b.TempDir(), Options{SegmentSize: 4 << 20})
+		must(err)
+		a := s.Account(addPerson(b, s, "ann").ID)
+		body, sum := newBody("Subject: x\r\n\r\n"+string(noise(4<<10))), &mail.Summary{Subject: "x"}
+		_, _ = eachWriter(64, n, func(w, i int) {
+			must(errors.Join(s.Commit(ctx, &mail.Envelope{Demand: requiretls.Usual()}, body, sum, plansFor(inbox, a.id))...))
+		})
+		var gone []UID
+		for uid := UID(1); uid <= n; uid += 2 {
+			gone = append(gone, uid)
+		}
+		must(a.Expunge(ctx, inboxID, gone))
+		must(s.reap(ctx))
+		octets = 0
+		for _, seg := range s.log.Sealed() {
+			octets += int64(s.log.Used(seg))
+		}
+		before := cpuTime(b)
+		b.StartTimer()
+		must(s.collect(ctx, collectDead, 0))
+		b.StopTimer()
+		cpu += cpuTime(b) - before
+		must(s.Close())
+	}
+	b.SetBytes(octets)
+	b.ReportMetric(float64(cpu.Microseconds())/float64(b.N)/(n/2), "cpu-µs")
 }
 
 // BenchmarkReading reads the summary of 10,000 messages, one by one and at

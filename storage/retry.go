@@ -224,6 +224,9 @@ func (u *uncertain) remember(s *Store) {
 		if err == nil {
 			for i := range r.Recipients {
 				rcpt := r.Recipients[i].Rcpt
+				if rcpt.IsNull() { // nobody says for whom it was
+					continue
+				}
 				letters[own(rcpt)] = unheard{until: now.Add(retryMemory), like: likenessOf(&r.Envelope, body, rcpt), once: true}
 			}
 		}

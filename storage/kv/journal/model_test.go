@@ -42,6 +42,12 @@ func newFickle(r *rand.Rand) *fickle {
 	return &fickle{rand: r, now: make(map[string]*image), kept: make(map[string]*image)}
 }
 
+func (d *fickle) breaks(share float64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fails = share
+}
+
 func (d *fickle) fail() error {
 	if d.rand.Float64() >= d.fails {
 		return nil
@@ -228,7 +234,7 @@ type world struct {
 func (w *world) open(dir string) {
 	w.Helper()
 	w.trace = append(w.trace, "open")
-	w.dir, w.disk = dir, newFickle(w.rand)
+	w.dir, w.disk = dir, newFickle(rand.New(rand.NewPCG(w.rand.Uint64(), 1))) // settling in the background asks it, too
 	for _, name := range names(dir, 0) {
 		b, err := os.ReadFile(name)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -289,7 +295,7 @@ func (w *world) crash() {
 		w.disk.killed(w.T, next)
 	}
 	w.base.mu.Unlock()
-	w.disk.fails = 0
+	w.disk.breaks(0)
 	_ = w.e.Close()
 	w.open(next)
 }
@@ -373,13 +379,9 @@ func (w *world) step() {
 	case n < 36:
 		w.crash()
 	case n < 37:
-		w.disk.mu.Lock()
-		w.disk.fails = 0.3 * w.rand.Float64()
-		w.disk.mu.Unlock()
+		w.disk.breaks(0.3 * w.rand.Float64())
 	default:
-		w.disk.mu.Lock()
-		w.disk.fails = 0
-		w.disk.mu.Unlock()
+		w.disk.breaks(0)
 	}
 }
 
@@ -400,7 +402,7 @@ func TestModelCrash(t *testing.T) {
 				w.step()
 				w.check()
 			}
-			w.disk.fails = 0
+			w.disk.breaks(0)
 			closeEngine(t, w.e)
 		})
 	}

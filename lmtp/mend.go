@@ -3,6 +3,8 @@ package lmtp
 import (
 	"bytes"
 	"io"
+
+	"letterlock/internal/wire"
 )
 
 // mender makes of a body what IMAP can send (RFC 9051 §4.3.1) and every reader
@@ -11,22 +13,17 @@ import (
 // difference.
 type mender struct {
 	to    io.Writer
-	wasCR bool
+	ends  wire.LineEnds
 	lines func() int64 // CRLFs passed on so far, where whoever reads counts them; nil: nobody does
 	seen  int64        // of lines, before the octets at hand
 	lfs   int64        // bare LFs mended
 	nuls  int64        // NULs mended
-	spare []byte
 }
 
 // take mends p, partly in place, and passes it on.
 func (m *mender) take(p []byte) error {
 	m.mendNULs(p)
-	mended := m.mendLFs(p)
-	if len(p) > 0 {
-		m.wasCR = p[len(p)-1] == '\r'
-	}
-	_, err := m.to.Write(mended)
+	_, err := m.to.Write(m.mendLFs(p))
 	return err
 }
 
@@ -44,27 +41,11 @@ func (m *mender) mendLFs(p []byte) []byte {
 	if m.lines != nil {
 		before := m.seen
 		if m.seen = m.lines(); int64(bytes.Count(p, []byte("\n"))) == m.seen-before {
+			m.ends.Pass(p)
 			return p
 		}
 	}
-	out, from := m.spare[:0], 0
-	for at := 0; ; at++ {
-		i := bytes.IndexByte(p[at:], '\n')
-		if i < 0 {
-			break
-		}
-		at += i
-		if at > 0 && p[at-1] == '\r' || at == 0 && m.wasCR {
-			continue
-		}
-		out = append(append(out, p[from:at]...), '\r', '\n')
-		from = at + 1
-		m.lfs++
-	}
-	if from == 0 {
-		return p
-	}
-	out = append(out, p[from:]...)
-	m.spare = out
-	return out
+	mended, bare := m.ends.Mend(p)
+	m.lfs += bare
+	return mended
 }

@@ -98,6 +98,15 @@ func (c *Call) Guard(tx Tx) (panicked bool, err error) {
 	return false, c.Fn(tx)
 }
 
+// Done ends the call when it is committed, and wakes those who watch what it has
+// notified.
+func (c *Call) Done(h *Hub) {
+	for _, topic := range c.Topics {
+		h.Signal(topic)
+	}
+	c.Answer(nil)
+}
+
 // Answer ends the call: with what the closure said, or with err where it said
 // nothing.
 func (c *Call) Answer(err error) {

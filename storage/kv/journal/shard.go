@@ -127,10 +127,7 @@ func (s *shard) commit(group []*kv.Call) {
 			return
 		}
 		for _, c := range group[:ran] {
-			for _, topic := range c.Topics {
-				s.hub.Signal(topic)
-			}
-			c.Answer(nil)
+			c.Done(s.hub)
 		}
 		group = group[ran:]
 	}

@@ -290,21 +290,29 @@ func damage(t *testing.T, dir, trace string) {
 	}
 }
 
+// crowdAt is twenty sessions at a mailbox of n letters, a power of two, beside the
+// one that has filled it.
+func crowdAt(t *testing.T, n int) (c *client, crowd []*client) {
+	t.Helper()
+	h := openHouse(t)
+	h.deliver(letter{mailbox: "INBOX", text: openLetter})
+	c = h.loggedIn("c", "tls")
+	c.ok("SELECT INBOX")
+	for there := 1; there < n; there *= 2 {
+		c.ok("COPY 1:* INBOX")
+	}
+	for i := range 20 {
+		one := h.loggedIn(fmt.Sprint("c", i), "tls")
+		one.ok("SELECT INBOX")
+		crowd = append(crowd, one)
+	}
+	return c, crowd
+}
+
 // TestSavedResultIsSmall: each session may save one (RFC 5182), of a mailbox however
 // great.
 func TestSavedResultIsSmall(t *testing.T) {
-	h := openHouse(t)
-	h.deliver(letter{mailbox: "INBOX", text: openLetter})
-	c := h.loggedIn("c", "tls")
-	c.ok("SELECT INBOX")
-	for n := 1; n < 1<<17; n *= 2 {
-		c.ok("COPY 1:* INBOX")
-	}
-	clients := make([]*client, 20)
-	for i := range clients {
-		clients[i] = h.loggedIn(fmt.Sprint("c", i), "tls")
-		clients[i].ok("SELECT INBOX")
-	}
+	_, clients := crowdAt(t, 1<<17)
 	before := held()
 	for _, c := range clients {
 		c.ok("SEARCH RETURN (SAVE) ALL")
@@ -320,18 +328,7 @@ func TestSavedResultIsSmall(t *testing.T) {
 // TestFetchOfManyHoldsFew: while its client reads slowly a FETCH holds little,
 // however many messages it is about.
 func TestFetchOfManyHoldsFew(t *testing.T) {
-	h := openHouse(t)
-	h.deliver(letter{mailbox: "INBOX", text: openLetter})
-	c := h.loggedIn("c", "tls")
-	c.ok("SELECT INBOX")
-	for n := 1; n < 1<<18; n *= 2 {
-		c.ok("COPY 1:* INBOX")
-	}
-	clients := make([]*client, 20)
-	for i := range clients {
-		clients[i] = h.loggedIn(fmt.Sprint("c", i), "tls")
-		clients[i].ok("SELECT INBOX")
-	}
+	c, clients := crowdAt(t, 1<<18)
 	c.ok("UID FETCH 1:* (FLAGS INTERNALDATE)") // what all share is in memory then
 	before := held()
 	for _, c := range clients {

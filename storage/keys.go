@@ -50,7 +50,7 @@ func (s *Store) sealIndex(ctx context.Context, rate int64) error {
 		return err
 	}
 	for _, sh := range s.shards {
-		if err := s.journal.Wipe(sh.number); err != nil {
+		if err := s.journal.Wipe(ctx, sh.number); err != nil {
 			return err
 		}
 		if err := s.compact(ctx, sh, rate); err != nil {

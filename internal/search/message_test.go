@@ -11,7 +11,7 @@ import (
 	"letterlock/internal/search"
 )
 
-func messageFilter(t testing.TB, message string) search.Filter {
+func encodedFilter(t testing.TB, message string) []byte {
 	t.Helper()
 	r := strings.NewReader(message)
 	sum, err := mime.Summarize(r)
@@ -22,7 +22,12 @@ func messageFilter(t testing.TB, message string) search.Filter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := search.OpenFilter(encoded)
+	return encoded
+}
+
+func messageFilter(t testing.TB, message string) search.Filter {
+	t.Helper()
+	x, err := search.OpenFilter(encodedFilter(t, message))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,15 +64,7 @@ func TestFiltersOfMessagesReadOtherwiseAreToldApart(t *testing.T) {
 		"--b\r\nContent-Type: text/plain; charset=utf-7\r\n\r\nHi +xUixVQ\r\n" +
 		"--b\r\nContent-Type: text/plain; charset=cp874\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xca\xc7\xd1\xca\xb4\xd5\r\n" +
 		"--b\r\nContent-Type: message/delivery-status\r\n\r\nFinal-Recipient: rfc822; ann@example.org\r\n--b--\r\n"
-	r := strings.NewReader(message)
-	sum, err := mime.Summarize(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encoded, err := search.AppendFilter(nil, sum, r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	encoded := encodedFilter(t, message)
 	const want = "version 4, checksum 85a34296"
 	got := fmt.Sprintf("version %d, checksum %08x", encoded[0], crc32.ChecksumIEEE(encoded[3:len(encoded)-crc32.Size]))
 	if got != want {

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"context"
 	"fmt"
 	"sync"
 )
@@ -9,6 +10,7 @@ import (
 // shard, many at a time.
 type Queue struct {
 	calls   chan *Call
+	tasks   chan func()
 	closing chan struct{} // closed: no more are taken
 	done    chan struct{} // closed: the committer is gone
 	once    sync.Once
@@ -27,7 +29,7 @@ const maxGroup = 512
 
 // NewQueue makes a queue; its committer calls [Queue.Left] when it ends.
 func NewQueue() *Queue {
-	return &Queue{calls: make(chan *Call, maxGroup), closing: make(chan struct{}), done: make(chan struct{})}
+	return &Queue{calls: make(chan *Call, maxGroup), tasks: make(chan func()), closing: make(chan struct{}), done: make(chan struct{})}
 }
 
 // Do queues fn and waits for the answer. [ErrClosed] after Close.
@@ -51,6 +53,23 @@ func (q *Queue) Do(fn func(Tx) error) error {
 	}
 }
 
+// Between lets the committer run fn between two commits. [ErrClosed] after Close,
+// or the error of ctx where it ends before fn begins.
+func (q *Queue) Between(ctx context.Context, fn func() error) error {
+	answer := make(chan error, 1)
+	select {
+	case q.tasks <- func() { answer <- fn() }:
+		return <-answer
+	case <-q.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Tasks is what the committer runs between two commits.
+func (q *Queue) Tasks() <-chan func() { return q.tasks }
+
 // Calls is where the committer waits for the first of a group.
 func (q *Queue) Calls() <-chan *Call { return q.calls }
 
@@ -72,6 +91,13 @@ func (q *Queue) Gather(first *Call) (group []*Call) {
 		}
 	}
 	return group
+}
+
+// Rest hands what is still queued to commit, group by group.
+func (q *Queue) Rest(commit func(group []*Call)) {
+	for group := q.Gather(nil); len(group) > 0; group = q.Gather(nil) {
+		commit(group)
+	}
 }
 
 // Left says that the committer is gone.

@@ -123,8 +123,8 @@ func open(name string, opt Options, hub *kv.Hub) (*shard, error) {
 	}
 	s := &shard{
 		name: name, opt: opt, hub: hub,
-		queue: kv.NewQueue(), tasks: make(chan func()),
-		cur: &opened{db: db}, good: visible(db),
+		queue: kv.NewQueue(),
+		cur:   &opened{db: db}, good: visible(db),
 	}
 	go s.run()
 	return s, nil

@@ -18,7 +18,6 @@ type shard struct {
 	opt   Options
 	hub   *kv.Hub
 	queue *kv.Queue
-	tasks chan func() // what the committer does between two commits
 
 	mu      sync.Mutex // guards cur, its refs, and copying
 	cur     *opened
@@ -93,12 +92,10 @@ func (s *shard) run() {
 		select {
 		case c := <-s.queue.Calls():
 			s.commit(s.queue.Gather(c))
-		case task := <-s.tasks:
+		case task := <-s.queue.Tasks():
 			task()
 		case <-s.queue.Closing():
-			for group := s.queue.Gather(nil); len(group) > 0; group = s.queue.Gather(nil) {
-				s.commit(group)
-			}
+			s.queue.Rest(s.commit)
 			return
 		}
 	}

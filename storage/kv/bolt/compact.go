@@ -76,7 +76,7 @@ func (s *shard) compact(ctx context.Context, rate int64) (err error) {
 	}()
 	j := new(journal)
 	var db *bbolt.DB
-	err = s.between(ctx, func() (err error) {
+	err = s.queue.Between(ctx, func() (err error) {
 		if s.failed != nil {
 			return s.failed
 		}
@@ -93,7 +93,7 @@ func (s *shard) compact(ctx context.Context, rate int64) (err error) {
 		err = c.catchUp(ctx)
 	}
 	installed := false
-	endErr := s.between(context.WithoutCancel(ctx), func() error {
+	endErr := s.queue.Between(context.WithoutCancel(ctx), func() error {
 		s.journal = nil
 		switch {
 		case err != nil:
@@ -113,19 +113,6 @@ func (s *shard) compact(ctx context.Context, rate int64) (err error) {
 		endErr = errors.Join(endErr, db.Close(), os.Remove(s.name+copySuffix))
 	}
 	return errors.Join(err, endErr)
-}
-
-// between lets the committer run fn between two commits.
-func (s *shard) between(ctx context.Context, fn func() error) error {
-	answer := make(chan error, 1)
-	select {
-	case s.tasks <- func() { answer <- fn() }:
-		return <-answer
-	case <-s.queue.Closing():
-		return kv.ErrClosed
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // newCopy opens an empty file that will take the shard's place. It is flushed

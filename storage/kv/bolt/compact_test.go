@@ -260,7 +260,7 @@ func TestStampStaysWhateverBecomesOfTheFile(t *testing.T) {
 	}
 	stamped(7)
 	s := e.shards[0]
-	err = s.between(ctx, func() error {
+	err = s.queue.Between(ctx, func() error {
 		s.failed = boom
 		return s.recover()
 	})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
 	"letterlock/storage/disk"
 )
 

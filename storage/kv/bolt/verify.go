@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
 	"letterlock/storage/disk"
 )
 

@@ -134,7 +134,7 @@ func TestMissingFileIsDamage(t *testing.T) {
 	defer closeEngine(t, e)
 	mustPut(t, e, "a", "1")
 	s := e.shards[0]
-	if err := s.between(func() error { s.files.change(0); return nil }); err != nil {
+	if err := s.queue.Between(context.Background(), func() error { s.files.change(0); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	mustPut(t, e, "b", "2")
@@ -313,7 +313,7 @@ func TestNothingIsLetInThatCannotSettle(t *testing.T) {
 	broken := error(syscall.ENOSPC)
 	base.broken.Store(&broken)
 	s := e.shards[0]
-	if err := s.between(func() error { s.settleSoon(); s.await(); return s.failed }); !errors.Is(err, broken) {
+	if err := s.queue.Between(context.Background(), func() error { s.settleSoon(); s.await(); return s.failed }); !errors.Is(err, broken) {
 		t.Errorf("settle: %v, want %v", err, broken)
 	}
 	if err := put(e, "b", "2"); !errors.Is(err, kv.ErrFailed) || !errors.Is(err, broken) {

@@ -113,7 +113,8 @@ func (e *Engine) Update(ctx context.Context, shard int, fn func(kv.Tx) error) er
 
 // Copy settles what the journal has of a shard and copies it.
 func (e *Engine) Copy(ctx context.Context, shard int, w io.Writer) error {
-	if err := e.shards[shard].between(e.shards[shard].settleAll); err != nil {
+	s := e.shards[shard]
+	if err := s.queue.Between(ctx, s.settleAll); err != nil {
 		return err
 	}
 	return e.base.Copy(ctx, shard, w)
@@ -121,7 +122,10 @@ func (e *Engine) Copy(ctx context.Context, shard int, w io.Writer) error {
 
 // Wipe settles what the journal has of a shard and removes its files, with all
 // they ever held.
-func (e *Engine) Wipe(shard int) error { return e.shards[shard].between(e.shards[shard].wipe) }
+func (e *Engine) Wipe(ctx context.Context, shard int) error {
+	s := e.shards[shard]
+	return s.queue.Between(ctx, s.wipe)
+}
 
 // Close settles everything and closes the engine below. What does not settle is
 // still in the journal, for the next open.

@@ -86,7 +86,7 @@ func wantContent(t *testing.T, e kv.Engine, want map[string]string) {
 func settle(t *testing.T, e *Engine) {
 	t.Helper()
 	s := e.shards[0]
-	err := s.between(func() error {
+	err := s.queue.Between(context.Background(), func() error {
 		s.settleSoon()
 		s.await()
 		return s.failed
@@ -196,7 +196,7 @@ func TestWipedJournalHoldsNothing(t *testing.T) {
 	e := openEngine(t, dir, nil)
 	defer closeEngine(t, e)
 	mustPut(t, e, "a", "secret")
-	if err := e.Wipe(0); err != nil {
+	if err := e.Wipe(context.Background(), 0); err != nil {
 		t.Fatal(err)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "00.*.journal")); err != nil || len(left) > 0 {
@@ -293,7 +293,7 @@ func TestManyBigTransactionsAtOnceStayWithinTheBound(t *testing.T) {
 	value := bytes.Repeat([]byte{'v'}, 60000)
 	var all sync.WaitGroup
 	s := e.shards[0]
-	err := s.between(func() error {
+	err := s.queue.Between(context.Background(), func() error {
 		for i := range 50 {
 			all.Go(func() {
 				err := e.Update(context.Background(), 0, func(tx kv.Tx) error {
@@ -401,9 +401,9 @@ func TestReadersSeeWholeTransactions(t *testing.T) {
 		write(n, size)
 		switch n % 7 {
 		case 0: // in the background
-			_ = s.between(func() error { s.settleSoon(); return nil })
+			_ = s.queue.Between(context.Background(), func() error { s.settleSoon(); return nil })
 		case 1:
-			_ = s.between(s.settleAll)
+			_ = s.queue.Between(context.Background(), s.settleAll)
 		}
 	}
 	close(stop)
@@ -428,7 +428,7 @@ func TestWatchersWakeAndClosedIsClosed(t *testing.T) {
 		"update": put(e, "a", "1"),
 		"view":   e.View(context.Background(), 0, func(kv.Reader) error { return nil }),
 		"copy":   e.Copy(context.Background(), 0, &bytes.Buffer{}),
-		"wipe":   e.Wipe(0),
+		"wipe":   e.Wipe(context.Background(), 0),
 	}
 	for name, err := range closed {
 		if !errors.Is(err, kv.ErrClosed) {

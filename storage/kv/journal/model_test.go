@@ -369,11 +369,11 @@ func (w *world) step() {
 	case n < 26:
 		w.change()
 	case n < 31:
-		_ = s.between(func() error { s.settleSoon(); return nil })
+		_ = s.queue.Between(context.Background(), func() error { s.settleSoon(); return nil })
 	case n < 32:
 		_ = w.e.Copy(context.Background(), 0, io.Discard)
 	case n < 33:
-		_ = w.e.Wipe(0)
+		_ = w.e.Wipe(context.Background(), 0)
 	case n < 34:
 		w.restart()
 	case n < 36:

@@ -143,10 +143,11 @@ func (s salt) parse(b []byte) (f found, rest []byte, ok bool) {
 // apply repeats the writes of a record.
 func (f *found) apply(tx kv.Tx) error {
 	for b := f.writes; len(b) > 0; {
-		kind, key, rest, ok := cut(b[1:], b[0])
+		kind := b[0]
+		key, rest, ok := cut(b[1:])
 		var value []byte
 		if ok && (kind == putOne || kind == deleteRange) {
-			_, value, rest, ok = cut(rest, kind)
+			value, rest, ok = cut(rest)
 		}
 		if b = rest; !ok {
 			return fmt.Errorf("record %d: %w", f.number, ErrDamaged)
@@ -168,11 +169,11 @@ func (f *found) apply(tx kv.Tx) error {
 }
 
 // cut takes one piece off the front of b.
-func cut(b []byte, kind byte) (same byte, piece, rest []byte, ok bool) {
+func cut(b []byte) (piece, rest []byte, ok bool) {
 	n, width := binary.Uvarint(b)
 	if width <= 0 || n > uint64(len(b)-width) {
-		return kind, nil, nil, false
+		return nil, nil, false
 	}
 	b = b[width:]
-	return kind, b[:n:n], b[n:], true
+	return b[:n:n], b[n:], true
 }

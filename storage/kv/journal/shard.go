@@ -17,7 +17,6 @@ type shard struct {
 	hub    *kv.Hub
 	slack  int
 	queue  *kv.Queue
-	tasks  chan func()
 	shown  atomic.Pointer[top] // what readers see
 
 	// The committer's own.
@@ -66,7 +65,7 @@ func open(dir string, base Base, n int, opt Options, hub *kv.Hub) (*shard, error
 	}
 	s := &shard{
 		number: n, base: base, hub: hub, slack: opt.Slack,
-		queue: kv.NewQueue(), tasks: make(chan func()),
+		queue: kv.NewQueue(),
 		files: newPair(opt.Files, dir, n), tree: newTree(), last: stamp, settled: stamp,
 		timer: time.NewTimer(0),
 	}
@@ -88,7 +87,7 @@ func (s *shard) run() {
 		select {
 		case c := <-s.queue.Calls():
 			s.commit(s.queue.Gather(c))
-		case task := <-s.tasks:
+		case task := <-s.queue.Tasks():
 			task()
 		case <-s.timer.C:
 			s.armed = false
@@ -96,22 +95,9 @@ func (s *shard) run() {
 		case end := <-s.settling:
 			s.hasSettled(end)
 		case <-s.queue.Closing():
-			for group := s.queue.Gather(nil); len(group) > 0; group = s.queue.Gather(nil) {
-				s.commit(group)
-			}
+			s.queue.Rest(s.commit)
 			return
 		}
-	}
-}
-
-// between lets the committer run fn between two commits.
-func (s *shard) between(fn func() error) error {
-	answer := make(chan error, 1)
-	select {
-	case s.tasks <- func() { answer <- fn() }:
-		return <-answer
-	case <-s.queue.Closing():
-		return kv.ErrClosed
 	}
 }
 

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	"letterlock/imapd"
 )
 
 // A MOVE of very many messages is made in steps. What was moved before one of them
@@ -14,7 +17,7 @@ func TestMoveThatEndsMidwayTellsWhereMessagesWent(t *testing.T) {
 	t.Parallel()
 	const all = 1 << 18
 	ctx := context.Background()
-	h := openHouse(t)
+	h := openHouse(t, func(o *imapd.Options) { o.Progress = time.Hour }) // its lines would stand between
 	h.deliver(letter{mailbox: "INBOX", text: openLetter})
 	c := h.loggedIn("c", "tls")
 	c.ok("CREATE Target")

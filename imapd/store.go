@@ -101,13 +101,18 @@ func storable(a *syntax.Store) ([]string, error) {
 // change UNCHANGEDSINCE forbade.
 func (s *session) changeFlags(ctx context.Context, a *syntax.Store, set []int, flags []string) (done stored, err error) {
 	old := s.box.view
-	late, err := s.storeUnlessChanged(ctx, a, set, flags)
+	late, at, err := s.storeUnlessChanged(ctx, a, set, flags)
 	if err != nil {
 		return done, err
 	}
 	there, err := s.look(ctx, sendExpunges)
 	if err != nil {
 		return done, err
+	}
+	if a.Silent && a.UnchangedSince == nil && !s.aware && len(s.box.followed) == 0 && ours(old, there, at) {
+		s.announceKeywords(there)
+		s.box.view = there
+		return done, nil
 	}
 	now := storage.Keep(old, there)
 	expect := s.expectation(now.Mailbox().Keywords, a.Op, flags)
@@ -140,9 +145,17 @@ func (s *session) changeFlags(ctx context.Context, a *syntax.Store, set []int, f
 	return done, s.announce(ctx, now, among(set))
 }
 
+// ours says whether a change that got the modseq at is all that lies between two
+// views: then the client knows what it did.
+func ours(old, now *storage.View, at storage.ModSeq) bool {
+	before, after := old.Mailbox(), now.Mailbox()
+	return after.UIDValidity == before.UIDValidity && now.HasAll(old) &&
+		(after.Highest == before.Highest || after.Highest == before.Highest+1 && after.Highest == at)
+}
+
 // storeUnlessChanged stores, and answers the UIDs that UNCHANGEDSINCE forbade
-// (RFC 7162 §3.1.3).
-func (s *session) storeUnlessChanged(ctx context.Context, a *syntax.Store, set []int, flags []string) (late []storage.UID, err error) {
+// (RFC 7162 §3.1.3), and which modseq the others got last.
+func (s *session) storeUnlessChanged(ctx context.Context, a *syntax.Store, set []int, flags []string) (late []storage.UID, at storage.ModSeq, err error) {
 	uids := s.uidsOf(set)
 	since := storage.ModSeq(0)
 	var exist []storage.UID
@@ -151,19 +164,20 @@ func (s *session) storeUnlessChanged(ctx context.Context, a *syntax.Store, set [
 	}
 	if a.UnchangedSince != nil && since == 0 {
 		if uids, exist, since, err = s.lacking(ctx, a.Op, uids, flags); err != nil || len(uids) == 0 {
-			return exist, err
+			return exist, 0, err
 		}
 	}
+	var done storage.Stored
 	err = s.progressing(ctx, func(ctx context.Context) (err error) {
-		late, err = s.account.StoreFlags(ctx, s.box.id, uids, storeOps[a.Op], flags, since)
+		done, err = s.account.StoreFlags(ctx, s.box.id, uids, storeOps[a.Op], flags, since)
 		return err
 	})
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil, errGone
+		return nil, 0, errGone
 	}
-	late = append(late, exist...)
+	late = append(done.Modified, exist...)
 	slices.Sort(late)
-	return late, keywordRefusal(err)
+	return late, done.ModSeq, keywordRefusal(err)
 }
 
 // lacking is what UNCHANGEDSINCE 0 leaves of uids: those where what is named

@@ -39,8 +39,10 @@ type block struct {
 //	11 count (u16)   13 changed (u64)  21 bases of uid, modseq, flags, number, saved, size (u64)
 //	69 the columns, one after the other
 const (
-	columns     = 6
-	blockHeader = 69
+	columnModSeq = 1
+	columnFlags  = 2
+	columns      = 6
+	blockHeader  = 69
 )
 
 // put puts one column of a block into to, which has room for it.
@@ -78,20 +80,27 @@ func (b *block) encode() []byte {
 	var room [blockSize]uint64
 	numbers := slices.Grow(room[:0], n)[:n]
 	for c := range columns {
-		if n == 0 {
-			break
-		}
 		b.put(c, numbers)
-		low, high := slices.Min(numbers), slices.Max(numbers)
-		width := (bits.Len64(high-low) + 7) / 8
-		v[5+c] = byte(width)
-		le.PutUint64(v[21+8*c:], low)
-		for _, number := range numbers {
-			le.PutUint64(v[at:], number-low)
-			at += width
-		}
+		at = putColumn(v, at, c, numbers)
 	}
 	return sealValue(v[:at])
+}
+
+// putColumn packs column c into v, which has room for it and [widest] more octets,
+// and answers where the next one lies.
+func putColumn[N ~uint64](v []byte, at, c int, numbers []N) int {
+	if len(numbers) == 0 {
+		return at
+	}
+	le, low := binary.LittleEndian, slices.Min(numbers)
+	width := (bits.Len64(uint64(slices.Max(numbers)-low)) + 7) / 8
+	v[5+c] = byte(width)
+	le.PutUint64(v[21+8*c:], uint64(low))
+	for _, number := range numbers {
+		le.PutUint64(v[at:], uint64(number-low))
+		at += width
+	}
+	return at
 }
 
 // packed is a block as it lies in the index: checked, not yet unpacked.
@@ -148,6 +157,27 @@ func (p packed) column(c int, to []uint64) []uint64 {
 	return to
 }
 
+// marked is the value with the modseqs and flags of c, and all else as it lies.
+func (p packed) marked(c *chunk) []byte {
+	v := make([]byte, len(p.value)+2*widest*p.count+widest)
+	copy(v, p.value[:blockHeader])
+	binary.LittleEndian.PutUint64(v[13:], uint64(c.changed))
+	from, at := blockHeader, blockHeader
+	for i := range columns {
+		end := from + int(p.value[5+i])*p.count
+		switch i {
+		case columnModSeq:
+			at = putColumn(v, at, i, c.modseqs)
+		case columnFlags:
+			at = putColumn(v, at, i, c.flags)
+		default:
+			at += copy(v[at:], p.value[from:end])
+		}
+		from = end
+	}
+	return sealValue(v[:at])
+}
+
 func decodeBlock(v []byte) (*block, error) {
 	b := new(block)
 	return b, b.decode(v)
@@ -184,63 +214,77 @@ func (b *block) decode(v []byte) error {
 	return nil
 }
 
-// find answers the index of uid, or of the first greater one.
-func (b *block) find(uid UID) (int, bool) {
-	low, high := 0, len(b.entries)
-	for low < high {
-		mid := (low + high) / 2
-		if b.entries[mid].uid < uid {
-			low = mid + 1
-		} else {
-			high = mid
-		}
-	}
-	return low, low < len(b.entries) && b.entries[low].uid == uid
+// stretch is the messages of one block, in one form or another.
+type stretch interface {
+	*block | *chunk
+	list(room []UID) []UID // their UIDs, in room where they must be put together
 }
 
+func (b *block) list(room []UID) []UID {
+	uids := slices.Grow(room[:0], len(b.entries))
+	for i := range b.entries {
+		uids = append(uids, b.entries[i].uid)
+	}
+	return uids
+}
+
+func (c *chunk) list([]UID) []UID { return c.uids }
+
 // blockAt finds the block that would hold uid: the last whose key is not
-// greater. first is its key's UID.
-func blockAt(r kv.Reader, a AccountID, m MailboxID, uid UID, unpack unpacker) (first UID, b *block, err error) {
+// greater; nil is none. first is its key's UID.
+func blockAt[S stretch](r kv.Reader, a AccountID, m MailboxID, uid UID, unpack func(first UID, v []byte) (S, error)) (first UID, s S, err error) {
 	hi := append(blockKey(a, m, uid), 0) // the key itself included
 	for k, v := range r.Range(blocksKey(a, m), hi, kv.Options{Limit: 1, Reverse: kv.Backward}) {
 		first = UID(tailUint32(k))
-		b, err = unpack(first, v)
-		return first, b, err
+		s, err = unpack(first, v)
+		return first, s, err
 	}
 	return 0, nil, nil
 }
 
-// pick hands the entries of uids (ascending) to fn, block by block; those that
+// pick hands the messages with uids (ascending) to fn, block by block; those that
 // are gone are passed over. first is the block's key; at is used again for the next.
-func pick(r kv.Reader, a AccountID, m MailboxID, uids []UID, unpack unpacker, fn func(first UID, b *block, at []int) error) error {
+func pick[S stretch](r kv.Reader, a AccountID, m MailboxID, uids []UID, unpack func(first UID, v []byte) (S, error), fn func(first UID, s S, at []int) error) error {
 	var at []int
+	var room [blockSize]UID
 	for len(uids) > 0 {
-		first, b, err := blockAt(r, a, m, uids[0], unpack)
+		first, s, err := blockAt(r, a, m, uids[0], unpack)
 		if err != nil {
 			return err
 		}
-		if b == nil || len(b.entries) == 0 || uids[0] > b.entries[len(b.entries)-1].uid {
+		var there []UID
+		if s != nil {
+			there = s.list(room[:])
+		}
+		if len(there) == 0 || uids[0] > there[len(there)-1] {
 			uids = skipGap(r, a, m, uids)
 			continue
 		}
-		last := b.entries[len(b.entries)-1].uid
-		at = at[:0]
-		for next := 0; len(uids) > 0 && uids[0] <= last; uids = uids[1:] {
-			if next == len(b.entries) || b.entries[next].uid != uids[0] { // mostly it is the next one
-				i, found := b.find(uids[0])
-				if !found || i < next {
-					continue
-				}
-				next = i
-			}
-			at = append(at, next)
-			next++
+		if at, uids = places(there, uids, at[:0]); len(at) == 0 {
+			continue
 		}
-		if err := fn(first, b, at); err != nil {
+		if err := fn(first, s, at); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// places appends where in there those of uids are that lie in its stretch; rest
+// lies behind it. Both ascend.
+func places(there, uids []UID, at []int) (found []int, rest []UID) {
+	last, next := there[len(there)-1], 0
+	for ; len(uids) > 0 && uids[0] <= last; uids = uids[1:] {
+		if next == len(there) || there[next] != uids[0] { // mostly it is the next one
+			skipped, exists := slices.BinarySearch(there[next:], uids[0])
+			if next += skipped; !exists {
+				continue
+			}
+		}
+		at = append(at, next)
+		next++
+	}
+	return at, uids
 }
 
 // skipGap passes over the UIDs that lie before the next block.

@@ -58,14 +58,11 @@ func (c *blockCache) keep(id blockID, b *block) {
 	c.young[id] = b
 }
 
-// unpacker unpacks the block under a key.
-type unpacker func(first UID, v []byte) (*block, error)
-
 // anew unpacks a block that the caller may change.
 func anew(_ UID, v []byte) (*block, error) { return decodeBlock(v) }
 
 // unpack unpacks the blocks of one mailbox for reading.
-func (s *Store) unpack(a AccountID, m MailboxID) unpacker {
+func (s *Store) unpack(a AccountID, m MailboxID) func(first UID, v []byte) (*block, error) {
 	return func(first UID, v []byte) (*block, error) {
 		id := blockID{boxID{a, m}, first}
 		if len(v) >= blockHeader {

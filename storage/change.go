@@ -19,33 +19,17 @@ const (
 // errStepFull ends a step: the rest belongs to the next.
 var errStepFull = errors.New("step full")
 
-// edit rewrites the blocks that hold uids. fn changes the entries at the given
-// places of a block and says whether it changed any; entries it marks with uid
-// 0 are taken out. rest is what the next step has to do.
-func (t *txn) edit(b *openBox, uids []UID, fn func(blk *block, at []int) bool) (rest []UID, err error) {
+// step hands the blocks that hold uids to fn, which changes the messages at the given
+// places, as many as one transaction may change. rest is what the next one has to do.
+func step[S stretch](t *txn, b *openBox, uids []UID, unpack func(first UID, v []byte) (S, error), fn func(first UID, s S, at []int)) (rest []UID, err error) {
 	t.settleTail(b)
 	steps := 0
-	var one block
-	again := func(_ UID, v []byte) (*block, error) { return &one, one.decode(v) }
-	err = pick(t.tx, b.id.account, b.ID, uids, again, func(first UID, blk *block, at []int) error {
-		if len(at) == 0 {
-			return nil
-		}
+	err = pick(t.tx, b.id.account, b.ID, uids, unpack, func(first UID, s S, at []int) error {
 		if steps++; steps > blocksPerStep {
-			rest = from(uids, blk.entries[at[0]].uid)
+			rest = from(uids, s.list(nil)[at[0]])
 			return errStepFull
 		}
-		if !fn(blk, at) {
-			return nil
-		}
-		blk.changed = b.bump()
-		blk.entries = living(blk.entries)
-		k := blockKey(b.id.account, b.ID, first)
-		if len(blk.entries) == 0 {
-			t.tx.Delete(k)
-		} else {
-			t.tx.Put(k, blk.encode())
-		}
+		fn(first, s, at)
 		return nil
 	})
 	if errors.Is(err, errStepFull) {
@@ -74,81 +58,11 @@ func living(entries []entry) []entry {
 	return kept
 }
 
-// StoreFlags changes the flags of uids (ascending), in transactions of some
-// hundred thousand messages. unchangedSince 0 is unconditional; otherwise uids
-// whose modseq is greater are left alone and returned (RFC 7162 §3.1.3).
-// $RequireTLS cannot be named: [ErrReadOnlyFlag]. A keyword that finds no room
-// in the mailbox is [ErrLimit].
-func (a *Account) StoreFlags(ctx context.Context, id MailboxID, uids []UID, op FlagOp, flags []string, unchangedSince ModSeq) (modified []UID, err error) {
-	system, keywords, err := splitFlags(flags)
-	if err != nil {
-		return nil, err
-	}
-	progress := progressOf(ctx, len(uids))
-	for {
-		var rest, late []UID
-		err := a.change(ctx, func(t *txn, _ *account) error {
-			late = nil
-			b, err := t.mustBox(a.id, id)
-			if err != nil {
-				return err
-			}
-			arg, err := t.argument(b, op, system, keywords)
-			if err != nil {
-				return err
-			}
-			rest, err = t.edit(b, uids, func(blk *block, at []int) (changed bool) {
-				for _, i := range at {
-					e := &blk.entries[i]
-					if unchangedSince != 0 && e.modseq > unchangedSince {
-						late = append(late, e.uid)
-						continue
-					}
-					changed = b.setFlags(e, op.apply(e.flags, arg)) || changed
-				}
-				return changed
-			})
-			return err
-		})
-		if err != nil {
-			return modified, err
-		}
-		modified = append(modified, late...)
-		progress.reached(len(rest))
-		if uids = rest; len(uids) == 0 {
-			return modified, nil
-		}
-	}
-}
-
-// argument is the bits a STORE names. Taking away makes no keywords.
-func (t *txn) argument(b *openBox, op FlagOp, system Flags, keywords []string) (Flags, error) {
-	if op != RemoveFlags {
-		bits, err := t.keywords(b, keywords)
-		return system | bits, err
-	}
-	for _, k := range keywords {
-		if i := indexFold(b.Keywords, k); i >= 0 {
-			system |= Keyword(i)
-		}
-	}
-	return system, nil
-}
-
-// setFlags gives an entry new flags; false: it has them.
-func (b *openBox) setFlags(e *entry, flags Flags) bool {
-	if e.flags == flags {
-		return false
-	}
-	b.count(e, -1)
-	e.flags, e.modseq = flags, b.bump()
-	b.count(e, 1)
-	return true
-}
-
 // take removes uids from a mailbox and tells the vanished log.
 func (t *txn) take(c *account, b *openBox, uids []UID) (taken []entry, rest []UID, err error) {
-	rest, err = t.edit(b, uids, func(blk *block, at []int) bool {
+	var one block
+	again := func(_ UID, v []byte) (*block, error) { return &one, one.decode(v) }
+	rest, err = step(t, b, uids, again, func(first UID, blk *block, at []int) {
 		for _, i := range at {
 			e := &blk.entries[i]
 			taken = append(taken, *e)
@@ -157,7 +71,14 @@ func (t *txn) take(c *account, b *openBox, uids []UID) (taken []entry, rest []UI
 			c.messages--
 			e.uid = 0
 		}
-		return true
+		blk.changed = b.bump()
+		blk.entries = living(blk.entries)
+		k := blockKey(b.id.account, b.ID, first)
+		if len(blk.entries) == 0 {
+			t.tx.Delete(k)
+		} else {
+			t.tx.Put(k, blk.encode())
+		}
 	})
 	if err == nil && len(taken) > 0 {
 		err = t.vanish(b, taken)

@@ -103,13 +103,9 @@ func TestCheckFindsWrongCountersAndDemands(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		_, err = tx.edit(b, []UID{1}, func(blk *block, _ []int) bool {
-			blk.entries[0].flags |= required
-			return true
-		})
 		b.Unseen++
 		c.bytes++
-		return err
+		return tx.misflag(b, func(f Flags) Flags { return f | required })
 	})
 	if err != nil {
 		t.Fatal(err)

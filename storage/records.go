@@ -199,3 +199,17 @@ func (b *box) count(e *entry, by int) {
 	}
 	b.Size += e.size * uint64(by)
 }
+
+// remark counts a message that gets other flags; its demand stays.
+func (b *box) remark(was, now Flags) {
+	b.Unseen += was.ones(Seen) - now.ones(Seen)
+	b.Mailbox.Deleted += now.ones(Deleted) - was.ones(Deleted)
+}
+
+// ones is 1 where a bit is set.
+func (f Flags) ones(bit Flags) uint32 {
+	if f&bit != 0 {
+		return 1
+	}
+	return 0
+}

@@ -271,6 +271,17 @@ func TestDemandStaysWithCopyMoveAndRename(t *testing.T) {
 	}
 }
 
+// misflag lets bits of the first message of a mailbox fall over.
+func (t *txn) misflag(b *openBox, wrong func(Flags) Flags) error {
+	first, blk, err := blockAt(t.tx, b.id.account, b.ID, 1, anew)
+	if err != nil {
+		return err
+	}
+	blk.entries[0].flags, blk.changed = wrong(blk.entries[0].flags), b.bump()
+	t.tx.Put(blockKey(b.id.account, b.ID, first), blk.encode())
+	return nil
+}
+
 func TestDisagreeingDemandIsRequired(t *testing.T) {
 	ctx := context.Background()
 	s := openStore(t, t.TempDir(), Options{})
@@ -282,11 +293,7 @@ func TestDisagreeingDemandIsRequired(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		_, err = tx.edit(b, []UID{1}, func(blk *block, at []int) bool { // a bit that fell over
-			blk.entries[0].flags &^= demandBits
-			return true
-		})
-		return err
+		return tx.misflag(b, func(f Flags) Flags { return f &^ demandBits })
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -147,9 +147,9 @@ func TestConditionalStoreAnswersWhatWasModified(t *testing.T) {
 	if _, err := a.StoreFlags(ctx, inboxID, []UID{2}, AddFlags, []string{"$a"}, 0); err != nil {
 		t.Fatal(err)
 	}
-	modified, err := a.StoreFlags(ctx, inboxID, []UID{1, 2, 3, 9}, AddFlags, []string{"$A", `\Seen`}, before)
-	if err != nil || !slices.Equal(modified, []UID{2}) {
-		t.Errorf("modified %v, %v, want [2] (RFC 7162 §3.1.3)", modified, err)
+	done, err := a.StoreFlags(ctx, inboxID, []UID{1, 2, 3, 9}, AddFlags, []string{"$A", `\Seen`}, before)
+	if err != nil || !slices.Equal(done.Modified, []UID{2}) {
+		t.Errorf("modified %v, %v, want [2] (RFC 7162 §3.1.3)", done.Modified, err)
 	}
 	v := view(t, a, inbox)
 	if got := v.Mailbox().Keywords; !slices.Equal(got, []string{"$a"}) {

@@ -11,6 +11,7 @@ import (
 	"letterlock/internal/mail"
 	"letterlock/internal/mime"
 	"letterlock/internal/requiretls"
+	"letterlock/internal/wire"
 	"letterlock/storage"
 )
 
@@ -240,7 +241,7 @@ func (b *batch) transfer(to *intake, form syntax.LiteralForm) error {
 		return lost(err)
 	}
 	to.exact = form == syntax.BinaryLiteral
-	_, err = io.Copy(to, from)
+	_, err = wire.Copy(to, from)
 	switch {
 	case to.full:
 		return errTooBig
@@ -281,19 +282,21 @@ func (m *memoryBody) Close() error {
 // refuse8bit refuses a header that needs UTF8=ACCEPT from a client that did not
 // enable it: RFC 6855 §4 says MUST.
 func refuse8bit(header io.Reader) error {
-	buf := make([]byte, 4<<10)
-	for {
-		n, err := header.Read(buf)
-		for _, c := range buf[:n] {
-			if c >= 0x80 {
-				return errUTF8Header
-			}
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read header: %w", err)
+	_, err := wire.Copy(ascii{}, header)
+	if err != nil && err != errUTF8Header {
+		err = fmt.Errorf("read header: %w", err)
+	}
+	return err
+}
+
+// ascii takes ASCII alone.
+type ascii struct{}
+
+func (ascii) Write(p []byte) (int, error) {
+	for _, c := range p {
+		if c >= 0x80 {
+			return 0, errUTF8Header
 		}
 	}
+	return len(p), nil
 }

@@ -234,6 +234,13 @@ var (
 	bulkBuffers  = sync.Pool{New: func() any { return new([bulkBuffer]byte) }}
 )
 
+// Copy is [io.Copy] through one of the buffers that bodies are read with.
+func Copy(to io.Writer, from io.Reader) (int64, error) {
+	buf := bulkBuffers.Get().(*[bulkBuffer]byte)
+	defer bulkBuffers.Put(buf)
+	return io.CopyBuffer(to, from, buf[:])
+}
+
 // shrink gives back what a long line or a body has grown the buffer to.
 func (r *Reader) shrink() {
 	if r.r == r.w && len(r.buf) > smallBuffer {

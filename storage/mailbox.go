@@ -72,15 +72,6 @@ func (a *Account) read(ctx context.Context, fn func(kv.Reader) error) error {
 	return a.store.index.View(ctx, sh.number, fn)
 }
 
-// readIn is [Account.read] for what lies in one mailbox.
-func (a *Account) readIn(ctx context.Context, id MailboxID, fn func(kv.Reader) error) error {
-	sh := a.store.shardOf(a.id)
-	if err := sh.seenIn(ctx, a.id, id); err != nil {
-		return err
-	}
-	return a.store.index.View(ctx, sh.number, fn)
-}
-
 // Mailboxes lists all, by name. The first call for an account makes its default
 // folders: INBOX, Drafts, Sent, Junk, Trash, Archive (all subscribed, with
 // their special use).
@@ -168,17 +159,49 @@ func readNamed(v []byte) (MailboxID, error) {
 	return MailboxID(f.Uint()), f.Err()
 }
 
+// glance is a mailbox as it stands in the index, from memory where it was asked for
+// before.
+func (a *Account) glance(ctx context.Context, id MailboxID) (m Mailbox, found bool, err error) {
+	shard := a.store.shardOf(a.id).number
+	err = a.store.index.Get(ctx, shard, boxKey(a.id, id), func(v []byte) error {
+		if v == nil {
+			return nil
+		}
+		b, err := decodeBox(id, v)
+		if err == nil {
+			m, found = b.Mailbox, true
+		}
+		return err
+	})
+	if !found || err != nil {
+		return m, found, err
+	}
+	err = a.store.index.Get(ctx, shard, namedKey(a.id, keySubscribe, m.Name), func(v []byte) error {
+		m.Subscribed = v != nil
+		return nil
+	})
+	return m, found, err
+}
+
 // Mailbox finds one by name: [ErrNotFound].
 func (a *Account) Mailbox(ctx context.Context, name string) (m Mailbox, err error) {
 	name, err = cleanName(name)
 	if err != nil {
 		return m, fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
+	if err := a.store.shardOf(a.id).seen(ctx, a.id); err != nil {
+		return m, err
+	}
 	found := false
-	err = a.read(ctx, func(r kv.Reader) error {
+	if id, err := a.store.boxNamed(ctx, a.id, name); err == nil && id != 0 {
+		if m, found, err = a.glance(ctx, id); err == nil && found && m.Name == name {
+			return m, nil
+		}
+	}
+	err = a.read(ctx, func(r kv.Reader) error { // it is not there, or has moved meanwhile
 		b, err := findBox(r, a.id, name)
-		if b != nil {
-			m, found = b.public(r, a.id), true
+		if found = b != nil; found {
+			m = b.public(r, a.id)
 		}
 		return err
 	})

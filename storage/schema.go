@@ -180,13 +180,14 @@ func hide(k []byte) int {
 // keyHead is how many octets of a key say what it is of.
 const keyHead = 9
 
-// remembered says which keys are kept in memory: what is asked for each letter.
+// remembered says which keys are kept in memory: what is asked for each letter, and
+// for each look into a mailbox.
 func remembered(k []byte) bool {
 	if len(k) < keyHead {
 		return false
 	}
 	switch k[keyHead-1] {
-	case keyAccount, keyName, keyAlias:
+	case keyAccount, keyName, keyAlias, keyBox, keySubscribe:
 		return true
 	}
 	return false

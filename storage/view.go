@@ -119,28 +119,51 @@ func (v *View) Since(m ModSeq) iter.Seq2[int, Entry] {
 // was acknowledged before the call, and does not wait for letters that are on their
 // way into other mailboxes.
 func (a *Account) View(ctx context.Context, id MailboxID) (v *View, err error) {
+	if err := a.store.shardOf(a.id).seenIn(ctx, a.id, id); err != nil {
+		return nil, err
+	}
 	at := boxID{a.id, id}
 	old := a.store.views.get(at)
-	err = a.readIn(ctx, id, func(r kv.Reader) error {
+	if old != nil {
+		if m, found, err := a.glance(ctx, id); err == nil && found {
+			v = old.with(m)
+		}
+	}
+	if v == nil {
+		v, err = a.viewAfter(ctx, id, old)
+	}
+	if err == nil && v != old {
+		a.store.views.put(at, v)
+	}
+	return v, err
+}
+
+// viewAfter reads what an older view does not have, or all.
+func (a *Account) viewAfter(ctx context.Context, id MailboxID, old *View) (v *View, err error) {
+	err = a.store.index.View(ctx, a.store.shardOf(a.id).number, func(r kv.Reader) error {
 		b, err := getBox(r, a.id, id)
 		if b == nil || err != nil {
 			return orElse(err, absentBox(id))
 		}
 		m := b.public(r, a.id)
-		if old != nil && old.box.Highest == m.Highest && old.box.UIDValidity == m.UIDValidity {
-			v = &View{box: m, chunks: old.chunks, ends: old.ends}
-			if old.same(m) {
-				v = old
-			}
-			return nil
+		if v = old.with(m); v == nil {
+			v, err = loadView(r, a.id, m, old)
 		}
-		v, err = loadView(r, a.id, m, old)
 		return err
 	})
-	if err == nil && v != old {
-		a.store.views.put(at, v)
-	}
 	return v, err
+}
+
+// with is the view of a mailbox whose record is m, where no message has changed
+// since old; nil where that is not so.
+func (old *View) with(m Mailbox) *View {
+	switch {
+	case old == nil || old.box.Highest != m.Highest || old.box.UIDValidity != m.UIDValidity:
+		return nil
+	case old.same(m):
+		return old
+	}
+	return &View{box: m, chunks: old.chunks, ends: old.ends}
 }
 
 // same says whether the mailbox record is the one the view was made of. The

@@ -49,7 +49,7 @@ type filing struct {
 // all that is waited for.
 func (a *Account) file(ctx context.Context, group []segment.Letter, need Usage) (uidvalidity uint32, uids []UID, err error) {
 	sh := a.store.shardOf(a.id)
-	if err := sh.trouble(); err != nil {
+	if err := orElse(sh.trouble(), sh.takes(a.id)); err != nil {
 		return 0, nil, unavailable(err)
 	}
 	held, err := a.reserve(ctx, need)

@@ -59,7 +59,7 @@ func (sh *shard) apply(batch []item) (results []applied, t *txn, err error) {
 		t.shard = sh.number
 		results = make([]applied, len(batch))
 		for i := range batch {
-			if err := t.apply(&batch[i], &results[i]); err != nil {
+			if err := sh.applyOne(t, &batch[i], &results[i]); err != nil {
 				return err
 			}
 		}
@@ -71,6 +71,20 @@ func (sh *shard) apply(batch []item) (results []applied, t *txn, err error) {
 		poke(sh.store.sends)
 	}
 	return results, t, err
+}
+
+// applyOne applies an item, or passes over it where its account is stopped.
+func (sh *shard) applyOne(t *txn, it *item, result *applied) error {
+	if len(it.parts) == 0 {
+		return nil
+	}
+	if why := sh.takes(it.account()); why != nil {
+		return t.postpone(it, why, result)
+	}
+	if it.late {
+		t.tx.Delete(postponedKey(it.account(), it.parts[0].serial()))
+	}
+	return t.apply(it, result)
 }
 
 // apply files the parts of one item, all or none. Why none were is for who waits

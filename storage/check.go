@@ -76,6 +76,9 @@ func (s *Store) CheckSteps(ctx context.Context, found func(Finding), progress fu
 			} else if err != nil {
 				return err
 			}
+			if err := sh.takes(a); err != nil {
+				c.say("", 0, "%d letters wait in the log for it: %v", sh.waits(a), err)
+			}
 			if err := c.messages(ctx); err != nil {
 				return err
 			}

@@ -203,6 +203,9 @@ func (s *Store) settled(number uint64) bool {
 	for _, sh := range s.shards {
 		sh.mu.Lock()
 		behind := sh.mark.At.Segment <= number
+		for _, p := range sh.postponed {
+			behind = behind || p.before.At.Segment <= number
+		}
 		sh.mu.Unlock()
 		if behind {
 			return false
@@ -280,7 +283,7 @@ func (m *mover) failed() error {
 }
 
 func (m *mover) record(r *segment.Record) error {
-	if err := errors.Join(m.failed(), m.spend(r.Size)); err != nil {
+	if err := errors.Join(m.failed(), m.spend(r.Size), m.store.allTake(r)); err != nil {
 		return err
 	}
 	alive, err := m.store.lives(m.ctx, r)

@@ -134,7 +134,7 @@ func (s *Store) resolve(ctx context.Context, plan *mail.Delivery, came *mail.Var
 		return p, fmt.Errorf("%d copies: %w", len(plan.Copies), ErrLimit)
 	}
 	sh := s.shardOf(a)
-	if err := sh.trouble(); err != nil {
+	if err := orElse(sh.trouble(), sh.takes(a)); err != nil {
 		return p, unavailable(err)
 	}
 	var need Usage

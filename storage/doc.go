@@ -19,6 +19,9 @@
 // with the UIDs it is going to get (foresight.go). Every other change goes through
 // the index's own commit, which is one flush of its journal (package kv/journal).
 //
+// What rots in the index stops the account that it is of, and no other (stopped.go):
+// what was acknowledged for it waits in the log for [Repair].
+//
 // With [Options.Keys] everything is sealed before it is written (package seal).
 //
 // It does not know how to parse a message: it is handed a summary. Nobody

@@ -82,7 +82,7 @@ func (sh *shard) foresee(it *item, number uint64) {
 	a, box := it.account(), it.destination()
 	o := sh.sight.outlooks[a]
 	if o == nil {
-		if box == 0 || it.again || sh.failing != nil || sh.sight.changing[a] > 0 {
+		if box == 0 || it.again || sh.failing != nil || sh.stopped[a] != nil || sh.sight.changing[a] > 0 {
 			return
 		}
 		o = sh.sight.open(a)

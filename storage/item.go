@@ -12,6 +12,7 @@ import (
 // has for one recipient, or a group of appended letters.
 type item struct {
 	parts  []part
+	before segment.Mark // a replay from there meets it; zero without parts
 	after  segment.Mark
 	writes int // about, without what is shared: see [guess]
 	bytes  int
@@ -26,6 +27,7 @@ type item struct {
 	// record may be the first it hears of it.
 	unmarked bool
 	hold     bool // the index was lost: what leaves may have left
+	late     bool // replayed, and the mark is behind it: it was passed over
 }
 
 // part is one recipient of one record.
@@ -46,6 +48,7 @@ type applied struct {
 	uids        []UID
 	err         error
 	slip        error // a promise could not be kept as it was made
+	postponed   bool  // it was passed over: its account is stopped
 }
 
 // leaves says whether something of an item is for the outbox.
@@ -127,8 +130,14 @@ func (s *Store) queue(group []*segment.Record, skip func(*shard, *item) bool) er
 		}
 		it.unmarked = sh.restored != whole && first.Number(first.recip) >= sh.opened.Serial
 		sh.recover(it)
-		if it.after = after; i < len(items)-1 {
+		it.before = segment.Within(start, first.serial(), after)
+		switch {
+		case it.late:
+			it.after = sh.opened
+		case i < len(items)-1:
 			it.after = segment.Within(start, first.serial()+1, after)
+		default:
+			it.after = after
 		}
 		sh.push(*it)
 	}

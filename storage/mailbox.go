@@ -49,6 +49,9 @@ func (a *Account) change(ctx context.Context, fn func(*txn, *account) error) err
 		return err
 	}
 	defer sh.endChange(a.id)
+	if err := sh.takes(a.id); err != nil { // not before: what it waited for may have stopped it
+		return unavailable(err)
+	}
 	return a.store.update(ctx, sh, func(tx kv.Tx) error {
 		t := newTxn(tx, a.store)
 		c, err := t.account(a.id)

@@ -12,6 +12,10 @@ func getMark(r kv.Reader) (m segment.Mark, err error) {
 	if f == nil || err != nil {
 		return m, err
 	}
+	return readMark(f)
+}
+
+func readMark(f *segment.Fields) (m segment.Mark, err error) {
 	m.At.Segment, m.At.Offset, m.Serial = f.Uint(), f.Uint(), f.Uint()
 	if f.Left() > 0 { // a mark between two groups ends here, and so does every older one
 		m.EndOffset, m.EndSerial = f.Uint(), f.Uint()
@@ -19,22 +23,37 @@ func getMark(r kv.Reader) (m segment.Mark, err error) {
 	return m, f.Err()
 }
 
-func putMark(tx kv.Tx, m segment.Mark) {
-	v := binary.AppendUvarint(newValue(), m.At.Segment)
+func putMark(tx kv.Tx, m segment.Mark) { tx.Put(markKey(), sealValue(appendMark(newValue(), m))) }
+
+func appendMark(v []byte, m segment.Mark) []byte {
+	v = binary.AppendUvarint(v, m.At.Segment)
 	v = binary.AppendUvarint(v, m.At.Offset)
 	v = binary.AppendUvarint(v, m.Serial)
 	if m.EndSerial != 0 {
 		v = binary.AppendUvarint(binary.AppendUvarint(v, m.EndOffset), m.EndSerial)
 	}
-	tx.Put(markKey(), sealValue(v))
+	return v
 }
 
-// oldestMark is where replay must start.
+// oldestMark is up to where all shards have come.
 func (s *Store) oldestMark() segment.Mark {
 	oldest := s.shards[0].mark
 	for _, sh := range s.shards[1:] {
 		if sh.mark.Serial < oldest.Serial {
 			oldest = sh.mark
+		}
+	}
+	return oldest
+}
+
+// replayMark is where replay must start: before what was passed over, too.
+func (s *Store) replayMark() segment.Mark {
+	oldest := s.oldestMark()
+	for _, sh := range s.shards {
+		for _, p := range sh.postponed {
+			if p.before.Serial < oldest.Serial {
+				oldest = p.before
+			}
 		}
 	}
 	return oldest

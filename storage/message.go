@@ -194,7 +194,8 @@ func (m *message) ReadAt(p []byte, off int64) (n int, err error) {
 // Close gives the file back.
 func (m *message) Close() error { return m.body.Close() }
 
-// isDamaged says whether stored octets are not what was written, sealed or not.
+// isDamaged says whether stored octets are not what was written, sealed or not, or
+// are of an account that was stopped because of such.
 func isDamaged(err error) bool {
-	return errors.Is(err, segment.ErrDamaged) || errors.Is(err, seal.ErrDamaged)
+	return errors.Is(err, segment.ErrDamaged) || errors.Is(err, seal.ErrDamaged) || errors.Is(err, errStopped)
 }

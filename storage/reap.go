@@ -369,12 +369,12 @@ func (s *Store) lives(ctx context.Context, r *segment.Record) ([]int, error) {
 }
 
 // recipients is those of a record whose rows are as asked, or are not there
-// yet: a shard that has not come so far.
+// yet: a shard that has not come so far. Of a stopped account nobody can tell.
 func (s *Store) recipients(ctx context.Context, r *segment.Record, ask func(*row) bool) (some []int, err error) {
 	for i := range r.Recipients {
 		a := AccountID(r.Recipients[i].Account)
 		sh := s.shardOf(a)
-		if !sh.past(r.Serial + uint64(i)) {
+		if sh.takes(a) != nil || !sh.past(r.Serial+uint64(i)) {
 			some = append(some, i)
 			continue
 		}

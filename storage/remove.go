@@ -48,9 +48,15 @@ func (s *Store) remove(ctx context.Context, a AccountID) error {
 			return removeSome(tx, a, &more)
 		})
 	}
+	if err == nil {
+		err = sh.forgetPostponed(ctx, a)
+	}
 	if err != nil {
 		return err
 	}
+	sh.mu.Lock()
+	delete(sh.stopped, a) // nothing of it is left
+	sh.mu.Unlock()
 	return s.system(ctx, func(tx kv.Tx) error {
 		tx.Delete(removalKey(a))
 		return nil

@@ -12,6 +12,7 @@ type replay struct {
 	store *Store
 	next  uint64 // serial: smaller than that of the next group only where records between were lost
 	lost  uint64 // the serial behind those that were lost last
+	fresh uint64 // the first serial that a shard has not: what was passed over lies before it
 
 	unsure uncertain // what nobody may have heard of
 }
@@ -29,13 +30,19 @@ func (r *replay) replayed(group []*segment.Record) error {
 		return err
 	}
 	r.next = last.Serial + uint64(len(last.Recipients))
-	for _, rec := range group {
-		r.unsure.add(rec)
+	if r.next > r.fresh {
+		for _, rec := range group {
+			r.unsure.add(rec)
+		}
 	}
 	return r.store.queue(group, func(sh *shard, it *item) bool {
-		it.again = true
-		it.doubtful = first.Kind == segment.Appended && r.lost > sh.opened.Serial
-		return it.parts[0].serial() < sh.opened.Serial
+		it.again, it.late = true, sh.isLate(it)
+		known := sh.opened.Serial
+		if it.late { // of what was lost before it, its account may have missed some as well
+			known = 0
+		}
+		it.doubtful = first.Kind == segment.Appended && r.lost > known
+		return it.parts[0].serial() < sh.opened.Serial && !it.late
 	})
 }
 

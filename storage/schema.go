@@ -54,6 +54,7 @@ const (
 	keyOut       = 'O' // 0000000000000000 4f 0000000000000104    → row 260 of the outbox
 	keyOutText   = 'P' // 0000000000000000 50 0000000000000104 0000 → the first 60 KiB of what we wrote for it
 	keyDue       = 'D' // 0000000000000000 44 0005e0f3b1c2a000 0000000000000104 → row 260 is due at that microsecond: its domain
+	keyPostponed = 'H' // 0000000000000000 48 0000000000000007 000000000000002a → where in the log the item with number 42 lies, which account 7 has not got since it is stopped
 	keyNextOut   = 'Q' // 0000000000000000 51                     → next row of the outbox in this shard
 )
 
@@ -110,8 +111,10 @@ func forgetKey(a AccountID, at time.Time, hash [32]byte) []byte {
 }
 
 func sendingKey(a AccountID, number uint64, id OutID) []byte {
-	return binary.BigEndian.AppendUint64(keyUint64(a, keySending, number), uint64(id))
+	return appendUint64(keyUint64(a, keySending, number), uint64(id))
 }
+
+func appendUint64(k []byte, n uint64) []byte { return binary.BigEndian.AppendUint64(k, n) }
 
 func notesKey(a AccountID, m MailboxID) []byte { return keyUint32(a, keyNote, uint32(m)) }
 

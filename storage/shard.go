@@ -23,21 +23,23 @@ type shard struct {
 
 	scriptTurn atomic.Uint64 // of changes of scripts
 
-	mu       sync.Mutex // guards all below
-	queue    []item
-	queued   uint64               // items ever queued
-	applied  uint64               // of these, in the index
-	soon     bool                 // something that leaves, or was appended, was queued, and a kick is on its way
-	held     map[AccountID]Usage  // of quotas, by what is not in the index yet
-	pending  map[AccountID]uint64 // the last item of an account that is not applied
-	moved    chan struct{}        // closed and made anew when applied grows or failing changes
-	failing  error                // why the last try to apply failed
-	mark     segment.Mark         // as of the index
-	opened   segment.Mark         // as of Open; never changes
-	restored origin               // never changes
-	tip      segment.Mark         // as of the queue
-	sight    foresight
-	closing  bool
+	mu        sync.Mutex // guards all below
+	queue     []item
+	queued    uint64               // items ever queued
+	applied   uint64               // of these, in the index
+	soon      bool                 // something that leaves, or was appended, was queued, and a kick is on its way
+	held      map[AccountID]Usage  // of quotas, by what is not in the index yet
+	pending   map[AccountID]uint64 // the last item of an account that is not applied
+	moved     chan struct{}        // closed and made anew when applied grows or failing changes
+	failing   error                // why the last try to apply failed
+	stopped   map[AccountID]error  // accounts for which nothing is applied, and why
+	postponed map[uint64]postponed // items of theirs that the mark has passed
+	mark      segment.Mark         // as of the index
+	opened    segment.Mark         // as of Open; never changes
+	restored  origin               // never changes
+	tip       segment.Mark         // as of the queue
+	sight     foresight
+	closing   bool
 
 	wake chan struct{} // room for one: something is queued
 	full chan struct{} // room for one: enough for one transaction is queued
@@ -66,11 +68,12 @@ func (s *Store) startShards() error {
 	for i := range s.index.Shards() {
 		sh := &shard{
 			store: s, number: i, restored: s.opt.restored[i], pending: make(map[AccountID]uint64), held: make(map[AccountID]Usage),
-			moved: make(chan struct{}), done: make(chan struct{}),
+			moved: make(chan struct{}), done: make(chan struct{}), stopped: make(map[AccountID]error),
 			sight: foresight{outlooks: make(map[AccountID]*outlook), changing: make(map[AccountID]int)},
 			wake:  make(chan struct{}, 1), full: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 		}
 		err := s.index.View(context.Background(), i, func(r kv.Reader) (err error) {
+			sh.postponed = loadPostponed(r)
 			sh.mark, err = getMark(r)
 			return err
 		})
@@ -293,7 +296,7 @@ func (sh *shard) applySome() {
 	sh.mu.Unlock()
 
 	results, t, err := sh.apply(batch)
-	for n > 1 && errors.Is(err, kv.ErrBounds) { // more than was guessed: mailboxes were made for many
+	for n > 1 && ofItem(err) { // more than was guessed, since mailboxes were made for many; or something is wrong with one
 		n /= 2
 		batch = batch[:n:n]
 		results, t, err = sh.apply(batch)
@@ -302,6 +305,9 @@ func (sh *shard) applySome() {
 		if err = sh.makeBoxes(&batch[0]); err == nil {
 			results, t, err = sh.apply(batch)
 		}
+	}
+	if ofItem(err) && sh.stop(&batch[0], err) {
+		results, t, err = sh.apply(batch)
 	}
 
 	sh.mu.Lock()
@@ -326,6 +332,7 @@ func (sh *shard) settle(batch []item, results []applied, t *txn) {
 			sh.store.opt.Log.Error("UIDs are not what an APPEND was answered", "err", results[i].slip)
 		}
 		sh.settleAppend(it, results[i])
+		sh.notePostponed(it, results[i])
 		sh.noteMail(it)
 		for _, p := range it.parts {
 			if held, ok := p.Tag.(inFlight); ok {

@@ -204,8 +204,8 @@ func (s *Store) start() (err error) {
 	if err := s.startShards(); err != nil {
 		return err
 	}
-	from, flushed := s.oldestMark(), s.newestMark()
-	before := &replay{store: s, next: max(from.Serial, 1)}
+	from, flushed := s.replayMark(), s.newestMark()
+	before := &replay{store: s, next: max(from.Serial, 1), fresh: s.oldestMark().Serial}
 	if _, err := s.log.Replay(from, flushed, before.replayed); err != nil {
 		return err
 	}
@@ -214,6 +214,9 @@ func (s *Store) start() (err error) {
 	}
 	for _, sh := range s.shards {
 		if err := sh.drain(context.Background()); err != nil {
+			return err
+		}
+		if err := sh.giveUp(context.Background()); err != nil {
 			return err
 		}
 	}
@@ -304,7 +307,7 @@ func unavailable(err error) error {
 		return nil
 	case disk.NoSpace(err):
 		return fmt.Errorf("%w: %w", ErrUnavailable, reply.DiskFull.Because(err))
-	case errors.Is(err, kv.ErrFailed), errors.Is(err, segment.ErrUnwritten), errors.Is(err, kv.ErrClosed), errors.Is(err, segment.ErrClosed):
+	case errors.Is(err, errStopped), errors.Is(err, kv.ErrFailed), errors.Is(err, segment.ErrUnwritten), errors.Is(err, kv.ErrClosed), errors.Is(err, segment.ErrClosed):
 		return fmt.Errorf("%w: %w", ErrUnavailable, reply.LocalError.Because(err))
 	}
 	return err

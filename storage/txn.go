@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"letterlock/storage/kv"
+	"letterlock/storage/segment"
 )
 
 // txn is one change of the index: it holds what it has read until [txn.finish]
@@ -85,6 +86,12 @@ func (t *txn) account(a AccountID) (*account, error) {
 	if c != nil {
 		t.accounts[a] = c
 		return c, nil
+	}
+	if a != systemAccount {
+		lo := accountPrefix(a)
+		for k := range t.tx.Range(lo, kv.After(lo), kv.Options{Limit: 1}) { // its folders would be made anew, in the place of what it has
+			return nil, fmt.Errorf("account %d has no record, and has key %x: %w", a, k, segment.ErrDamaged)
+		}
 	}
 	c = &account{nextMailbox: inboxID, created: t.now}
 	t.accounts[a] = c

@@ -62,6 +62,7 @@ var (
 	awayGauge     = prometheus.NewDesc("letterlock_relay_destinations_waiting", "Destinations left alone for a while for not answering.", nil, nil)
 	freeGauge     = prometheus.NewDesc("letterlock_data_free_bytes", "Octets free on the disk of the data folder.", nil, nil)
 	troubleGauge  = prometheus.NewDesc("letterlock_store_trouble", "1 while the store, in whole or in part, takes no changes; /healthz says why.", nil, nil)
+	stoppedGauge  = prometheus.NewDesc("letterlock_store_stopped_accounts", "Accounts that take no changes since the index is damaged there; letterlock fsck names them.", nil, nil)
 	certGauge     = prometheus.NewDesc("letterlock_tls_certificate_expiry_seconds", "When the certificate ends, in seconds since 1970.", nil, nil)
 )
 
@@ -69,7 +70,7 @@ var (
 func (g *Gauges) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		usersGauge, aliasesGauge, messagesGauge, bytesGauge, scriptsGauge, activeGauge, outboxGauge, oldestGauge,
-		flyingGauge, awayGauge, freeGauge, troubleGauge, certGauge,
+		flyingGauge, awayGauge, freeGauge, troubleGauge, stoppedGauge, certGauge,
 	} {
 		ch <- d
 	}
@@ -105,6 +106,7 @@ func (g *Gauges) Collect(ch chan<- prometheus.Metric) {
 		trouble = 1
 	}
 	gauge(troubleGauge, trouble)
+	gauge(stoppedGauge, float64(len(g.opt.Store.Stopped())))
 	if free, err := FreeBytes(g.opt.Data); err == nil {
 		gauge(freeGauge, float64(free))
 	}

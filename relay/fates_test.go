@@ -274,6 +274,8 @@ func (w *world) host(name, pref, rest string) {
 				h.Cert = cert
 			case "needs-tls":
 				h.NeedsTLS = true
+			case "asks-cert":
+				h.AsksCert = true
 			case "old-tls":
 				h.MaxTLS = 0x0302
 			case "cut":

@@ -105,7 +105,22 @@ func (s *session) upgrade(ctx context.Context, t *target, use useTLS, hostname s
 	if s.secure(s.startTLS(ctx, tlsConfig(t.sni()))); s.dead {
 		return nil
 	}
-	return s.hello(hostname) // RFC 3207 §4.2; only what this one lists counts (RFC 8689 §2)
+	err := s.hello(hostname) // RFC 3207 §4.2; only what this one lists counts (RFC 8689 §2)
+	if err == nil || refused(err) != nil {
+		return err
+	}
+	s.brokeOff(err)
+	return nil
+}
+
+// brokeOff is TLS that comes to nothing once our part of the handshake is over: a host
+// may refuse it behind that (RFC 8446 §4.4.2.4: the certificate that we do not have),
+// or not be able to go on. An alert is a fact; any other end is not.
+func (s *session) brokeOff(err error) {
+	s.hop.Encrypted = requiretls.Unknown
+	if s.dead, s.tlsErr = true, err; isAlert(err) {
+		s.hop.Encrypted = requiretls.No
+	}
 }
 
 var errNoSTARTTLS = errors.New("STARTTLS is not offered")
@@ -131,12 +146,17 @@ func (s *session) secure(err error) {
 
 // lost says whether a connection ended, rather than what was said on it.
 func lost(err error) bool {
-	var network *net.OpError
-	if errors.As(err, &network) {
-		return network.Op != "remote error" && network.Op != "local error" // crypto/tls' words for alerts
+	if network := (*net.OpError)(nil); errors.As(err, &network) {
+		return !isAlert(err)
 	}
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+// isAlert says whether a TLS session ended with an alert, the host's or ours.
+func isAlert(err error) bool {
+	var network *net.OpError
+	return errors.As(err, &network) && (network.Op == "remote error" || network.Op == "local error") // crypto/tls' words
 }
 
 // facts judges nothing: it states what the TLS session proves and what was

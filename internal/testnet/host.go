@@ -34,6 +34,7 @@ type Host struct {
 	Password string
 	Most     int  // connections at once; who comes beyond them hears 421 (RFC 5321 §3.8). 0: any number
 	NeedsTLS bool // 530 to MAIL in clear (RFC 3207 §4)
+	AsksCert bool // TLS only with those who show a certificate, whatever it is
 
 	t      testing.TB
 	mu     sync.Mutex // guards got, words, open and the fields once it runs
@@ -332,12 +333,15 @@ func (v *visit) upgrade() bool {
 		return false
 	}
 	v.h.mu.Lock()
-	cert, newest := v.h.Cert, v.h.MaxTLS
+	cert, newest, asks := v.h.Cert, v.h.MaxTLS, v.h.AsksCert
 	v.h.mu.Unlock()
 	v.conn.SetDeadline(time.Now().Add(time.Minute))
 	cfg := &tls.Config{Certificates: []tls.Certificate{*cert}, MaxVersion: newest}
 	if newest != 0 {
 		cfg.MinVersion = newest
+	}
+	if asks {
+		cfg.ClientAuth = tls.RequireAnyClientCert
 	}
 	c := tls.Server(v.conn, cfg)
 	if c.Handshake() != nil {

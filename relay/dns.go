@@ -64,10 +64,16 @@ func (d *DNS) MX(ctx context.Context, domain string) (MXAnswer, error) {
 func (d *DNS) Addrs(ctx context.Context, host string) (a AddrAnswer, err error) {
 	six, err6 := d.lookup(ctx, host, dns.TypeAAAA)
 	four, err4 := d.lookup(ctx, host, dns.TypeA)
-	if err := errors.Join(err6, err4); err != nil {
-		return a, err
+	switch {
+	case err6 == nil && err4 == nil:
+		a.Answer = Answer{Canonical: four.Canonical, Secure: six.Secure && four.Secure, NotFound: six.NotFound && four.NotFound}
+	case err6 == nil && six.alone():
+		a.Answer = six.Answer
+	case err4 == nil && four.alone():
+		a.Answer = four.Answer
+	default:
+		return a, errors.Join(err6, err4)
 	}
-	a.Answer = Answer{Canonical: four.Canonical, Secure: six.Secure && four.Secure, NotFound: six.NotFound && four.NotFound}
 	for _, rr := range append(six.records, four.records...) {
 		var ip net.IP
 		switch rr := rr.(type) {
@@ -83,6 +89,12 @@ func (d *DNS) Addrs(ctx context.Context, host string) (a AddrAnswer, err error) 
 	a.AliasSecure, err = d.aliasSecure(ctx, host, a.Answer)
 	return a, err
 }
+
+// alone says whether the addresses of one family will do where those of the other
+// cannot be had: many servers fail for AAAA where they are to say that there is none
+// (RFC 4074 §4). Where they are proven they do not: a question that is made to fail
+// takes nobody's TLSA records away (RFC 7672 §2.2.2).
+func (f *found) alone() bool { return len(f.records) > 0 && !f.Secure }
 
 // aliasSecure asks about the first alias alone where the whole chain is not
 // proven (RFC 7672 §2.1.3).

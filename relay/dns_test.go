@@ -54,6 +54,40 @@ func TestDNSTellsAbsenceFromFailure(t *testing.T) { // RFC 7672 §2.1.1
 	}
 }
 
+// Load balancers and some forwarders fail for AAAA where they are to say that there is
+// none (RFC 4074 §4). Their hosts are reached all the same; in a signed zone a failure
+// is one (RFC 7672 §2.2.2).
+func TestOneFamilyOfAddressesWillDoWhereNothingIsSigned(t *testing.T) {
+	n := testnet.New(t)
+	n.Zone("signed.test", testnet.Secure)
+	n.Zone("plain.test", testnet.Insecure)
+	for _, name := range []string{"four.plain.test", "mute.plain.test", "four.signed.test"} {
+		n.Record(name + ". A 192.0.2.4")
+	}
+	n.Record("six.plain.test. AAAA 2001:db8::6")
+	n.Record("alias.plain.test. CNAME four.plain.test.")
+	n.Question("AAAA four.plain.test", testnet.Bogus)
+	n.Question("AAAA mute.plain.test", testnet.Silent)
+	n.Question("AAAA four.signed.test", testnet.Bogus)
+	n.Question("A six.plain.test", testnet.Bogus)
+	n.Question("AAAA none.plain.test", testnet.Bogus)
+	d := resolver(n)
+	for host, want := range map[string]string{
+		"four.plain.test":  "four.plain.test [192.0.2.4] secure=false",
+		"mute.plain.test":  "mute.plain.test [192.0.2.4] secure=false",
+		"alias.plain.test": "four.plain.test [192.0.2.4] secure=false",
+		"six.plain.test":   "six.plain.test [2001:db8::6] secure=false",
+		"four.signed.test": "",
+		"none.plain.test":  "",
+	} {
+		a, err := d.Addrs(t.Context(), host)
+		got := fmt.Sprintf("%s %v secure=%v", a.Canonical, a.Addrs, a.Secure)
+		if want == "" && !errors.Is(err, ErrLookup) || want != "" && (err != nil || got != want) {
+			t.Errorf("%s: %s, %v; want %q (nothing: a failed lookup)", host, got, err, want)
+		}
+	}
+}
+
 func TestADBitCountsFromATrustedResolverAlone(t *testing.T) { // RFC 4035 §4.9.3
 	for server, want := range map[string]bool{"127.0.0.1:53": true, "[::1]:53": true, "192.0.2.53:53": false, "resolver.test:53": false} {
 		if got := (&DNS{Server: server}).Trusted(); got != want {

@@ -26,13 +26,14 @@ type dnsServer struct {
 	mu      sync.Mutex // guards all below
 	zones   map[string]Status
 	names   map[string]Status // of single names, stronger than their zone's
+	single  map[string]Status // of single questions, stronger than both
 	records map[string][]dns.RR
 	asked   map[string]int
 }
 
 func newDNS(t testing.TB) *dnsServer {
 	t.Helper()
-	d := &dnsServer{zones: map[string]Status{}, names: map[string]Status{}, records: map[string][]dns.RR{}, asked: map[string]int{}}
+	d := &dnsServer{zones: map[string]Status{}, names: map[string]Status{}, single: map[string]Status{}, records: map[string][]dns.RR{}, asked: map[string]int{}}
 	packets, stream := bothWays(t)
 	d.addr = packets.LocalAddr().String()
 	for _, s := range []*dns.Server{{PacketConn: packets, Handler: d}, {Listener: stream, Handler: d}} {
@@ -79,6 +80,13 @@ func (n *Net) Name(name string, s Status) {
 	n.dns.mu.Lock()
 	defer n.dns.mu.Unlock()
 	n.dns.names[dns.CanonicalName(name)] = s
+}
+
+// Question says so of one question alone: "AAAA mx.example.org".
+func (n *Net) Question(question string, s Status) {
+	n.dns.mu.Lock()
+	defer n.dns.mu.Unlock()
+	n.dns.single[question] = s
 }
 
 // Record adds a record in presentation format: "example.org. MX 10 mx.example.org.".
@@ -130,11 +138,14 @@ func (d *dnsServer) answer(m, q *dns.Msg) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	kind := q.Question[0].Qtype
-	d.asked[dns.TypeToString[kind]+" "+strings.TrimSuffix(dns.CanonicalName(q.Question[0].Name), ".")]++
+	d.asked[question(kind, dns.CanonicalName(q.Question[0].Name))]++
 	secure := true
 	at := dns.CanonicalName(q.Question[0].Name)
 	for range 12 {
 		zone, status := d.zoneOf(at)
+		if own, ok := d.single[question(kind, at)]; ok {
+			status = own
+		}
 		switch status {
 		case Silent:
 			return false
@@ -164,6 +175,11 @@ func (d *dnsServer) answer(m, q *dns.Msg) bool {
 	}
 	m.AuthenticatedData = secure && wants
 	return true
+}
+
+// question is one in words.
+func question(kind uint16, name string) string {
+	return dns.TypeToString[kind] + " " + strings.TrimSuffix(name, ".")
 }
 
 func (d *dnsServer) find(name string, kind uint16) (found []dns.RR, alias string) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -182,6 +183,39 @@ func TestHeaderIsToldFromBody(t *testing.T) {
 		m, err := measure(&Letter{Outbound: o, Body: strings.NewReader(c.message)}, mail.FullForm)
 		if err != nil || m.eightBit != c.eightBit || m.utf8Header != c.inHeader || m.size != int64(len(c.message)) {
 			t.Errorf("%.40q: %+v, %v; want 8 bit %v, in the header %v", c.message, m, err, c.eightBit, c.inHeader)
+		}
+	}
+}
+
+// A message whose header is ASCII and that of a part is not is internationalized as
+// well (RFC 6531 §3.2, RFC 6532): it is sent with SMTPUTF8 or not at all.
+func TestInternationalizedPartsNeedSMTPUTF8(t *testing.T) {
+	const head = "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+	forwarded := "Content-Type: message/rfc822\r\n\r\nSubject: Grüße\r\n\r\nx\r\n"
+	for message, want := range map[string]bool{
+		head + "--b\r\nContent-Disposition: attachment; filename=\"Grüße.txt\"\r\n\r\nx\r\n--b--\r\n":    true,
+		head + "--b\r\n\r\nx\r\n--b\r\n" + forwarded + "--b--\r\n":                                       true,
+		head + "--b\r\n" + strings.Repeat("X-Long: y\r\n", 9000) + "X: ü\r\n\r\nx\r\n--b--\r\n":          true,
+		head + "--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nGrüße\r\n-- \r\nJörg\r\n--b--\r\n": false,
+		head + "Vorwort für alte Programme\r\n--b\r\n\r\nx\r\n--b--\r\n":                                 false,
+		"Subject: x\r\n\r\nGrüße\r\n": false,
+	} {
+		for came, asked := range map[string]bool{"with SMTPUTF8": true, "without": false} {
+			o := (&mail.Envelope{Demand: requiretls.Usual(), SMTPUTF8: asked}).Redirect(mail.Redirect{To: carl})
+			l := &Letter{Outbound: o, Body: strings.NewReader(message)}
+			m, err := measure(l, mail.FullForm)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := want && asked
+			old := &session{client: &client{ext: map[string]string{"8BITMIME": ""}}}
+			if _, e := old.transaction(l, m); (e == needsUTF8) != want {
+				t.Errorf("came %s, to a host that has none: %v, want a refusal: %v\n%.300s", came, e, want, message)
+			}
+			modern := &session{client: &client{ext: map[string]string{"8BITMIME": "", "SMTPUTF8": ""}}}
+			if c, e := modern.transaction(l, m); e != nil || slices.Contains(c.mail, "SMTPUTF8") != want {
+				t.Errorf("came %s, to a host that has it: MAIL %q, %v; want SMTPUTF8: %v\n%.300s", came, c.mail, e, want, message)
+			}
 		}
 	}
 }

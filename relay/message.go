@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"letterlock/internal/mail"
+	"letterlock/internal/mime"
 	"letterlock/internal/reply"
 	"letterlock/internal/requiretls"
 )
@@ -17,7 +18,7 @@ import (
 type shape struct {
 	size       int64
 	eightBit   bool // octets above 127 anywhere
-	utf8Header bool // octets above 127 in the header
+	utf8Header bool // octets above 127 in the header; where SMTPUTF8 was said, in that of any part
 }
 
 // measure reads the message once. What is said of it in MAIL is then true (RFC
@@ -50,7 +51,56 @@ func measure(l *Letter, form mail.Form) (shape, error) {
 			return s, fmt.Errorf("read the message: %w", err)
 		}
 	}
+	if l.SMTPUTF8 && s.eightBit && !s.utf8Header && l.Kind == mail.Redirected && form == mail.FullForm && l.Body != nil {
+		var err error
+		if s.utf8Header, err = utf8Inside(l.Body); err != nil {
+			return s, fmt.Errorf("read the message: %w", err)
+		}
+	}
 	return s, nil
+}
+
+// utf8Inside says whether a header below that of the message is internationalized:
+// such a message is one, too (RFC 6531 §3.2: "at any level within its MIME
+// structure").
+func utf8Inside(b mail.Body) (bool, error) {
+	sum, err := mime.Summarize(b)
+	if err != nil {
+		return false, err
+	}
+	return utf8Below(b, &sum.Root)
+}
+
+func utf8Below(b mail.Body, p *mail.Part) (found bool, err error) {
+	inner := p.Parts
+	if p.Message != nil {
+		inner = []mail.Part{p.Message.Root}
+	}
+	for i := range inner {
+		found, err = anyEightBit(io.NewSectionReader(b, inner[i].Header, inner[i].Body-inner[i].Header))
+		if !found && err == nil {
+			found, err = utf8Below(b, &inner[i])
+		}
+		if found || err != nil {
+			return found, err
+		}
+	}
+	return false, nil
+}
+
+func anyEightBit(r io.Reader) (bool, error) {
+	buf := make([]byte, 4<<10)
+	for {
+		n, err := r.Read(buf)
+		switch {
+		case hasEightBit(buf[:n]):
+			return true, nil
+		case errors.Is(err, io.EOF):
+			return false, nil
+		case err != nil:
+			return false, err
+		}
+	}
 }
 
 // headerEnd is where in b the empty line ends, or -1.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"letterlock/internal/mail"
 	"letterlock/storage/kv"
 	"letterlock/storage/segment"
 )
@@ -138,6 +139,23 @@ func (a *Account) destination(ctx context.Context, name string) (id MailboxID, c
 	}
 	m, err := a.Mailbox(ctx, clean)
 	return m.ID, m.Name, err
+}
+
+// Lands is the mailbox that a delivery files a copy in: the one that it names, as the
+// name is kept, or INBOX where that is missing and not to be made, or cannot be. It
+// waits as [Account.Destination] does.
+func (a *Account) Lands(ctx context.Context, c mail.Copy) (name string, err error) {
+	clean, err := cleanName(c.Mailbox)
+	if err != nil {
+		return inbox, nil
+	}
+	if c.Create || clean == inbox {
+		return clean, nil
+	}
+	if _, err = a.Destination(ctx, clean); isNotFound(err) {
+		return inbox, nil
+	}
+	return clean, err
 }
 
 // boxNamed is the mailbox that has a clean name in the index; 0: none.

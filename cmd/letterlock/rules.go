@@ -57,6 +57,11 @@ func (r rules) Mailboxes(ctx context.Context, account uint64) ([]deliver.Mailbox
 	return all, err
 }
 
+// Lands is the mailbox that a copy is filed in.
+func (r rules) Lands(ctx context.Context, account uint64, c mail.Copy) (string, error) {
+	return r.store.Account(storage.AccountID(account)).Lands(ctx, c)
+}
+
 // Remembered says whether something is remembered for an account.
 func (r rules) Remembered(ctx context.Context, account uint64, key [32]byte) (bool, error) {
 	_, ok, err := r.store.Account(storage.AccountID(account)).Remembered(ctx, key)

@@ -334,6 +334,11 @@ func (v *emptyVault) Mailboxes(context.Context, uint64) ([]deliver.Mailbox, erro
 	}, nil
 }
 
+// Lands takes every mailbox that a script names for one that its owner has.
+func (v *emptyVault) Lands(_ context.Context, _ uint64, c mail.Copy) (string, error) {
+	return c.Mailbox, nil
+}
+
 func (v *emptyVault) Remembered(context.Context, uint64, [32]byte) (bool, error) { return false, nil }
 
 // Text and SetText keep the log of what the rules could not do: a line for

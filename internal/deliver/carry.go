@@ -42,6 +42,9 @@ func (l *letter) carryOut(ctx context.Context, f *fate, h *host, owner mail.Addr
 	if len(f.unsent) > 0 && f.refusal == nil {
 		f.keep(f.unsent[0])
 	}
+	if err := l.land(ctx, f); err != nil {
+		return err
+	}
 	for _, t := range res.Tracks {
 		if len(f.remember) >= maxRemembered {
 			f.note(noTrack, "", "The script asks after more duplicates than are remembered for one message. The last ones were not remembered.")
@@ -81,6 +84,42 @@ func (l *letter) fileInto(ctx context.Context, f *fate, h *host, a *sieve.FileIn
 		return err
 	}
 	f.file(mail.Copy{Mailbox: name, Create: a.Create, Flags: a.Flags}, f.edited(a.Rewrite, rule), rule)
+	return nil
+}
+
+// land names what is filed, once all is known that is to be made, by where it will
+// lie: a mailbox that is missing is INBOX for the letter, the log and its owner, who is
+// told.
+func (l *letter) land(ctx context.Context, f *fate) error {
+	planned := f.filed
+	f.filed = nil
+	for _, c := range planned {
+		if err := l.landOne(ctx, f, &c.Copy, c.rule, "The message"); err != nil {
+			return err
+		}
+		f.file(c.Copy, c.edit, c.rule)
+	}
+	for i := range f.own {
+		if err := l.landOne(ctx, f, &f.own[i].copy, f.own[i].rule, "A copy of what was sent"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *letter) landOne(ctx context.Context, f *fate, c *mail.Copy, rule, what string) error {
+	if c.Mailbox == inbox { // as most do
+		return nil
+	}
+	name, err := l.opt.Rules.Lands(ctx, f.account, *c)
+	if err != nil {
+		return err
+	}
+	if !sameBox(name, c.Mailbox) {
+		f.note(noMailbox, rule, what+" was to be filed in "+c.Mailbox+", and there is no such mailbox. It was filed in "+name+".")
+		c.Create = false
+	}
+	c.Mailbox = name
 	return nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"letterlock/sieve"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // host answers what a script of one account asks.
@@ -81,11 +83,12 @@ func (h *host) name(ctx context.Context, t sieve.Target) (string, error) {
 
 const inbox = "INBOX"
 
-// boxName is a mailbox's name in its usual form: INBOX is the same in any case
-// (RFC 9051 §5.1).
+// boxName is a mailbox's name as the store keeps it: composed, and INBOX, which is the
+// same in any case (RFC 9051 §5.1), also where it is the first level.
 func boxName(s string) string {
-	if strings.EqualFold(s, inbox) {
-		return inbox
+	s = norm.NFC.String(s)
+	if first, _, _ := strings.Cut(s, "/"); strings.EqualFold(first, inbox) {
+		return inbox + s[len(inbox):]
 	}
 	return s
 }

@@ -21,6 +21,7 @@ const (
 	noNotice    = "notification not sent"
 	noReject    = "message not rejected"
 	noEdit      = "header not edited"
+	noMailbox   = "mailbox missing"
 	noTrack     = "duplicate not remembered"
 )
 

@@ -43,7 +43,7 @@ func (l *letter) notify(ctx context.Context, f *fate, h *host, owner mail.Addres
 	if n.Fcc == nil || !left {
 		return nil
 	}
-	return l.fileCopy(ctx, f, h, n.Fcc, text)
+	return l.fileCopy(ctx, f, h, n.Fcc, text, rule)
 }
 
 // maxCopyIn is how many recipients a notification names in To and in Cc.

@@ -24,6 +24,9 @@ type Rules interface {
 	Owner(ctx context.Context, account uint64) (mail.Address, error)
 	// Mailboxes are all of an account's.
 	Mailboxes(ctx context.Context, account uint64) ([]Mailbox, error)
+	// Lands is the mailbox that [Store.Commit] files a copy in: the one that it
+	// names, or INBOX where that is missing and not to be made, or cannot be.
+	Lands(ctx context.Context, account uint64, c mail.Copy) (mailbox string, err error)
 	// Annotation reads an entry of a mailbox, or without a mailbox of the account
 	// and of everybody's (RFC 5464).
 	Annotation(ctx context.Context, account uint64, mailbox, name string) (value string, found bool, err error)

@@ -78,6 +78,10 @@ func (s shelf) Annotation(ctx context.Context, account uint64, mailbox, name str
 	return string(list[0].Value), true, nil
 }
 
+func (s shelf) Lands(ctx context.Context, account uint64, c mail.Copy) (string, error) {
+	return s.Store.Account(storage.AccountID(account)).Lands(ctx, c)
+}
+
 func (s shelf) Remembered(ctx context.Context, account uint64, key [32]byte) (bool, error) {
 	_, ok, err := s.Store.Account(storage.AccountID(account)).Remembered(ctx, key)
 	return ok, err
@@ -272,6 +276,50 @@ func TestRulesFileWithFlags(t *testing.T) {
 		t.Errorf("flags %q", got)
 	}
 	o.says("msg=filed", `mailboxes="[Drinks/Tea Junk]"`, `rules="[rules, line 2 rules, line 3]"`)
+}
+
+// A mailbox that is missing is INBOX: the log says so as well, and its owner is told.
+func TestMissingMailboxIsInboxInTheLogToo(t *testing.T) {
+	for _, c := range []struct{ rule, lies, mailboxes, told string }{
+		{`fileinto "Gone";`, "INBOX 2", "[INBOX]", "filed in Gone,"},
+		{`fileinto "INBOX.Spam";`, "INBOX 2", "[INBOX]", "filed in INBOX.Spam,"},
+		{`fileinto :create "Gone/";`, "INBOX 2", "[INBOX]", "filed in Gone/,"},
+		{`fileinto :flags "tea" "Gone"; keep :flags "fresh";`, "INBOX 2", "[INBOX]", "filed in Gone,"},
+		{`fileinto :specialuse "\\Flagged" "Gone"; fileinto "Archive";`, "Archive 1, INBOX 2", `"[INBOX Archive]"`, "filed in Gone,"},
+		{`fileinto "Gone"; fileinto :create "Gone";`, "Gone 1", "[Gone]", ""},
+		{"fileinto \"inbox/Gru\u0308n\"; fileinto \"INBOX/Gr\u00fcn\";", "INBOX/Gr\u00fcn 1", "[INBOX/Gr\u00fcn]", ""},
+		{"if mailboxexists \"inbox/Gru\u0308n\" { fileinto \"Archive\"; }", "Archive 1", "[Archive]", ""},
+	} {
+		o := openOffice(t, unknown{})
+		if _, err := o.account("ann@example.org").Create(t.Context(), "INBOX/Gr\u00fcn", ""); err != nil {
+			t.Fatal(err)
+		}
+		o.rule("ann@example.org", `require ["fileinto", "mailbox", "special-use", "imap4flags"]; `+c.rule)
+		o.usual(letter, "ann@example.org")
+		o.lies("ann@example.org", c.lies)
+		o.says("msg=filed", "mailboxes="+c.mailboxes)
+		if c.told == "" {
+			if strings.Contains(o.log.String(), "msg=noted") {
+				t.Errorf("%s: noted, though it is there:\n%s", c.rule, o.log.String())
+			}
+			continue
+		}
+		o.says("msg=noted", `what="mailbox missing"`, `rule="rules, line 1"`)
+		if got := o.latest("ann@example.org", "INBOX"); !strings.Contains(got, c.told) {
+			t.Errorf("%s: ann is told:\n%s\nwant %q", c.rule, got, c.told)
+		}
+	}
+}
+
+// The copy of an answer lies in INBOX where its mailbox is missing, and that is told.
+func TestMissingMailboxOfAnAnswersCopyIsTold(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.rule("ann@example.org", `require ["vacation", "fcc"]; vacation :fcc "Answers" "Away.";`)
+	o.usual("From: alice@sender.example\r\nTo: ann@example.org\r\nSubject: tea\r\n\r\n", "ann@example.org")
+	o.lies("ann@example.org", "INBOX 3")
+	if got := o.latest("ann@example.org", "INBOX"); !strings.Contains(got, "A copy of what was sent was to be filed in Answers,") {
+		t.Errorf("ann is told:\n%s", got)
+	}
 }
 
 // Each letter is sorted by its own header, however many lie on the table.

@@ -12,6 +12,7 @@ import (
 type ownCopy struct {
 	text []byte
 	copy mail.Copy
+	rule string
 }
 
 // answer plans a reply (RFC 5230): once to each sender within the period, asking
@@ -46,7 +47,7 @@ func (l *letter) answer(ctx context.Context, f *fate, h *host, owner mail.Addres
 	if a.Fcc == nil {
 		return nil
 	}
-	return l.fileCopy(ctx, f, h, a.Fcc, text)
+	return l.fileCopy(ctx, f, h, a.Fcc, text, rule)
 }
 
 const tooLong = "It is too long, with all else that was to leave because of the message."
@@ -67,12 +68,12 @@ func (l *letter) send(ctx context.Context, f *fate, o *mail.Outbound, what, rule
 }
 
 // fileCopy plans the copy that its sender wants of a message of ours.
-func (l *letter) fileCopy(ctx context.Context, f *fate, h *host, fcc *sieve.Fcc, text []byte) error {
+func (l *letter) fileCopy(ctx context.Context, f *fate, h *host, fcc *sieve.Fcc, text []byte, rule string) error {
 	name, err := h.name(ctx, fcc.Target)
 	if err != nil {
 		return err
 	}
-	f.own = append(f.own, ownCopy{text, mail.Copy{Mailbox: name, Create: fcc.Create, Flags: storable(fcc.Flags)}})
+	f.own = append(f.own, ownCopy{text, mail.Copy{Mailbox: name, Create: fcc.Create, Flags: storable(fcc.Flags)}, rule})
 	return nil
 }
 

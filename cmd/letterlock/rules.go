@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"letterlock/internal/config"
 	"letterlock/internal/deliver"
@@ -62,10 +63,9 @@ func (r rules) Lands(ctx context.Context, account uint64, c mail.Copy) (string, 
 	return r.store.Account(storage.AccountID(account)).Lands(ctx, c)
 }
 
-// Remembered says whether something is remembered for an account.
-func (r rules) Remembered(ctx context.Context, account uint64, key [32]byte) (bool, error) {
-	_, ok, err := r.store.Account(storage.AccountID(account)).Remembered(ctx, key)
-	return ok, err
+// Remembered says until when something is remembered for an account.
+func (r rules) Remembered(ctx context.Context, account uint64, key [32]byte) (time.Time, bool, error) {
+	return r.store.Account(storage.AccountID(account)).Remembered(ctx, key)
 }
 
 // Annotation reads an entry of a mailbox, or without one of the account; a

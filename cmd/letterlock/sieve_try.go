@@ -339,7 +339,9 @@ func (v *emptyVault) Lands(_ context.Context, _ uint64, c mail.Copy) (string, er
 	return c.Mailbox, nil
 }
 
-func (v *emptyVault) Remembered(context.Context, uint64, [32]byte) (bool, error) { return false, nil }
+func (v *emptyVault) Remembered(context.Context, uint64, [32]byte) (time.Time, bool, error) {
+	return time.Time{}, false, nil
+}
 
 // Text and SetText keep the log of what the rules could not do: a line for
 // each, with the time in front.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"letterlock/internal/deliver"
 	"letterlock/internal/mail"
@@ -90,9 +91,8 @@ func (r ruling) Owner(ctx context.Context, account uint64) (mail.Address, error)
 	return p.Address, err
 }
 
-func (r ruling) Remembered(ctx context.Context, account uint64, key [32]byte) (bool, error) {
-	_, ok, err := r.store.Account(storage.AccountID(account)).Remembered(ctx, key)
-	return ok, err
+func (r ruling) Remembered(ctx context.Context, account uint64, key [32]byte) (time.Time, bool, error) {
+	return r.store.Account(storage.AccountID(account)).Remembered(ctx, key)
 }
 
 // letter delivers one to ann.

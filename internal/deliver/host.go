@@ -43,7 +43,7 @@ func (h *host) Metadata(ctx context.Context, mailbox, entry string) (string, boo
 
 // Seen answers duplicate.
 func (h *host) Seen(ctx context.Context, t sieve.Track) (bool, error) {
-	return h.letter.remembered(ctx, h.account, digest("duplicate", t.Handle, t.ID))
+	return h.letter.remembered(ctx, h.account, digest("duplicate", t.Handle, t.ID), h.letter.limits().DuplicateMax)
 }
 
 func (h *host) list(ctx context.Context) (err error) {

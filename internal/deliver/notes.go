@@ -73,7 +73,7 @@ func (l *letter) tell(ctx context.Context, f *fate) {
 			continue
 		}
 		key := digest("told", n.what)
-		if told, err := l.opt.Rules.Remembered(ctx, f.account, key); err == nil && !told {
+		if told, err := l.remembers(ctx, f.account, key, quiet); err == nil && !told {
 			news = append(news, n)
 			remember = append(remember, mail.Memory{Key: key, Until: l.now().Add(quiet)})
 		}

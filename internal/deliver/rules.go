@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"strings"
+	"time"
 
 	"letterlock/internal/mail"
 	"letterlock/sieve"
@@ -30,9 +31,9 @@ type Rules interface {
 	// Annotation reads an entry of a mailbox, or without a mailbox of the account
 	// and of everybody's (RFC 5464).
 	Annotation(ctx context.Context, account uint64, mailbox, name string) (value string, found bool, err error)
-	// Remembered says whether a [mail.Memory] with this key was committed for the
-	// account and holds still.
-	Remembered(ctx context.Context, account uint64, key [32]byte) (bool, error)
+	// Remembered says until when a [mail.Memory] with this key holds; found false:
+	// none was committed for the account that holds still.
+	Remembered(ctx context.Context, account uint64, key [32]byte) (until time.Time, found bool, err error)
 }
 
 // Script is a script as it is stored.

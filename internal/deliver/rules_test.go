@@ -82,9 +82,8 @@ func (s shelf) Lands(ctx context.Context, account uint64, c mail.Copy) (string, 
 	return s.Store.Account(storage.AccountID(account)).Lands(ctx, c)
 }
 
-func (s shelf) Remembered(ctx context.Context, account uint64, key [32]byte) (bool, error) {
-	_, ok, err := s.Store.Account(storage.AccountID(account)).Remembered(ctx, key)
-	return ok, err
+func (s shelf) Remembered(ctx context.Context, account uint64, key [32]byte) (time.Time, bool, error) {
+	return s.Store.Account(storage.AccountID(account)).Remembered(ctx, key)
 }
 
 // office is a sorting room with rules, its log, and ann.

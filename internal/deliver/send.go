@@ -39,7 +39,7 @@ func (l *letter) redirect(ctx context.Context, f *fate, owner mail.Address, a *s
 	key := digest("redirected", l.sum.MessageID, to.String())
 	circle, remembered := l.cameBack(owner), error(nil)
 	if !circle && l.passedHere() {
-		circle, remembered = l.opt.Rules.Remembered(ctx, f.account, key)
+		circle, remembered = l.remembers(ctx, f.account, key, circlePeriod)
 	}
 	if remembered != nil {
 		return remembered

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"letterlock/internal/mail"
 	"letterlock/internal/mime"
@@ -58,12 +59,27 @@ func (l *letter) recall(fates []*fate) {
 
 // remembered says whether an account remembers, or will by the time that this
 // letter has come to all.
-func (l *letter) remembered(ctx context.Context, account uint64, key [32]byte) (bool, error) {
+func (l *letter) remembered(ctx context.Context, account uint64, key [32]byte, most time.Duration) (bool, error) {
 	if l.planned[memory{account, key}] {
 		return true, nil
 	}
-	return l.opt.Rules.Remembered(ctx, account, key)
+	return l.remembers(ctx, account, key, most)
 }
+
+// remembers says whether an account remembers already. Nothing of a kind is
+// remembered for longer than most: what still holds for longer was written while the
+// clock was ahead, and would keep people waiting until then.
+func (l *letter) remembers(ctx context.Context, account uint64, key [32]byte, most time.Duration) (bool, error) {
+	until, found, err := l.opt.Rules.Remembered(ctx, account, key)
+	return found && until.Before(l.now().Add(most+overtaken)), err
+}
+
+// overtaken is by how much one letter may have come later than another that is
+// sorted behind it.
+const overtaken = 24 * time.Hour
+
+// limits are those of the language.
+func (l *letter) limits() sieve.Limits { return l.shelf.engine.Config().Limits }
 
 // fate is what becomes of the message for one account.
 type fate struct {

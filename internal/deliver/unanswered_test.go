@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"letterlock/internal/deliver"
 	"letterlock/internal/mail"
@@ -48,9 +49,9 @@ func (s *sick) Annotation(ctx context.Context, account uint64, mailbox, name str
 	return s.Rules.Annotation(ctx, account, mailbox, name)
 }
 
-func (s *sick) Remembered(ctx context.Context, account uint64, key [32]byte) (bool, error) {
+func (s *sick) Remembered(ctx context.Context, account uint64, key [32]byte) (time.Time, bool, error) {
 	if err := s.fails("remembered"); err != nil {
-		return false, err
+		return time.Time{}, false, err
 	}
 	return s.Rules.Remembered(ctx, account, key)
 }

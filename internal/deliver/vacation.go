@@ -24,7 +24,7 @@ func (l *letter) answer(ctx context.Context, f *fate, h *host, owner mail.Addres
 	}
 	key := digest("vacation", a.Handle, strings.ToLower(a.To))
 	if a.Period > 0 {
-		had, err := l.remembered(ctx, f.account, key)
+		had, err := l.remembered(ctx, f.account, key, l.limits().VacationMax)
 		if had {
 			f.skip("answer", rule, "the sender had it before, and has it once in "+a.Period.String())
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"letterlock/internal/deliver"
 	"letterlock/internal/mail"
@@ -494,5 +495,34 @@ func TestVacationKnowsBothSpellingsOfADomain(t *testing.T) {
 				t.Errorf("to %s, in the envelope %s: %d answers", to, rcpt, len(out))
 			}
 		}
+	}
+}
+
+// What was remembered while the clock was ahead holds no longer than it can: people
+// are answered again, and what is no duplicate is none.
+func TestClockThatWasAheadKeepsNobodyWaiting(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.rule("ann@example.org", `require ["vacation", "vacation-seconds", "duplicate", "fileinto"];
+		vacation :days 30 "Away.";
+		if duplicate :header "Subject" :seconds 604800 { fileinto "Trash"; stop; }
+		fileinto "Gone";`)
+	came := envelope(requiretls.Usual()).Received
+	for _, c := range []struct {
+		at      time.Time
+		answers int
+		lies    string
+	}{
+		{came.AddDate(5, 0, 0), 1, "INBOX 2"}, // and a word about the mailbox that is missing
+		{came, 2, "INBOX 4"},
+		{came.Add(-time.Hour), 2, "INBOX 4, Trash 1"}, // of two that come at once the older may be sorted last
+		{came.Add(time.Hour), 2, "INBOX 4, Trash 2"},
+	} {
+		env := envelope(requiretls.Usual())
+		env.Received = c.at
+		o.wantFates(o.deliver(env, "From: alice@sender.example\r\nTo: ann@example.org\r\nSubject: tea\r\n\r\n", "ann@example.org"), "delivered")
+		if out, _ := o.left(); len(out) != c.answers {
+			t.Errorf("at %s: %d answers, want %d", c.at, len(out), c.answers)
+		}
+		o.lies("ann@example.org", c.lies)
 	}
 }

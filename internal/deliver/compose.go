@@ -10,6 +10,7 @@ import (
 
 	"letterlock/internal/mail"
 	parse "letterlock/internal/mime"
+	"letterlock/sieve"
 
 	"github.com/emersion/go-message"
 )
@@ -162,10 +163,14 @@ func people(s string) string {
 	return strings.Join(list, ",\r\n ")
 }
 
-// about is the subject of a message of ours: lead and the original's. That of a
-// required message stays where it is protected.
-func (l *letter) about(lead, otherwise string) string {
-	original, ok := l.header().Text("Subject")
+// about is the subject of a message of ours: lead and the original's, as the script
+// had left it (RFC 5293 §7). That of a required message stays where it is protected.
+func (l *letter) about(edited *sieve.Rewrite, lead, otherwise string) string {
+	header := l.header()
+	if edited != nil {
+		header = parse.ParseHeader(edited.Header)
+	}
+	original, ok := header.Text("Subject")
 	if l.env.Demand.IsRequired() || !ok {
 		return otherwise
 	}

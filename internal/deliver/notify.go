@@ -62,7 +62,7 @@ func (l *letter) notification(f *fate, from, owner mail.Address, n *sieve.Notify
 	case m.Subject != "":
 		d.subject = m.Subject
 	default:
-		d.subject = l.about("", "New mail")
+		d.subject = l.about(n.Rewrite, "", "New mail")
 	}
 	d.cc = strings.Join(m.Cc[:min(len(m.Cc), maxCopyIn)], ", ")
 	d.more = append(d.more, [...]string{"Importance: high", "Importance: normal", "Importance: low"}[min(max(n.Importance, 1), 3)-1])

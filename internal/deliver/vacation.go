@@ -89,7 +89,7 @@ func (l *letter) reply(f *fate, owner, to mail.Address, a *sieve.Vacation) []byt
 	}
 	subject := a.Subject
 	if subject == "" { // RFC 5230 §5.3
-		subject = l.about("Auto: ", "Automated reply")
+		subject = l.about(a.Rewrite, "Auto: ", "Automated reply")
 	}
 	d := draft{
 		word: "answer", from: from, to: to.Path(), subject: subject,

@@ -2,6 +2,8 @@ package deliver_test
 
 import (
 	"context"
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -524,5 +526,30 @@ func TestClockThatWasAheadKeepsNobodyWaiting(t *testing.T) {
 			t.Errorf("at %s: %d answers, want %d", c.at, len(out), c.answers)
 		}
 		o.lies("ann@example.org", c.lies)
+	}
+}
+
+// RFC 5293 §7: what is said about a message is about it as the script left it.
+func TestAnswersAreAboutTheEditedSubject(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.rule("ann@example.org", `require ["editheader", "vacation", "enotify"];
+		notify "mailto:pager@elsewhere.example";
+		deleteheader "Subject"; addheader "Subject" "[external] tea";
+		vacation "Away.";
+		notify "mailto:boss@elsewhere.example";
+		deleteheader "Subject";
+		notify "mailto:desk@elsewhere.example";`)
+	o.usual("From: alice@sender.example\r\nTo: ann@example.org\r\nSubject: tea\r\n\r\n", "ann@example.org")
+	out, texts := o.left()
+	got := map[string]string{}
+	for i, text := range texts {
+		got[out[i].To.String()] = regexp.MustCompile("(?m)^Subject: (.*?)\r$").FindStringSubmatch(text)[1]
+	}
+	want := map[string]string{
+		"pager@elsewhere.example": "tea", "alice@sender.example": "Auto: [external] tea",
+		"boss@elsewhere.example": "[external] tea", "desk@elsewhere.example": "New mail",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("subjects %q, want %q", got, want)
 	}
 }

@@ -58,6 +58,8 @@ func fate(local string) error {
 		return reply.NoSuchUser
 	case "umlaut":
 		return reply.NoSuchUser.Saying("kein Postfach für\r\n250 %s", strings.Repeat("x", 600))
+	case "wordy":
+		return reply.Perm(50, "7.1", "no tea\nnor coffee")
 	case "full":
 		return reply.MailboxFull.Because(errors.New("ann has 10 GB"))
 	case "broken":

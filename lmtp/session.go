@@ -320,7 +320,11 @@ func shown(a mail.Address) string {
 }
 
 // refuse says no.
-func (c *session) refuse(e *reply.Error) { c.say("%s", e.Line()) }
+func (c *session) refuse(e *reply.Error) {
+	for _, line := range e.Lines() {
+		c.say("%s", line)
+	}
+}
 
 // blame says no to a broken command. Whoever sends too many is sent away.
 func (c *session) blame(e *reply.Error) {

@@ -135,14 +135,15 @@ func (f *fate) edited(r *sieve.Rewrite, rule string) edit {
 	return e
 }
 
-// maxReason is how many octets of a reason fit into a line of a reply with its
-// codes (RFC 5321 §4.5.3.1.5: 512 octets).
+// maxReason is how many octets of a reason are said: what fits into one line of a
+// reply with its codes (RFC 5321 §4.5.3.1.5: 512 octets).
 const maxReason = 480
 
 // reject plans a refusal in the dialogue, which RFC 5429 §2.1.1 demands of
-// ereject, and §2.2 allows for reject where its reason can be said there whole.
+// ereject, and §2.2 allows for reject where its reason can be said there whole. A
+// reason of several lines MUST be a reply of several (§2.5).
 func (l *letter) reject(f *fate, a *sieve.Reject, rule string) {
-	text := strings.Join(strings.FieldsFunc(a.Reason, func(r rune) bool { return r == '\r' || r == '\n' }), " ")
+	text := strings.Join(strings.FieldsFunc(a.Reason, func(r rune) bool { return r == '\r' || r == '\n' }), "\n")
 	sayable := ascii(text) && len(text) <= maxReason
 	switch {
 	case sayable:

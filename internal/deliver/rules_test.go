@@ -19,6 +19,7 @@ import (
 	"letterlock/internal/deliver"
 	"letterlock/internal/mail"
 	"letterlock/internal/maillog"
+	"letterlock/internal/reply"
 	"letterlock/internal/requiretls"
 	"letterlock/storage"
 )
@@ -434,6 +435,19 @@ func TestRejectToOneRecipientOfTwo(t *testing.T) {
 		"550 5.7.1 I take no tea", "delivered")
 	o.lies("ann@example.org", "")
 	o.lies("bob@example.org", "INBOX 1")
+}
+
+// RFC 5429 §2.5: a reason of several lines MUST be a reply of several.
+func TestRejectWithReasonOfSeveralLines(t *testing.T) {
+	for _, verb := range []string{"reject", "ereject"} {
+		o := openOffice(t, nil)
+		o.rule("ann@example.org", "require \""+verb+"\"; "+verb+" text:\r\nAntiSpam engine thinks your message is spam.\r\n\r\nPlease call 1-900-PAY-US.\r\n.\r\n;")
+		err := o.sorter.Deliver(t.Context(), envelope(requiretls.Usual()), bytes.NewReader([]byte(letter)), []mail.Address{addr(t, "ann@example.org")})[0]
+		want := []string{"550-5.7.1 AntiSpam engine thinks your message is spam.", "550 5.7.1 Please call 1-900-PAY-US."}
+		if got := reply.From(err).Lines(); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", verb, got, want)
+		}
+	}
 }
 
 // RFC 5429 §2.1.1: non-ASCII reasons of ereject MUST be replaced; §2.2: those of

@@ -1,8 +1,8 @@
 // Package reply is how Letterlock refuses: a status class, a basic code, an
-// enhanced code and one line of text, as one error value.
+// enhanced code and a text, as one error value.
 //
 // Whoever refuses mail returns an [*Error]; whoever speaks to the stranger
-// prints its [Error.Line]. Anything that is not an *Error is our own bug and
+// prints its [Error.Lines]. Anything that is not an *Error is our own bug and
 // becomes a temporary failure, so that it never bounces mail. The stranger
 // never sees a cause, a path or an address: those stay in [Error.Err] for the
 // log. The package does not know who is refusing.
@@ -31,7 +31,7 @@ type Error struct {
 	Class  Class  // Temporary or Permanent: said once
 	Basic  uint8  // 0 to 99: 50 is 450 or 550
 	Detail string // "7.30" is 4.7.30 or 5.7.30 (RFC 3463); empty where none fits
-	Text   string // one line, fit for a stranger
+	Text   string // fit for a stranger; LF ends each of several lines but the last
 	Err    error  // the cause, for our log only
 }
 
@@ -72,7 +72,25 @@ func (e *Error) Enhanced() string {
 	return strconv.Itoa(int(e.Class)) + "." + e.Detail
 }
 
-// Line is what the stranger reads, without CRLF.
+// maxLines is how many lines one reply has: what is behind them stands in the last.
+const maxLines = 32
+
+// Lines is what the stranger reads, each without CRLF: a reply of several lines
+// (RFC 5321 §4.2.1) where the text has several.
+func (e *Error) Lines() []string {
+	texts := strings.SplitN(e.Text, "\n", maxLines)
+	lines := make([]string, len(texts))
+	for i, text := range texts {
+		one := *e
+		one.Text = strings.TrimSuffix(text, "\r")
+		if lines[i] = one.Line(); i < len(texts)-1 {
+			lines[i] = lines[i][:3] + "-" + lines[i][4:]
+		}
+	}
+	return lines
+}
+
+// Line is the same on one line.
 func (e *Error) Line() string {
 	words := []string{strconv.Itoa(e.Code()), e.Enhanced(), oneLine(e.Text)}
 	if e.Detail == "" {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"testing"
 
 	"letterlock/internal/reply"
@@ -23,6 +25,23 @@ func TestLineSaysClassOnce(t *testing.T) {
 		if got := c.err.Line(); got != c.want {
 			t.Errorf("Line() = %q, want %q", got, c.want)
 		}
+	}
+}
+
+// RFC 5321 §4.2.1: each line of a reply has the codes, and all but the last a hyphen.
+func TestTextOfSeveralLinesIsAReplyOfSeveral(t *testing.T) {
+	for text, want := range map[string][]string{
+		"no tea":                        {"550 5.7.1 no tea"},
+		"no tea\r\nnor coffee":          {"550-5.7.1 no tea", "550 5.7.1 nor coffee"},
+		"no\n\n\rtea":                   {"550-5.7.1 no", "550-5.7.1 ", "550 5.7.1  tea"},
+		strings.Repeat("a\n", 40) + "b": append(slices.Repeat([]string{"550-5.7.1 a"}, 31), "550 5.7.1 "+strings.Repeat("a ", 9)+"b"),
+	} {
+		if got := reply.Perm(50, "7.1", text).Lines(); !slices.Equal(got, want) {
+			t.Errorf("%q reads %q, want %q", text, got, want)
+		}
+	}
+	if got, want := reply.Perm(54, "", "no\ncode").Lines(), []string{"554-no", "554 code"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

@@ -15,7 +15,7 @@ type Config struct {
 	Extensions []*Extension   // nil: Standard()
 	Limits     Limits         // zero fields: the defaults
 	Zone       *time.Location // the server's zone for date tests (RFC 5260 §4.1); nil: UTC
-	Delimiter  string         // between :user and :detail (RFC 5233); "": "+"
+	Delimiter  string         // the characters that part :user from :detail (RFC 5233); "": "+"
 	Hostname   string         // environment "host"
 	Domain     string         // environment "domain"
 	Product    string         // environment "name"; "": Letterlock

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"letterlock/internal/deliver"
 	"letterlock/internal/reply"
 	"letterlock/internal/requiretls"
 	"letterlock/storage"
@@ -75,4 +76,16 @@ func TestNobodyBehindABigAliasIsLeftOut(t *testing.T) {
 	if err := h.sorter.Recipient(t.Context(), addr(t, "world@example.org")); reply.From(err).Class != reply.Temporary {
 		t.Errorf("RCPT of an alias of 11000 says %v, want a temporary refusal", err)
 	}
+}
+
+// RFC 5233 §4 (MUST): rules part a detail where the house does, by any of its
+// delimiters.
+func TestRulesKnowEveryDelimiterOfTheHouse(t *testing.T) {
+	o := openOffice(t, nil, func(opt *deliver.Options) { opt.Addresses.Delimiter = "+-" })
+	o.rule("ann@example.org", `require ["envelope", "subaddress", "fileinto", "mailbox", "variables"];
+		if envelope :matches :detail "to" "*" { fileinto :create "${1}"; }`)
+	for _, rcpt := range []string{"ann+tea@example.org", "ann-work@example.org", "ann-a+b@example.org", "ann@example.org"} {
+		o.usual(letter, rcpt)
+	}
+	o.lies("ann@example.org", "INBOX 1, a+b 1, tea 1, work 1")
 }

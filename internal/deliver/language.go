@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"letterlock/internal/mail"
 	"letterlock/sieve"
@@ -29,7 +28,7 @@ func (l Language) Config() sieve.Config {
 	return sieve.Config{
 		Extensions: append(l.grounded(), requireTLSExt),
 		Zone:       time.Local, // RFC 5260 §4.1: MUST
-		Delimiter:  firstOf(l.Delimiter),
+		Delimiter:  l.Delimiter,
 		Hostname:   l.Hostname,
 		Domain:     l.Domain,
 		Version:    l.Version,
@@ -71,13 +70,6 @@ func remarked(x *sieve.Extension, without bool, test string) *sieve.Extension {
 	said := *x
 	said.Remark = "`" + test + "` always reads \"0\", not tested: this server is not told what a filter found out"
 	return &said
-}
-
-// firstOf is the first of the characters that delimit a detail: the test knows
-// one alone.
-func firstOf(delimiter string) string {
-	_, n := utf8.DecodeRuneInString(delimiter)
-	return delimiter[:n]
 }
 
 // markRequired is what :requiretls says about a redirect.

@@ -112,7 +112,7 @@ func TestLanguageHasWhatTheStoreHasGroundFor(t *testing.T) {
 	if slices.Contains(deliver.NewEngine(deliver.Language{}).Capabilities(), "subaddress") {
 		t.Error("subaddress is offered where addresses have no detail")
 	}
-	if e := deliver.NewEngine(deliver.Language{Delimiter: "-+"}); e.Config().Delimiter != "-" {
+	if e := deliver.NewEngine(deliver.Language{Delimiter: "-+"}); e.Config().Delimiter != "-+" {
 		t.Errorf("delimiter %q", e.Config().Delimiter)
 	}
 	if _, err := deliver.NewEngine(deliver.Language{}).Compile("", []byte(`redirect :requiretls "a@b.example";`)); err == nil {

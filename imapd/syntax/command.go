@@ -79,7 +79,7 @@ type QResync struct {
 }
 
 // Mailbox names in all commands are UTF-8 in normal form C, whatever form the
-// client wrote; INBOX is in upper case.
+// client wrote; INBOX is in upper case, also as the first level of a name.
 
 // Create is CREATE (RFC 9051 §6.3.4; RFC 6154 §3). A hierarchy separator at
 // the end of Mailbox is kept.

@@ -12,7 +12,7 @@ import (
 )
 
 // mailbox reads a mailbox name and gives it in UTF-8, form C. INBOX is folded
-// (RFC 9051 §5.1).
+// (RFC 9051 §5.1), also where it is the first level of a name.
 func (d *Decoder) mailbox() string {
 	name, _ := d.mailboxAsWritten()
 	return name
@@ -22,13 +22,19 @@ func (d *Decoder) mailbox() string {
 // that is another, "" where it is not.
 func (d *Decoder) mailboxAsWritten() (name, written string) {
 	written = d.mailboxText(d.astring())
-	if name = norm.NFC.String(written); strings.EqualFold(name, "INBOX") {
-		name = "INBOX"
-	}
-	if name == written {
+	if name = foldInbox(norm.NFC.String(written)); name == written {
 		written = ""
 	}
 	return name, written
+}
+
+// foldInbox gives INBOX in upper case where it is a name or its first level: what
+// lies below it has one name, too.
+func foldInbox(name string) string {
+	if first, _, _ := strings.Cut(name, "/"); strings.EqualFold(first, "INBOX") {
+		return "INBOX" + name[len(first):]
+	}
+	return name
 }
 
 // pattern reads a name of LIST, which may have wildcards (RFC 9051 §9,

@@ -77,7 +77,8 @@ func TestMailboxNamesInBothForms(t *testing.T) { // RFC 9051 §5.1, RFC 6855 §3
 	}{
 		{0, `iNbOx`, "INBOX"},
 		{0, `"inbox"`, "INBOX"},
-		{0, `inbox/x`, "inbox/x"},
+		{0, `inbox/x`, "INBOX/x"},
+		{0, `inboxes/x`, "inboxes/x"},
 		{0, `Entw&APw-rfe`, "Entw\u00fcrfe"},
 		{0, `Entwu&Awg-rfe`, "Entw\u00fcrfe"}, // NFC
 		{0, `a&-b]`, "a&b]"},

@@ -176,10 +176,7 @@ func (u *URL) mailbox(path, selected string) error {
 	default:
 		name = selected[:strings.LastIndexByte(selected, '/')+1] + name
 	}
-	if strings.EqualFold(name, "INBOX") {
-		name = "INBOX"
-	}
-	u.Mailbox = norm.NFC.String(name)
+	u.Mailbox = foldInbox(norm.NFC.String(name))
 	return nil
 }
 

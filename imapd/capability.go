@@ -40,7 +40,7 @@ var Capabilities = []Capability{
 	{"CHILDREN", "3348", "", afterLogin},
 	{"LIST-EXTENDED", "5258", "256 patterns", afterLogin},
 	{"LIST-STATUS", "5819", "", afterLogin},
-	{"SPECIAL-USE", "6154", "", afterLogin},
+	{"SPECIAL-USE", "6154", "tied to the entry /private/specialuse; set there, a use is that of one mailbox", afterLogin},
 	{"CREATE-SPECIAL-USE", "6154 §3", "one use a mailbox", afterLogin},
 	{"STATUS=SIZE", "8438", "", afterLogin},
 	{"UIDPLUS", "4315", "", afterLogin},

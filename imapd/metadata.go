@@ -9,6 +9,8 @@ import (
 
 	"letterlock/imapd/syntax"
 	"letterlock/storage"
+
+	"github.com/emersion/go-imap/v2"
 )
 
 var (
@@ -129,12 +131,9 @@ func (s *session) setMetadata(ctx context.Context, a *syntax.SetMetadata) (answe
 		if id == 0 && isShared(e.Name) {
 			return answer{}, errShared
 		}
-		n := storage.Annotation{Name: e.Name}
-		if e.Value != nil {
-			if err := checkFilter(id, e); err != nil {
-				return answer{}, err
-			}
-			n.Value = append([]byte{}, *e.Value...)
+		n, err := annotation(id, e)
+		if err != nil {
+			return answer{}, err
 		}
 		entries = append(entries, n)
 	}
@@ -145,6 +144,32 @@ func (s *session) setMetadata(ctx context.Context, a *syntax.SetMetadata) (answe
 		s.own.annotates(id, entries)
 	}
 	return answer{}, nil
+}
+
+// annotation is an entry as it is kept; nil takes it away.
+func annotation(id storage.MailboxID, e syntax.MetadataEntry) (n storage.Annotation, err error) {
+	n.Name = e.Name
+	switch {
+	case e.Value == nil:
+	case id != 0 && e.Name == storage.UseEntry:
+		n.Value, err = useValue(*e.Value)
+	default:
+		n.Value, err = append([]byte{}, *e.Value...), checkFilter(id, e)
+	}
+	return n, err
+}
+
+// useValue: what makes a special use is checked as CREATE does (RFC 6154 §4).
+func useValue(value string) ([]byte, error) {
+	var asked []imap.MailboxAttr
+	for _, attr := range strings.Fields(value) {
+		asked = append(asked, imap.MailboxAttr(attr))
+	}
+	use, err := specialUseOf(asked)
+	if use == "" {
+		return nil, err
+	}
+	return []byte(use), err
 }
 
 // checkFilter: what stands for a FILTER is the keys of a SEARCH (RFC 5466 §3.2).

@@ -27,6 +27,11 @@ const (
 	DepthInfinity
 )
 
+// UseEntry is the special use of a mailbox as an entry of its own (RFC 6154 §4). It
+// is tied to [Mailbox].SpecialUse: whoever sets it checks that there is such a use,
+// and another mailbox that had it has it no more.
+const UseEntry = "/private/specialuse"
+
 // MaxAnnotation is the octets of one value.
 const MaxAnnotation = 64 << 10
 
@@ -71,14 +76,35 @@ func (a *Account) Annotations(ctx context.Context, id MailboxID, names []string,
 			return nil, err
 		}
 	}
+	means := func(name string) bool { return names == nil || depth.reaches(wanted, name) }
 	err = a.read(ctx, func(r kv.Reader) error {
 		if err := a.checkBox(r, id); err != nil {
 			return err
 		}
-		list, err = notes(r, a.id, id, func(name string) bool { return names == nil || depth.reaches(wanted, name) })
+		list, err = notes(r, a.id, id, means)
+		if err == nil && id != 0 && means(UseEntry) {
+			list, err = withUse(r, a.id, id, list)
+		}
 		return err
 	})
 	return list, err
+}
+
+// withUse puts the special use of a mailbox among its entries, by name. What was kept
+// under that name before the two were tied counts no more.
+func withUse(r kv.Reader, a AccountID, id MailboxID, list []Annotation) ([]Annotation, error) {
+	b, err := getBox(r, a, id)
+	if b == nil || err != nil {
+		return list, err
+	}
+	i, found := slices.BinarySearchFunc(list, UseEntry, func(e Annotation, name string) int { return strings.Compare(e.Name, name) })
+	if found {
+		list = slices.Delete(list, i, i+1)
+	}
+	if b.SpecialUse == "" {
+		return list, nil
+	}
+	return slices.Insert(list, i, Annotation{UseEntry, []byte(b.SpecialUse)}), nil
 }
 
 // reaches says whether one of wanted means the entry of a name.
@@ -136,6 +162,7 @@ func notes(r kv.Reader, a AccountID, id MailboxID, wanted func(name string) bool
 // there, [ErrBadName], [ErrAnnotationSize] for a value of more than 64 KiB,
 // [ErrAnnotationCount] for more than 1,000 entries or 1 MiB in a mailbox, whose
 // modseq they move. They go with the mailbox when it is renamed or deleted.
+// [UseEntry] changes the mailbox itself.
 func (a *Account) Annotate(ctx context.Context, id MailboxID, entries []Annotation) error {
 	clean := make([]Annotation, len(entries))
 	for i, e := range entries {
@@ -182,20 +209,26 @@ func (a *Account) changeSystem(ctx context.Context, fn func(*txn, *account) erro
 }
 
 func (t *txn) annotate(c *account, a *Account, id MailboxID, entries []Annotation) error {
+	var b *openBox
 	if id == 0 {
 		c.annotated = c.stir()
 	} else {
-		b, err := t.mustBox(a.id, id)
-		if err != nil {
+		var err error
+		if b, err = t.mustBox(a.id, id); err != nil {
 			return err
 		}
-		b.annotated = c.stir()
-		b.bump() // RFC 7162 §3
+		b.reannotated(c)
 	}
 	octets := 0
 	for _, e := range entries {
 		k := noteKey(a.id, id, e.Name)
 		t.tx.DeleteRange(k, kv.After(k))
+		if b != nil && e.Name == UseEntry {
+			if err := t.assignUse(c, b, string(e.Value)); err != nil {
+				return err
+			}
+			continue
+		}
 		if e.Value == nil {
 			continue
 		}
@@ -208,6 +241,34 @@ func (t *txn) annotate(c *account, a *Account, id MailboxID, entries []Annotatio
 		}
 	}
 	return t.countNotes(a.id, id)
+}
+
+// reannotated notes that entries of a mailbox change.
+func (b *openBox) reannotated(c *account) {
+	b.annotated = c.stir()
+	b.bump() // RFC 7162 §3
+}
+
+// assignUse gives a special use to a mailbox, and takes it from any other that has
+// it (RFC 6154 §5.4); "" takes it from the mailbox.
+func (t *txn) assignUse(c *account, b *openBox, use string) error {
+	boxes, err := allBoxes(t.tx, b.id.account)
+	if err != nil {
+		return err
+	}
+	for _, other := range boxes {
+		if use == "" || other.SpecialUse != use || other.ID == b.ID {
+			continue
+		}
+		o, err := t.mustBox(b.id.account, other.ID)
+		if err != nil {
+			return err
+		}
+		o.SpecialUse = ""
+		o.reannotated(c)
+	}
+	b.SpecialUse = use
+	return nil
 }
 
 // countNotes keeps the bounds of a mailbox and of its account.

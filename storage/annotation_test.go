@@ -38,6 +38,11 @@ func annotated(t *testing.T, a *Account, id MailboxID, depth Depth, names ...str
 	return all
 }
 
+// besideUse is what was set of a list of all entries.
+func besideUse(list []Annotation) []Annotation {
+	return slices.DeleteFunc(list, func(e Annotation) bool { return e.Name == UseEntry })
+}
+
 func want(t *testing.T, what string, got []string, want ...string) {
 	t.Helper()
 	if !slices.Equal(got, want) {
@@ -59,7 +64,7 @@ func TestAnnotationsAreReadByNameAndDepth(t *testing.T) {
 	if n := len(annotated(t, a, id, DepthZero)); n != 5 {
 		t.Errorf("%d in all, want 5", n)
 	}
-	want(t, "another mailbox", annotated(t, a, mailbox(t, a, "Sent").ID, DepthInfinity, "/private"))
+	want(t, "another mailbox", annotated(t, a, mailbox(t, a, "Sent").ID, DepthInfinity, "/private"), UseEntry+`=\Sent`)
 	if _, err := a.Annotations(context.Background(), 99, nil, DepthZero); !errors.Is(err, ErrNotFound) {
 		t.Errorf("of no mailbox: %v", err)
 	}
@@ -204,5 +209,39 @@ func TestMovedTellsWhatChanged(t *testing.T) {
 	<-system
 	if m, err := s.Account(0).Moved(ctx, 0); err != nil || !slices.Equal(m.Annotated, []MailboxID{0}) {
 		t.Errorf("the server's own: %+v, %v", m, err)
+	}
+}
+
+// RFC 6154 §4: the entry and the attribute are one, and one mailbox has a use. It is
+// there after a start, too.
+func TestSpecialUseIsAnAnnotation(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, Options{wrap: strictly})
+	a := s.Account(addPerson(t, s, "ann").ID)
+	other, err := a.Create(context.Background(), "Gesendet", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := mailbox(t, a, "Sent")
+	want(t, "as it was made", annotated(t, a, sent.ID, DepthZero, UseEntry), UseEntry+`=\Sent`)
+	annotate(t, a, other.ID, "/private/comment", "c", "/Private/SpecialUse", `\Sent`, "/shared/comment", "d")
+	want(t, "where it was", annotated(t, a, sent.ID, DepthZero))
+	if now := mailbox(t, a, "Sent"); now.SpecialUse != "" || now.Highest <= sent.Highest {
+		t.Errorf("Sent has %q at %d, want no use and more than %d", now.SpecialUse, now.Highest, sent.Highest)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, dir, Options{wrap: strictly})
+	a = s.Account(a.id)
+	want(t, "where it is", annotated(t, a, other.ID, DepthInfinity), "/private/comment=c", UseEntry+`=\Sent`, "/shared/comment=d")
+	if now := mailbox(t, a, "Gesendet"); now.SpecialUse != `\Sent` {
+		t.Errorf("Gesendet has %q, want \\Sent", now.SpecialUse)
+	}
+	if err := a.Annotate(context.Background(), other.ID, []Annotation{{UseEntry, nil}}); err != nil {
+		t.Fatal(err)
+	}
+	if now := mailbox(t, a, "Gesendet"); now.SpecialUse != "" {
+		t.Errorf("Gesendet has %q, want none", now.SpecialUse)
 	}
 }

@@ -683,6 +683,7 @@ func compareBox(t *testing.T, a *Account, b Mailbox, want *plainBox) string {
 func compareNotes(t *testing.T, a *Account, id MailboxID, want string) string {
 	t.Helper()
 	list, err := a.Annotations(context.Background(), id, nil, DepthZero)
+	list = besideUse(list)
 	if err != nil {
 		t.Fatal(err)
 	}

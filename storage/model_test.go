@@ -532,6 +532,7 @@ func (m *machine) Check(t *rapid.T) {
 	m.checkRest(t)
 	for name, want := range m.model.boxes {
 		list, err := a.Annotations(ctx, want.id, nil, DepthZero)
+		list = besideUse(list)
 		if err != nil || len(list) != len(want.notes) {
 			t.Fatalf("%s: %d annotations, %v, want %d", name, len(list), err, len(want.notes))
 		}

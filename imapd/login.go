@@ -188,12 +188,11 @@ func (s *session) personOf(ctx context.Context, login string, id storage.Account
 			return p, nil
 		}
 	}
-	for p, err := range s.srv.opt.Store.People(ctx) {
-		if err != nil || p.ID == id {
-			return p, err
-		}
+	p, err := s.srv.opt.Store.PersonByID(ctx, id)
+	if errors.Is(err, storage.ErrNotFound) {
+		err = auth.ErrRefused
 	}
-	return storage.Person{}, auth.ErrRefused
+	return p, err
 }
 
 // unauthenticate is UNAUTHENTICATE (RFC 8437): all is as after the greeting, but

@@ -39,7 +39,7 @@ type Options struct {
 	FirstRetry  time.Duration // 0 is 5 minutes; each further wait doubles
 	LastRetry   time.Duration // the longest wait; 0 is 4 hours
 	Grace       time.Duration // what letters on their way get when Run is to end; 0 is 20 seconds
-	Concurrency int           // messages on their way at once; 0 is 50
+	Concurrency int           // messages on their way at once, besides up to nine times as many that have been for over a minute; 0 is 50
 	PerDomain   int           // and to one domain; 0 is 5, to a smarthost 20
 
 	Mail *maillog.Log     // the fate of every letter; nil: its lines go to Log

@@ -22,6 +22,7 @@ type Runner struct {
 	live  sync.WaitGroup
 
 	flying map[RowID]string // rows on their way and their destinations; the loop's own, as all below
+	since  map[RowID]time.Time
 	places map[string]*place
 	stale  bool      // the outbox may have more to do than the last walk found
 	next   time.Time // when it will; zero: not before somebody says so
@@ -93,6 +94,8 @@ const (
 	moreAfter  = 10   // letters over each connection until one connection more is tried
 	restAfter  = 4    // times what a walk of the outbox took until the next
 	houseEvery = 10 * time.Minute
+	longTry    = time.Minute // a letter on its way for longer takes no room from others
+	mostLong   = 9           // times Concurrency: letters on their way for longer
 )
 
 // New makes the way out.
@@ -105,7 +108,7 @@ func New(opt Options) *Runner {
 		book:  &stsBook{resolver: opt.Resolver, policies: opt.Policies, dial: opt.Dial, roots: creds.roots, now: opt.Now, log: opt.Log},
 		tally: &tally{policies: opt.Policies, now: opt.Now, log: opt.Log},
 	}
-	return &Runner{router: r, opt: opt, known: newKnowledge(opt.Now), done: make(chan landing), again: make(chan struct{}, 1), asked: make(chan chan Stats), ended: make(chan struct{}), flying: map[RowID]string{}, places: map[string]*place{}, stale: true}
+	return &Runner{router: r, opt: opt, known: newKnowledge(opt.Now), done: make(chan landing), again: make(chan struct{}, 1), asked: make(chan chan Stats), ended: make(chan struct{}), flying: map[RowID]string{}, since: map[RowID]time.Time{}, places: map[string]*place{}, stale: true}
 }
 
 // Run sends what is due, once in a Runner's life, until ctx ends. Letters on their way then have
@@ -151,9 +154,9 @@ func (r *Runner) start(ctx, working context.Context) (next time.Time) {
 // until one lands. Nobody looks through the outbox for what has to go through a
 // smarthost that has no room.
 func (r *Runner) free(now time.Time) (n int, until time.Time) {
-	n = r.opt.Concurrency - len(r.flying)
-	if r.opt.Smarthost == nil {
-		return n, time.Time{}
+	n, until = r.lanes(now)
+	if n <= 0 || r.opt.Smarthost == nil {
+		return n, until
 	}
 	p := r.places[r.destination("")]
 	switch {
@@ -167,6 +170,24 @@ func (r *Runner) free(now time.Time) (n int, until time.Time) {
 		return min(n, 1), time.Time{}
 	}
 	return min(n, r.mostAt(p)-p.busy()), time.Time{}
+}
+
+// lanes is how many letters may be on their way besides those that are, or until when
+// none may. Hosts that answer drop by drop, or not at all, are no reason for all other
+// mail to wait: what has been on its way for long has a room of its own.
+func (r *Runner) lanes(now time.Time) (n int, until time.Time) {
+	long := 0
+	for _, since := range r.since {
+		if at := since.Add(longTry); at.After(now) {
+			until = earliest(until, at)
+		} else {
+			long++
+		}
+	}
+	if long >= mostLong*r.opt.Concurrency {
+		until = time.Time{}
+	}
+	return min(r.opt.Concurrency+long, (1+mostLong)*r.opt.Concurrency) - len(r.flying), until
 }
 
 // walk looks in the outbox for what is due, the longest due first.
@@ -236,6 +257,7 @@ func (r *Runner) startReady(ctx, working context.Context, free int) {
 }
 
 func (r *Runner) fly(ctx, working context.Context, row Row, to *place) {
+	r.since[row.ID] = r.opt.Now()
 	r.live.Go(func() { r.work(ctx, working, row, to) })
 }
 
@@ -334,6 +356,7 @@ func (r *Runner) Retry() {
 func (r *Runner) landed(l landing) {
 	p := r.places[r.flying[l.id]]
 	delete(r.flying, l.id)
+	delete(r.since, l.id)
 	r.stale = r.stale || l.more
 	if !l.due.IsZero() {
 		r.next = earliest(r.next, l.due)

@@ -190,6 +190,68 @@ func TestADestinationThatIsDownIsLeftAlone(t *testing.T) {
 	}
 }
 
+// Hosts that fall silent, by chance or on purpose, as many as there are letters at once:
+// a stranger has somebody's vacation answer go to each.
+func TestSilentHostsDoNotKeepAllOthersWaiting(t *testing.T) {
+	w := newWorld(t)
+	w.opt.Concurrency = 3
+	var ahead atomic.Int64
+	w.opt.Now = func() time.Time { return w.now.Add(time.Duration(ahead.Load())) }
+	w.host("a", "10", "10")
+	for n := range 4 {
+		domain := fmt.Sprintf("silent%d.test", n)
+		w.net.Zone(domain, testnet.Insecure)
+		h := w.net.Host("mx."+domain, func(h *testnet.Host) { h.Hang = "EHLO" })
+		w.net.Record("mx." + domain + ". A " + h.Addr.String())
+		w.net.Record(domain + ". MX 10 mx." + domain + ".")
+		w.box.add(t, w.letter(requiretls.Usual(), mail.Address{Local: "mallory", Domain: domain}), testBody, w.now.Add(-time.Second))
+	}
+	w.box.add(t, w.letter(requiretls.Usual(), carl), testBody, w.now)
+	w.start()
+	working, cut := context.WithCancel(t.Context())
+	start := func(want int) (next time.Time) {
+		t.Helper()
+		w.r.stale, w.r.rested = true, time.Time{}
+		next = w.r.start(t.Context(), working)
+		if len(w.r.flying) != want {
+			t.Errorf("%d letters are on their way, want %d", len(w.r.flying), want)
+		}
+		return next
+	}
+	start(3)
+	if next := start(3); !next.Equal(w.now.Add(longTry)) {
+		t.Errorf("it looks again at %s, want %s", next, w.now.Add(longTry))
+	}
+	ahead.Store(int64(longTry))
+	start(5)
+	w.await(Sent, 1)
+	cut()
+	for len(w.r.flying) > 0 {
+		w.r.landed(<-w.r.done)
+	}
+	if len(w.r.since) > 0 {
+		t.Errorf("still remembered: %v", w.r.since)
+	}
+}
+
+func TestLettersThatTakeLongAreBoundedToo(t *testing.T) {
+	w := newWorld(t)
+	w.opt.Concurrency = 2
+	w.start()
+	for n := range 18 { // as many as there may be
+		w.r.flying[RowID(n)], w.r.since[RowID(n)] = "silent.test", w.now.Add(-longTry)
+	}
+	if n, until := w.r.lanes(w.now); n != 2 || !until.IsZero() {
+		t.Errorf("room for %d, until %s; want 2", n, until)
+	}
+	for n := range 2 {
+		w.r.flying[RowID(100+n)], w.r.since[RowID(100+n)] = "other.test", w.now
+	}
+	if n, until := w.r.lanes(w.now.Add(longTry)); n != 0 || !until.IsZero() {
+		t.Errorf("room for %d, until %s; want none until one lands", n, until)
+	}
+}
+
 func TestStatsSayWhatTheRelayIsDoing(t *testing.T) {
 	w := newWorld(t)
 	w.host("a", "10", "10 cut=connect")

@@ -43,7 +43,9 @@ func (r *Runner) carry(ctx context.Context, id RowID, to *place) (landing, error
 	case errors.Is(err, mail.ErrParked):
 		return left, r.park(ctx, id, l, err)
 	case err != nil:
-		return left, fmt.Errorf("open: %w", err)
+		due, err := r.putOff(ctx, id, l, fmt.Errorf("open: %w", err))
+		left.due = due
+		return left, err
 	case !l.Demand().Stated():
 		return left, r.park(ctx, id, l, mail.ErrParked)
 	}
@@ -78,6 +80,24 @@ func (r *Runner) carry(ctx context.Context, id RowID, to *place) (landing, error
 		r.tell(ctx, l, o, s)
 	}
 	return left, err
+}
+
+// putOff is for a row that cannot be read just now: others take its place until it is
+// tried again. Nobody gives it up, for nobody knows whose it is. The error is one where
+// not even that can be written.
+func (r *Runner) putOff(ctx context.Context, id RowID, l *Letter, why error) (due time.Time, err error) {
+	if l == nil || errors.Is(why, ErrGone) || ctx.Err() != nil {
+		return due, why
+	}
+	h := l.History
+	h.Tries++
+	h.Last, h.Host, h.Error = r.opt.Now(), "", clip(why.Error(), 1000)
+	due = h.Last.Add(jitter(r.backoff(h.Tries)))
+	if err := r.opt.Outbox.Settle(ctx, id, Settlement{Fate: Deferred, Due: due, History: h}); err != nil {
+		return time.Time{}, errors.Join(why, err)
+	}
+	r.opt.Log.LogAttrs(ctx, slog.LevelError, "letter in the outbox cannot be read", slog.Uint64("row", uint64(id)), slog.Time("due", due), slog.String("err", why.Error()))
+	return due, nil
 }
 
 // park sets a row aside whose demand cannot be read.

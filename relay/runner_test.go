@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -419,6 +420,43 @@ func TestALetterIsNotSentTwiceForABusyStore(t *testing.T) {
 	stop()
 	if got := w.hosts["a"].Got(); len(got) != 1 {
 		t.Errorf("the letter arrived %d times", len(got))
+	}
+}
+
+// rottenBox has letters whose octets the disk does not give.
+type rottenBox struct {
+	*boltBox
+	bad map[RowID]bool
+}
+
+func (b *rottenBox) Open(ctx context.Context, id RowID) (*Letter, error) {
+	l, err := b.boltBox.Open(ctx, id)
+	if b.bad[id] {
+		return &Letter{ID: id, Outbound: &mail.Outbound{}, History: l.History}, syscall.EIO
+	}
+	return l, err
+}
+
+func TestLettersThatCannotBeReadDoNotKeepOthersWaiting(t *testing.T) {
+	w := newWorld(t)
+	w.host("a", "10", "10")
+	w.opt.PerDomain = 2
+	rotten := &rottenBox{w.box, map[RowID]bool{}}
+	w.opt.Outbox = rotten
+	for range 4 {
+		rotten.bad[w.box.add(t, w.letter(requiretls.Usual(), carl), testBody, w.now.Add(-time.Hour))] = true
+	}
+	w.box.add(t, w.letter(requiretls.Usual(), carl), testBody, w.now)
+	stop := w.run()
+	w.await(Sent, 1)
+	stop()
+	for id, row := range w.box.rows(t) {
+		if h := row.History; h.Tries != 1 || !strings.Contains(h.Error, syscall.EIO.Error()) || !row.Due.After(w.now) {
+			t.Errorf("row %d: due %s, %+v; want it put off, with the reason", id, row.Due, h)
+		}
+	}
+	if n := len(w.box.rows(t)); n != 4 {
+		t.Errorf("%d rows stay, want 4", n)
 	}
 }
 

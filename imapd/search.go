@@ -129,7 +129,7 @@ var (
 	errRelevancy   = bad("RELEVANCY goes with FUZZY")
 	errManyTexts   = no("LIMIT", "A search can look for up to 256 texts at once")
 	errSearchTime  = no("LIMIT", "The search took longer than 5 minutes; search fewer messages")
-	queryRefusals  = map[error]error{query.ErrNumber: errBadNumber, query.ErrKey: errSearchKey, query.ErrRelevancy: errRelevancy, query.ErrNeedles: errManyTexts, query.ErrTime: errSearchTime}
+	queryRefusals  = map[error]error{query.ErrKey: errSearchKey, query.ErrRelevancy: errRelevancy, query.ErrNeedles: errManyTexts, query.ErrTime: errSearchTime}
 	errFilterThere = no("CANNOT", "The value of a filter is the keys of a SEARCH")
 	errFilters     = no("LIMIT", fmt.Sprintf("The filters of a search may be %d KiB together", maxFilters>>10))
 )

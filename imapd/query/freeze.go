@@ -49,8 +49,7 @@ func (f *freezing) freeze(key syntax.Key) (syntax.Key, error) {
 		})
 		return all, err
 	case syntax.Seqs:
-		spans, err := f.m.numbered(k.Set)
-		return f.uids(spans), err
+		return f.uids(f.m.numbered(k.Set)), nil
 	case syntax.UIDs:
 		return f.freezeUIDs(k), nil
 	case syntax.Within:

@@ -111,8 +111,7 @@ func (q *searching) plainTest(key syntax.Key) (test, error) {
 	case syntax.HasFlag:
 		return q.hasFlag(string(k.Flag)), nil
 	case syntax.Seqs:
-		spans, err := q.m.numbered(k.Set)
-		return among(spans), err
+		return among(q.m.numbered(k.Set)), nil
 	case syntax.UIDs:
 		return among(q.m.identified(k.Set)), nil
 	case syntax.ModSeq: // RFC 7162 §3.1.5: one for all of a message's metadata, so the item's name means nothing

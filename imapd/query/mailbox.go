@@ -33,7 +33,6 @@ type Mailbox struct {
 
 // What callers tell apart.
 var (
-	ErrNumber    = errors.New("there is no message with that number")                                // BAD: RFC 9051 §9, seq-number
 	ErrKey       = errors.New("search key not offered")                                              // BAD
 	ErrRelevancy = errors.New("RELEVANCY needs a FUZZY key")                                         // BAD: RFC 6203 §4
 	ErrNeedles   = fmt.Errorf("a search can look for up to %d texts at once", maxNeedles)            // NO [LIMIT]
@@ -89,33 +88,22 @@ func (m *Mailbox) trouble(uid storage.UID, err error) {
 // end.
 type span struct{ first, end int }
 
-// numbered is the messages that a set of sequence numbers names, ascending. A
-// number that nobody has is [ErrNumber]; all of an empty mailbox, which nearly
-// every client asks for, is nothing.
-func (m *Mailbox) numbered(set syntax.Set) ([]span, error) {
-	n := uint32(m.View.Len())
-	switch {
-	case set.Saved:
-		return m.spans(m.Saved), nil
-	case n == 0 && fromOneToStar(set):
-		return nil, nil
-	case n == 0 || set.Max(n) > n:
-		return nil, ErrNumber
+// numbered is the messages that a set of sequence numbers names, ascending. Beyond
+// the last one it names nothing: clients walk through a mailbox in windows until
+// nothing more is found (RFC 7377 §2, of every search; FETCH and its like are
+// stricter).
+func (m *Mailbox) numbered(set syntax.Set) []span {
+	if set.Saved {
+		return m.spans(m.Saved)
 	}
+	n := m.View.Len()
 	var spans []span
-	for _, r := range set.Resolve(n) {
-		spans = append(spans, span{int(r.First - 1), int(r.Last)})
-	}
-	return spans, nil
-}
-
-func fromOneToStar(set syntax.Set) bool {
-	for _, r := range set.Ranges {
-		if min(r.First, r.Last) != syntax.Star || max(r.First, r.Last) != 1 {
-			return false
+	for _, r := range set.Resolve(uint32(n)) {
+		if s := (span{int(max(r.First, 1)) - 1, min(int(r.Last), n)}); s.first < s.end {
+			spans = append(spans, s)
 		}
 	}
-	return true
+	return spans
 }
 
 // identified is the messages that a set of UIDs names, ascending. UIDs that

@@ -22,8 +22,8 @@ const (
 // Search finds the messages of the client's view for which key holds (RFC 9051
 // §6.4.4), in the mailbox's order.
 //
-// [ErrNumber], [ErrKey], [ErrNeedles], [*NoFilterError] and [ErrTime] say what is
-// wrong with the search; what else comes is the vault's or the context's.
+// [ErrKey], [ErrNeedles], [*NoFilterError] and [ErrTime] say what is wrong with the
+// search; what else comes is the vault's or the context's.
 // Messages that were expunged meanwhile, or cannot be read, do not match and are
 // counted.
 func Search(ctx context.Context, m *Mailbox, key syntax.Key) (*Result, error) {

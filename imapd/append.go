@@ -106,9 +106,8 @@ func (b *batch) take(ctx context.Context, fits func() error) error {
 		return err
 	}
 	l := storage.Letter{Flags: flags, InternalDate: b.a.Date, Demand: requiretls.Usual()}
-	utf8 := b.a.Form == syntax.UTF8Literal
 	if b.a.Form == syntax.Catenated {
-		utf8, err = b.assemble(ctx, &l)
+		err = b.assemble(ctx, &l)
 	} else {
 		l.Body, err = b.receive()
 	}
@@ -121,7 +120,7 @@ func (b *batch) take(ctx context.Context, fits func() error) error {
 	if b.known += mime.Octets(l.Summary); b.known > maxSummaries {
 		return errTotal
 	}
-	if !utf8 && !b.s.mode.UTF8() {
+	if !b.s.mode.UTF8() {
 		if err := refuse8bit(io.NewSectionReader(l.Body, 0, l.Summary.Root.Body)); err != nil {
 			return err
 		}
@@ -280,7 +279,7 @@ func (m *memoryBody) Close() error {
 }
 
 // refuse8bit refuses a header that needs UTF8=ACCEPT from a client that did not
-// enable it: RFC 6855 §4 says MUST.
+// enable it, in whatever form it came: RFC 6855 §4 says MUST.
 func refuse8bit(header io.Reader) error {
 	_, err := wire.Copy(ascii{}, header)
 	if err != nil && err != errUTF8Header {

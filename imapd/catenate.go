@@ -13,35 +13,34 @@ import (
 
 // assemble puts a message together of texts and of parts of other messages (RFC
 // 4469). What a required message gave something to is required itself (RFC 8689
-// §4.4). utf8 says that a part was sent as UTF8.
-func (b *batch) assemble(ctx context.Context, l *storage.Letter) (utf8 bool, err error) {
+// §4.4).
+func (b *batch) assemble(ctx context.Context, l *storage.Letter) error {
 	to, err := b.room(b.s.srv.opt.MaxMessage)
 	if err != nil {
-		return false, err
+		return err
 	}
 	in := &intake{to: to, left: b.s.srv.opt.MaxMessage}
 	for {
 		p, err := b.a.Part()
 		if err != nil {
-			return false, lost(err)
+			return lost(err)
 		}
 		if p == nil {
 			break
 		}
-		utf8 = utf8 || p.Form == syntax.UTF8Literal
 		if err := b.addPart(ctx, in, p, l); err != nil {
-			return false, err
+			return err
 		}
 	}
 	if to.Size() == 0 {
-		return false, errEmpty
+		return errEmpty
 	}
 	l.Body = to
 	b.need.Bytes += uint64(to.Size())
 	if b.need.Bytes > maxTotal && b.need.Bytes > uint64(b.s.srv.opt.MaxMessage) {
-		return false, errTotal
+		return errTotal
 	}
-	return utf8, nil
+	return nil
 }
 
 func (b *batch) addPart(ctx context.Context, to *intake, p *syntax.Part, l *storage.Letter) error {

@@ -26,6 +26,7 @@ func TestAppendMakesCRLFOfBareLF(t *testing.T) {
 	t.Parallel()
 	h := openHouse(t)
 	c := h.loggedIn("c", "tls")
+	c.ok("ENABLE UTF8=ACCEPT")
 	c.ok("SELECT INBOX")
 	literal := func(sign, text string) string { return fmt.Sprintf("%s{%d+}\r\n%s", sign, len(text), text) }
 	big := strings.Repeat("a line\n", 200_000)

@@ -138,7 +138,7 @@ func (t *txn) applyPart(it *item, p part, result *applied) error {
 	if result.err, err = t.replace(a, c, beside.replaces, it.hold); result.err != nil || err != nil {
 		return err
 	}
-	needed, err := t.more(a, p.Record, p.recip, &beside, it.hold)
+	needed, err := t.more(a, it, p, &beside)
 	if err != nil {
 		return err
 	}

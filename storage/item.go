@@ -27,7 +27,8 @@ type item struct {
 	// record may be the first it hears of it.
 	unmarked bool
 	hold     bool // the index was lost: what leaves may have left
-	late     bool // replayed, and the mark is behind it: it was passed over
+	late     bool // replayed, and the mark is behind it: it was passed over, or its account is begun again
+	left     bool // it was applied before its account was begun again: what leaves is in the outbox, or has left
 }
 
 // part is one recipient of one record.
@@ -128,7 +129,8 @@ func (s *Store) queue(group []*segment.Record, skip func(*shard, *item) bool) er
 		if skip(sh, it) {
 			continue
 		}
-		it.unmarked = sh.restored != whole && first.Number(first.recip) >= sh.opened.Serial
+		from, known := sh.begun(it.account())
+		it.unmarked = from != whole && first.Number(first.recip) >= known
 		sh.recover(it)
 		it.before = segment.Within(start, first.serial(), after)
 		switch {

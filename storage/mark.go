@@ -55,6 +55,11 @@ func (s *Store) replayMark() segment.Mark {
 				oldest = p.before
 			}
 		}
+		for _, g := range sh.grafted {
+			if g.from.Serial < oldest.Serial {
+				oldest = g.from
+			}
+		}
 	}
 	return oldest
 }

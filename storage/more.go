@@ -134,22 +134,25 @@ func writesOfMore(b []byte) int {
 	return writesPerMemory*len(m.memories) + writesPerOut*len(m.out) + len(b)/textPart + writesPerReplaced
 }
 
-// more writes what comes of a record beside its copies. needed says that a row
-// wants the octets of the message.
-func (t *txn) more(a AccountID, r *segment.Record, i int, m *more, hold bool) (needed bool, err error) {
+// more writes what comes of a part of an item beside its copies. needed says that a
+// row wants the octets of the message.
+func (t *txn) more(a AccountID, it *item, p part, m *more) (needed bool, err error) {
 	for _, one := range m.memories {
 		if err := t.remember(a, one); err != nil {
 			return false, err
 		}
 	}
+	if it.left {
+		return wantedBy(t.tx, a, p.Number(p.recip)), nil
+	}
 	for j := range m.out {
 		w := &m.out[j]
 		w.account, w.due = a, t.now
-		if hold {
+		if it.hold && !it.late { // what was passed over has never left
 			w.state, w.history.Error = outHeld, "held: the index was lost, and it may have left before"
 		}
 		if w.slip.Source == mail.FromBody {
-			w.number, needed = r.Number(i), true
+			w.number, needed = p.Number(p.recip), true
 		}
 		if _, err := t.putOut(w); err != nil {
 			return false, err
@@ -234,12 +237,17 @@ func (a *Account) sending(r kv.Reader) iter.Seq[uint64] {
 
 // wantedOutside says whether the outbox wants the octets of a message.
 func (s *Store) wantedOutside(ctx context.Context, a AccountID, number uint64) (wanted bool, err error) {
-	lo := keyUint64(a, keySending, number)
 	err = s.index.View(ctx, s.shardOf(a).number, func(r kv.Reader) error {
-		for range r.Range(lo, kv.After(lo), kv.Options{Limit: 1}) {
-			wanted = true
-		}
+		wanted = wantedBy(r, a, number)
 		return nil
 	})
 	return wanted, err
+}
+
+func wantedBy(r kv.Reader, a AccountID, number uint64) bool {
+	lo := keyUint64(a, keySending, number)
+	for range r.Range(lo, kv.After(lo), kv.Options{Limit: 1}) {
+		return true
+	}
+	return false
 }

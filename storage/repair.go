@@ -36,9 +36,18 @@ func (o origin) String() string { return [...]string{"whole", "checkpoint", "not
 // they lay, and with which flags, nobody can tell any more.
 const recoveredName = "Recovered"
 
+// begun says where what a shard has of an account comes from, and from which serial on
+// the log is replayed for it.
+func (sh *shard) begun(a AccountID) (from origin, serial uint64) {
+	if g, again := sh.grafted[a]; again {
+		return g.origin, g.from.Serial
+	}
+	return sh.restored, sh.opened.Serial
+}
+
 // recover sends what a shard without any index learns into one folder.
 func (sh *shard) recover(it *item) {
-	if sh.restored != fromNothing {
+	if from, _ := sh.begun(it.account()); from != fromNothing {
 		return
 	}
 	it.hold = true
@@ -52,42 +61,62 @@ func (sh *shard) recover(it *item) {
 	}
 }
 
-// repairName lists the shards a repair has put in place and not finished with,
-// one a line: number and origin.
-const repairName = "REPAIR"
+// restoration is what a repair has put in place: shards, and accounts of others.
+type restoration struct {
+	shards   map[int]origin
+	accounts map[AccountID]graft
+}
+
+func (r *restoration) empty() bool { return len(r.shards)+len(r.accounts) == 0 }
+
+// repairName lists what a repair has put in place and not finished with, one a line:
+// number of a shard and origin; or, behind a word, that of an account.
+const (
+	repairName    = "REPAIR"
+	repairAccount = "account "
+)
 
 // checkRepaired refuses a store whose repair was cut short: its UIDs cannot be
 // vouched for yet.
-func checkRepaired(dir string, restored map[int]origin) error {
+func checkRepaired(dir string, restored restoration) error {
 	unfinished, err := readRepair(dir)
-	if err == nil && len(unfinished) > 0 && len(restored) == 0 {
+	if err == nil && !unfinished.empty() && restored.empty() {
 		err = errors.New("a repair was cut short: let it run again")
 	}
 	return err
 }
 
-func readRepair(dir string) (map[int]origin, error) {
+func readRepair(dir string) (r restoration, err error) {
+	r = restoration{make(map[int]origin), make(map[AccountID]graft)}
 	b, err := os.ReadFile(filepath.Join(dir, indexDir, repairName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return map[int]origin{}, nil
+		return r, nil
 	}
-	shards := make(map[int]origin)
 	for line := range strings.Lines(string(b)) {
-		n, from, _ := strings.Cut(strings.TrimSpace(line), " ")
-		shard, aerr := strconv.Atoi(n)
-		err = errors.Join(err, aerr)
-		shards[shard] = fromNothing
+		line, ofAccount := strings.CutPrefix(strings.TrimSpace(line), repairAccount)
+		number, from, _ := strings.Cut(line, " ")
+		n, nerr := strconv.ParseUint(number, 10, 64)
+		err = errors.Join(err, nerr)
+		was := fromNothing
 		if from == fromCheckpoint.String() {
-			shards[shard] = fromCheckpoint
+			was = fromCheckpoint
+		}
+		if ofAccount {
+			r.accounts[AccountID(n)] = graft{origin: was}
+		} else {
+			r.shards[int(n)] = was
 		}
 	}
-	return shards, err
+	return r, err
 }
 
-func writeRepair(dir string, shards map[int]origin) error {
+func writeRepair(dir string, r *restoration) error {
 	var b strings.Builder
-	for n, from := range shards {
+	for n, from := range r.shards {
 		fmt.Fprintln(&b, n, from)
+	}
+	for a, g := range r.accounts {
+		fmt.Fprintln(&b, repairAccount+strconv.FormatUint(uint64(a), 10), g.origin)
 	}
 	return writeFile(filepath.Join(dir, indexDir, repairName), []byte(b.String()))
 }
@@ -97,7 +126,8 @@ func writeRepair(dir string, shards map[int]origin) error {
 // empty one where it is not, and the log is replayed behind it: every message
 // that was ever acknowledged, and whose octets are there, is there afterwards
 // with its demand. Other changes newer than the checkpoint are lost; so
-// UIDVALIDITY grows in every mailbox of such a shard. Then entries that lead to
+// UIDVALIDITY grows in every mailbox of such a shard. Where nothing but some values
+// cannot be read, that is so for the accounts alone that they are of. Then entries that lead to
 // nothing are taken out and every counter is made right. say is told what was
 // done, a line at a time.
 func Repair(ctx context.Context, dir string, opt Options, say func(string)) error {
@@ -105,7 +135,7 @@ func Repair(ctx context.Context, dir string, opt Options, say func(string)) erro
 	if err != nil {
 		return err
 	}
-	restored, err := repairIndex(dir, &opt, say)
+	restored, err := repairIndex(ctx, dir, &opt, say)
 	if err = errors.Join(err, lock.Close()); err != nil {
 		return fmt.Errorf("repair %s: %w", dir, err)
 	}
@@ -115,7 +145,7 @@ func Repair(ctx context.Context, dir string, opt Options, say func(string)) erro
 		return err
 	}
 	err = s.mend(ctx, say)
-	if err == nil && len(restored) > 0 {
+	if err == nil && !restored.empty() {
 		err = os.Remove(filepath.Join(dir, indexDir, repairName))
 		if err == nil { // or a power cut brings it back, and the repair is asked for again
 			err = disk.OS{}.SyncDir(filepath.Join(dir, indexDir))
@@ -125,66 +155,89 @@ func Repair(ctx context.Context, dir string, opt Options, say func(string)) erro
 }
 
 // repairIndex puts a readable file in the place of every shard.
-func repairIndex(dir string, opt *Options, say func(string)) (map[int]origin, error) {
+func repairIndex(ctx context.Context, dir string, opt *Options, say func(string)) (restored restoration, err error) {
 	said, err := readFormat(dir)
 	if err != nil {
-		return nil, err
+		return restored, err
 	}
-	restored, err := readRepair(dir)
-	if err != nil {
-		return nil, err
+	if restored, err = readRepair(dir); err != nil {
+		return restored, err
 	}
 	now := opt.Now
 	if now == nil {
 		now = time.Now
 	}
 	index, copies := filepath.Join(dir, indexDir), filepath.Join(dir, checkpointDir)
+	suffix := ".damaged-" + now().UTC().Format("20060102T150405")
+	var rotten []int
 	for n := range said.shards {
 		name := bolt.ShardFile(index, n)
-		verr := verifyShard(name, n, opt.Keys)
+		values, verr := surveyShard(name, n, opt.Keys)
 		if errors.Is(verr, seal.ErrNoKey) || passing(verr) { // it may be whole
-			return nil, verr
+			return restored, verr
 		}
-		suffix := ".damaged-" + now().UTC().Format("20060102T150405")
+		if verr == nil && values != nil { // what the journal has may be read with the rest alone
+			if stamp, err := bolt.Stamp(name); err != nil || journal.Check(index, n, stamp) != nil {
+				verr = values
+			}
+		}
 		why := fmt.Sprintf("cannot be read (%v)", verr)
 		if verr == nil {
-			if _, again := restored[n]; !again {
-				if err := repairJournal(dir, n, restored, suffix, say); err != nil {
-					return nil, err
+			if _, again := restored.shards[n]; !again {
+				if err := repairJournal(dir, n, &restored, suffix, say); err != nil {
+					return restored, err
+				}
+				if values != nil {
+					rotten = append(rotten, n)
 				}
 				continue
 			}
 			why = "was not finished by a repair that was cut short"
 		}
-		restored[n] = fromNothing
+		restored.shards[n] = fromNothing
 		switch cerr := verifyShard(bolt.ShardFile(copies, n), n, opt.Keys); {
 		case errors.Is(cerr, seal.ErrNoKey): // the next best would lose every folder
-			return nil, fmt.Errorf("shard %d cannot be read, and its checkpoint is whole: %w", n, cerr)
+			return restored, fmt.Errorf("shard %d cannot be read, and its checkpoint is whole: %w", n, cerr)
 		case cerr == nil:
-			restored[n] = fromCheckpoint
+			restored.shards[n] = fromCheckpoint
 		}
-		if err := writeRepair(dir, restored); err != nil {
-			return nil, err
+		if err := writeRepair(dir, &restored); err != nil {
+			return restored, err
 		}
 		if err := journal.SetAside(index, n, suffix); err != nil { // it goes with the old file alone
-			return nil, err
+			return restored, err
 		}
 		aside := name + suffix
 		if err := os.Rename(name, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+			return restored, err
 		}
-		say(fmt.Sprintf("shard %d %s: set aside as %s, begun again from: %s", n, why, filepath.Base(aside), restored[n]))
-		if err := putBack(index, copies, n, restored[n]); err != nil {
-			return nil, err
+		say(fmt.Sprintf("shard %d %s: set aside as %s, begun again from: %s", n, why, filepath.Base(aside), restored.shards[n]))
+		if err := putBack(index, copies, n, restored.shards[n]); err != nil {
+			return restored, err
 		}
 	}
-	return restored, nil
+	g := grafter{dir: dir, shards: said.shards, opt: opt, suffix: suffix, say: say, restored: &restored}
+	return restored, g.graft(ctx, rotten)
+}
+
+// surveyShard is [verifyShard] that passes over single values, and says of one of them
+// what is wrong.
+func surveyShard(name string, shard int, keys *seal.Keys) (values, err error) {
+	check := checkValue(context.Background(), shard, keys)
+	err = bolt.Verify(name, func(k, v []byte) error {
+		err := check(k, v)
+		if isDamaged(err) && spared(k) {
+			values, err = err, nil
+		}
+		return err
+	})
+	return values, err
 }
 
 // repairJournal looks at the journal of a shard that is whole. Without one that is
 // damaged the shard is its own checkpoint, of the seconds before the end: a copy is
 // put among the others, from which a repair that is cut short begins again.
-func repairJournal(dir string, n int, restored map[int]origin, suffix string, say func(string)) error {
+func repairJournal(dir string, n int, restored *restoration, suffix string, say func(string)) error {
 	index := filepath.Join(dir, indexDir)
 	stamp, err := bolt.Stamp(bolt.ShardFile(index, n))
 	if err != nil {
@@ -201,7 +254,7 @@ func repairJournal(dir string, n int, restored map[int]origin, suffix string, sa
 	if err := putBack(copies, index, n, fromCheckpoint); err != nil {
 		return err
 	}
-	restored[n] = fromCheckpoint
+	restored.shards[n] = fromCheckpoint
 	if err := writeRepair(dir, restored); err != nil {
 		return err
 	}
@@ -276,6 +329,7 @@ func (a *Account) mend(ctx context.Context, sh *shard, say func(string)) error {
 	if err != nil {
 		return err
 	}
+	from, _ := sh.begun(a.id)
 	for _, b := range boxes {
 		lost, err := a.lost(ctx, b.ID)
 		if err != nil {
@@ -283,7 +337,7 @@ func (a *Account) mend(ctx context.Context, sh *shard, say func(string)) error {
 		}
 		if len(lost) > 0 {
 			why := "they had been expunged"
-			if sh.restored == whole { // an older index may know what is gone; this one was right
+			if from == whole { // an older index may know what is gone; this one was right
 				why = "their octets are not in the log, look for them in a backup"
 			}
 			say(fmt.Sprintf("account %d, %s: %d entries lead to no message and are taken out: %s", a.id, b.Name, len(lost), why))
@@ -295,7 +349,7 @@ func (a *Account) mend(ctx context.Context, sh *shard, say func(string)) error {
 	if len(boxes) == 0 {
 		return nil
 	}
-	return a.change(ctx, func(t *txn, c *account) error { return t.recount(a.id, c, sh.restored != whole, say) })
+	return a.change(ctx, func(t *txn, c *account) error { return t.recount(a.id, c, from != whole, say) })
 }
 
 // lost is the entries of a mailbox without a row, or whose segment is gone.

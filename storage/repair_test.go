@@ -193,7 +193,7 @@ func TestRottenIndexTakesThePlaceOfNoCopy(t *testing.T) {
 	if err := errors.Join(s.Checkpoint(ctx), s.Backup(ctx, saved)); err != nil {
 		t.Fatal(err)
 	}
-	k := keyUint64(people[0], keySummary, 0)
+	k := rowKey(people[0], 0)
 	lo := k[:len(k)-8]
 	err = s.journal.Update(ctx, placeAccount(people[0], 2), func(tx kv.Tx) error {
 		for k, v := range tx.Range(lo, kv.After(lo), kv.Options{Limit: 1}) {
@@ -298,7 +298,7 @@ func TestRepairOfAJournalThatWasCutShortKeepsTheIndex(t *testing.T) {
 	image := crashImage(t, dir)
 	rotJournal(t, image)
 	for range 2 {
-		if _, err := repairIndex(image, &Options{}, func(string) {}); err != nil {
+		if _, err := repairIndex(ctx, image, &Options{}, func(string) {}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -432,7 +432,7 @@ func TestRepairThatWasCutShortIsNotOpened(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeRepair(dir, map[int]origin{0: fromNothing}); err != nil {
+	if err := writeRepair(dir, &restoration{shards: map[int]origin{0: fromNothing}}); err != nil {
 		t.Fatal(err)
 	}
 	if s, err := Open(dir, Options{}); err == nil {

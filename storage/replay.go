@@ -36,7 +36,8 @@ func (r *replay) replayed(group []*segment.Record) error {
 		}
 	}
 	return r.store.queue(group, func(sh *shard, it *item) bool {
-		it.again, it.late = true, sh.isLate(it)
+		it.again = true
+		it.late, it.left = sh.isLate(it)
 		known := sh.opened.Serial
 		if it.late { // of what was lost before it, its account may have missed some as well
 			known = 0

@@ -37,6 +37,7 @@ type shard struct {
 	mark      segment.Mark         // as of the index
 	opened    segment.Mark         // as of Open; never changes
 	restored  origin               // never changes
+	grafted   map[AccountID]graft  // its accounts that were begun again; never changes
 	tip       segment.Mark         // as of the queue
 	sight     foresight
 	closing   bool
@@ -67,7 +68,7 @@ const (
 func (s *Store) startShards() error {
 	for i := range s.index.Shards() {
 		sh := &shard{
-			store: s, number: i, restored: s.opt.restored[i], pending: make(map[AccountID]uint64), held: make(map[AccountID]Usage),
+			store: s, number: i, restored: s.opt.restored.shards[i], grafted: make(map[AccountID]graft), pending: make(map[AccountID]uint64), held: make(map[AccountID]Usage),
 			moved: make(chan struct{}), done: make(chan struct{}), stopped: make(map[AccountID]error),
 			sight: foresight{outlooks: make(map[AccountID]*outlook), changing: make(map[AccountID]int)},
 			wake:  make(chan struct{}, 1), full: make(chan struct{}, 1), kick: make(chan struct{}, 1),
@@ -81,6 +82,11 @@ func (s *Store) startShards() error {
 			return fmt.Errorf("shard %d: %w", i, err)
 		}
 		sh.tip, sh.opened = sh.mark, sh.mark
+		for a, g := range s.opt.restored.accounts {
+			if s.placed(a) == i {
+				sh.grafted[a] = g
+			}
+		}
 		s.shards = append(s.shards, sh)
 		go sh.run()
 	}
@@ -88,7 +94,9 @@ func (s *Store) startShards() error {
 }
 
 // shardOf places an account.
-func (s *Store) shardOf(a AccountID) *shard { return s.shards[placeAccount(a, len(s.shards))] }
+func (s *Store) shardOf(a AccountID) *shard { return s.shards[s.placed(a)] }
+
+func (s *Store) placed(a AccountID) int { return placeAccount(a, s.index.Shards()) }
 
 // placeAccount spreads accounts over shards; the system lies in the first. It
 // never changes: rows would be lost.

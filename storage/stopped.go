@@ -124,12 +124,22 @@ func (sh *shard) notePostponed(it *item, result applied) {
 	}
 }
 
-// isLate says whether an item that a replay meets behind the mark was passed over.
-func (sh *shard) isLate(it *item) bool {
+// isLate says whether an item that a replay meets, and that the mark is behind, is to be
+// applied: it was passed over, or its account is begun again. left says of one that was
+// not passed over that it was applied once.
+func (sh *shard) isLate(it *item) (late, left bool) {
+	serial := it.parts[0].serial()
+	if serial >= sh.opened.Serial {
+		return false, false
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	_, late := sh.postponed[it.parts[0].serial()]
-	return late
+	if _, passed := sh.postponed[serial]; passed {
+		return true, false
+	}
+	g, again := sh.grafted[it.account()]
+	late = again && serial >= g.from.Serial
+	return late, late
 }
 
 // waits is how many items of an account were passed over.

@@ -67,7 +67,7 @@ type Options struct {
 	files disk.Files                // tests make the disk fail
 	items int                       // tests: how many items one transaction applies; 0: what there is room for
 
-	restored map[int]origin // shards that [Repair] has put in place
+	restored restoration // what [Repair] has put in place
 }
 
 // Store is the vault of one data folder. All methods are for use by many

@@ -93,13 +93,18 @@ func (t *txn) account(a AccountID) (*account, error) {
 			return nil, fmt.Errorf("account %d has no record, and has key %x: %w", a, k, segment.ErrDamaged)
 		}
 	}
-	c = &account{nextMailbox: inboxID, created: t.now}
+	return t.newAccount(a), nil
+}
+
+// newAccount makes an account with its default folders.
+func (t *txn) newAccount(a AccountID) *account {
+	c := &account{nextMailbox: inboxID, created: t.now}
 	t.accounts[a] = c
 	for _, d := range defaultFolders {
 		b := t.create(a, c, d.name, d.use)
 		t.subscribe(a, b.Name)
 	}
-	return c, nil
+	return c
 }
 
 // defaultFolders are made with the account, INBOX first so that it gets its id.

@@ -40,6 +40,8 @@ type foresight struct {
 	changing map[AccountID]int // changes from outside the log that have begun and not ended
 	letters  int               // that were promised UIDs and are not applied
 	octets   int               // of what is kept of them
+
+	owed map[AccountID]bool // while the index fails: who was promised UIDs that it does not know
 }
 
 // outlook is of an account that nobody has changed from outside the log since it
@@ -135,21 +137,33 @@ func (sh *shard) learn(t *txn) {
 	}
 }
 
+// end is called when the index begins to fail: nothing more is promised that waits for
+// what fails. queue is what waits.
+func (f *foresight) end(queue []item) {
+	clear(f.outlooks)
+	f.owed = make(map[AccountID]bool)
+	for i := range queue {
+		if it := &queue[i]; it.promised != (promise{}) {
+			f.owed[it.account()] = true
+		}
+	}
+}
+
 // kept is told that an item was applied whose UIDs were promised.
 func (f *foresight) kept(it *item) {
 	f.letters, f.octets = f.letters-len(it.parts), f.octets-it.octetsKept()
 }
 
-// seenIn is [shard.seen] for who looks at one mailbox alone: for what was promised
+// shownIn is [shard.shown] for who looks at one mailbox alone: for what was promised
 // UIDs in others he need not wait.
-func (sh *shard) seenIn(ctx context.Context, a AccountID, box MailboxID) error {
+func (sh *shard) shownIn(ctx context.Context, a AccountID, box MailboxID) error {
 	sh.mu.Lock()
 	target := sh.pending[a]
 	if o := sh.sight.outlooks[a]; o != nil { // all before it was made, and it was made blind
 		target = max(o.blind, o.lasts[box])
 	}
 	sh.mu.Unlock()
-	return sh.reach(ctx, target)
+	return sh.reachOr(ctx, target, sh.unlessOwed(a))
 }
 
 // beginChange announces a change of an account from outside the log, and waits

@@ -67,10 +67,11 @@ func (a *Account) change(ctx context.Context, fn func(*txn, *account) error) err
 	})
 }
 
-// read runs fn on a snapshot that shows whatever was acknowledged before.
+// read runs fn on a snapshot that shows whatever was acknowledged before, or, while
+// the index fails, what it has; see [shard.shown].
 func (a *Account) read(ctx context.Context, fn func(kv.Reader) error) error {
 	sh := a.store.shardOf(a.id)
-	if err := sh.seen(ctx, a.id); err != nil {
+	if err := sh.shown(ctx, a.id); err != nil {
 		return err
 	}
 	return a.store.index.View(ctx, sh.number, fn)
@@ -210,7 +211,7 @@ func (a *Account) Mailbox(ctx context.Context, name string) (m Mailbox, err erro
 	if err != nil {
 		return m, fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
-	if err := a.store.shardOf(a.id).seen(ctx, a.id); err != nil {
+	if err := a.store.shardOf(a.id).shown(ctx, a.id); err != nil {
 		return m, err
 	}
 	found := false

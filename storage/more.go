@@ -192,7 +192,11 @@ func (t *txn) remember(a AccountID, m mail.Memory) error {
 // RFC 5230 §4.2; a duplicate that was seen, RFC 7352); ok is false where it is
 // not, or not any more. It knows of whatever was committed before.
 func (a *Account) Remembered(ctx context.Context, key [32]byte) (until time.Time, ok bool, err error) {
-	err = a.read(ctx, func(r kv.Reader) error {
+	sh := a.store.shardOf(a.id)
+	if err := sh.seen(ctx, a.id); err != nil {
+		return time.Time{}, false, err
+	}
+	err = a.store.index.View(ctx, sh.number, func(r kv.Reader) error {
 		f, err := fields(r, memoryKey(a.id, key))
 		if f == nil || err != nil {
 			return err

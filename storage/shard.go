@@ -177,6 +177,27 @@ func (sh *shard) seen(ctx context.Context, a AccountID) error {
 	return sh.reach(ctx, target)
 }
 
+// shown is [shard.seen] for who only looks: see [shard.unlessOwed].
+func (sh *shard) shown(ctx context.Context, a AccountID) error {
+	sh.mu.Lock()
+	target := sh.pending[a]
+	sh.mu.Unlock()
+	return sh.reachOr(ctx, target, sh.unlessOwed(a))
+}
+
+// unlessOwed is for who only looks. While the index cannot follow the log, on a full
+// disk for instance, he is shown what it has: new mail comes late then, but what was
+// there can be read. Not where he was told UIDs that the index does not know: a client
+// that misses a letter it has appended takes it for removed.
+func (sh *shard) unlessOwed(a AccountID) func(failing error) error {
+	return func(failing error) error {
+		if sh.sight.owed[a] {
+			return unavailable(failing)
+		}
+		return nil
+	}
+}
+
 // drain waits for all that is queued.
 func (sh *shard) drain(ctx context.Context) error {
 	sh.mu.Lock()
@@ -185,16 +206,24 @@ func (sh *shard) drain(ctx context.Context) error {
 	return sh.reach(ctx, target)
 }
 
+// reach waits until so many items are in the index.
 func (sh *shard) reach(ctx context.Context, target uint64) error {
+	return sh.reachOr(ctx, target, unavailable)
+}
+
+// reachOr is reach for who says himself what he is told while the index fails; mu is
+// held when he is asked.
+func (sh *shard) reachOr(ctx context.Context, target uint64, stuck func(failing error) error) error {
 	for {
 		sh.mu.Lock()
 		reached, moved, failing := sh.applied >= target, sh.moved, sh.failing
+		if !reached && failing != nil {
+			defer sh.mu.Unlock()
+			return stuck(failing)
+		}
 		sh.mu.Unlock()
-		switch {
-		case reached:
+		if reached {
 			return nil
-		case failing != nil:
-			return unavailable(failing)
 		}
 		poke(sh.kick)
 		select {
@@ -320,13 +349,15 @@ func (sh *shard) applySome() {
 
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if (err == nil) != (sh.failing == nil) {
-		sh.store.opt.Log.Error("the index cannot follow the log; mail is safe in the log", "shard", sh.number, "err", err, "again", err == nil)
+	switch {
+	case err != nil && sh.failing == nil:
+		sh.store.opt.Log.Error("the index cannot follow the log; mail is safe in the log", "shard", sh.number, "err", err)
+		sh.sight.end(sh.queue)
+	case err == nil && sh.failing != nil:
+		sh.store.opt.Log.Info("the index follows the log again", "shard", sh.number)
 	}
 	if sh.failing = err; err == nil {
 		sh.settle(batch, results, t)
-	} else {
-		clear(sh.sight.outlooks) // nothing more is promised that waits for what fails
 	}
 	close(sh.moved)
 	sh.moved = make(chan struct{})

@@ -116,10 +116,10 @@ func (v *View) Since(m ModSeq) iter.Seq2[int, Entry] {
 }
 
 // View is the newest snapshot of a mailbox: [ErrNotFound]. It shows whatever
-// was acknowledged before the call, and does not wait for letters that are on their
-// way into other mailboxes.
+// was acknowledged before the call, as far as the index can follow, and does not wait
+// for letters that are on their way into other mailboxes.
 func (a *Account) View(ctx context.Context, id MailboxID) (v *View, err error) {
-	if err := a.store.shardOf(a.id).seenIn(ctx, a.id, id); err != nil {
+	if err := a.store.shardOf(a.id).shownIn(ctx, a.id, id); err != nil {
 		return nil, err
 	}
 	at := boxID{a.id, id}

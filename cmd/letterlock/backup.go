@@ -25,7 +25,7 @@ var backupVerb = verb{
 	setup: func(f *flag.FlagSet) action {
 		conf := configFlag(f)
 		return func(ctx context.Context, c *call) error {
-			if len(c.args) != 1 {
+			if len(c.args) != 1 || c.args[0] == "" { // a script's variable that is not set is no folder
 				return errArguments
 			}
 			ctx, stop := interruptible(ctx)
@@ -48,7 +48,7 @@ var restoreVerb = verb{
 	setup: func(f *flag.FlagSet) action {
 		conf := configFlag(f)
 		return func(ctx context.Context, c *call) error {
-			if len(c.args) != 1 {
+			if len(c.args) != 1 || c.args[0] == "" { // a script's variable that is not set is no folder
 				return errArguments
 			}
 			ctx, stop := interruptible(ctx)

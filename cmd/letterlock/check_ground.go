@@ -173,7 +173,7 @@ func (r *report) checkKeys(cfg *config.Config) {
 	switch {
 	case err != nil:
 		r.fail("keys", err, "")
-	case inside(cfg.Data, file):
+	case admin.Inside(cfg.Data, file):
 		r.add("keys", worry, "%s lies in the data folder: whoever finds the mail finds the key", file).Hint = "move it, and name its new place with key_file in section [storage]"
 	default:
 		r.add("keys", fine, "mail is encrypted with key %s of %s", keys.Current(), file)

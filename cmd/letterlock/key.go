@@ -8,8 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 	"syscall"
 
 	"letterlock/internal/admin"
@@ -65,7 +63,7 @@ var keyNew = verb{
 				return err
 			}
 			fmt.Fprintf(c.err, "note: whoever loses %s has lost the mail: keep a copy of it, apart from the mail and its backups\n", file)
-			if inside(cfg.Data, file) {
+			if admin.Inside(cfg.Data, file) {
 				fmt.Fprintf(c.err, "note: it lies in the data folder: whoever finds the mail finds the key\n")
 			}
 			return nil
@@ -85,12 +83,6 @@ func giveToOwner(file, data string) error {
 		return nil
 	}
 	return os.Chown(file, int(st.Uid), int(st.Gid))
-}
-
-// inside says whether a file lies in a folder.
-func inside(dir, file string) bool {
-	rel, err := filepath.Rel(absolute(dir), absolute(file))
-	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
 }
 
 var keyRotate = verb{

@@ -86,7 +86,7 @@ func (d *Desk) mayBackup(dir string) error {
 	if !filepath.IsAbs(dir) {
 		return refuse("name it from the root: /…", "%s is not an absolute path", dir)
 	}
-	if inside, err := filepath.Rel(absolute(d.opt.Data), dir); err == nil && inside != ".." && !strings.HasPrefix(inside, "../") {
+	if Inside(d.opt.Data, dir) {
 		return refuse("name a folder elsewhere, best on another disk", "%s lies in the data folder", dir)
 	}
 	entries, err := os.ReadDir(dir)
@@ -119,11 +119,27 @@ func storeOf(format []byte) string {
 	return ""
 }
 
-func absolute(path string) string {
+// Inside says whether a path lies in a folder, whatever links lead there.
+func Inside(dir, path string) bool {
+	rel, err := filepath.Rel(resolved(dir), resolved(path))
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
+}
+
+// resolved is a path without links, as far as it is there.
+func resolved(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
-		return abs
+		path = abs
 	}
-	return path
+	rest := ""
+	for at := path; ; at = filepath.Dir(at) {
+		if there, err := filepath.EvalSymlinks(at); err == nil {
+			return filepath.Join(there, rest)
+		}
+		if at == filepath.Dir(at) {
+			return path
+		}
+		rest = filepath.Join(filepath.Base(at), rest)
+	}
 }
 
 // CopySecrets copies from one folder to another what makes this house itself to

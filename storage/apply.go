@@ -339,6 +339,9 @@ func (t *txn) thread(a AccountID, th threading, known []idSpace, own uint64) (id
 func (t *txn) threadOf(a AccountID, hash uint64, known []idSpace) (ObjectID, error) {
 	for _, space := range known {
 		v, err := get(t.tx, t.number(a, keyThread, space.of(hash)))
+		if isDamaged(err) { // a letter is worth more than its thread
+			continue
+		}
 		if err != nil {
 			return 0, err
 		}

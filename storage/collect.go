@@ -144,6 +144,12 @@ func (s *Store) collect(ctx context.Context, percent uint64, rate int64) error {
 		}
 	}
 	dead, err := s.deadBytes(ctx)
+	if isDamaged(err) { // sealed
+		for _, sh := range s.shards {
+			sh.mendShared(ctx)
+		}
+		dead, err = s.deadBytes(ctx)
+	}
 	if err != nil {
 		return err
 	}

@@ -226,6 +226,14 @@ func TestWhateverValueRotsIsMendedForWhoseItIs(t *testing.T) {
 					t.Errorf("bob's forward: %v", err)
 				}
 				want = append(want, "leaves, too")
+				equal(t, "bob has", subjects(t, s.Account(bob.ID), inbox), want...)
+				stopped := s.Stopped()
+				if delete(stopped, ann.ID); len(stopped) > 0 {
+					t.Errorf("stopped are %v", stopped)
+				}
+				if err := errors.Join(s.reap(context.Background()), s.collect(context.Background(), collectDead, 1<<30)); err != nil && !isDamaged(err) {
+					t.Errorf("nothing is collected: %v", err)
+				}
 				if err := s.Trouble(); err != nil {
 					t.Errorf("trouble: %v", err)
 				}

@@ -177,10 +177,10 @@ func (t *txn) remember(a AccountID, m mail.Memory) error {
 	}
 	k := memoryKey(a, m.Key)
 	f, err := fields(t.tx, k)
-	if err != nil {
+	if err != nil && !isDamaged(err) { // one that is damaged is written anew
 		return err
 	}
-	if f != nil {
+	if f != nil && err == nil {
 		t.tx.Delete(forgetKey(a, f.Time(), m.Key))
 	}
 	t.tx.Put(k, sealValue(segment.AppendTime(newValue(), m.Until)))

@@ -135,10 +135,14 @@ func (w *outRow) readTexts(r kv.Reader, id OutID) error {
 func (t *txn) putOut(w *outRow) (OutID, error) {
 	if t.nextOut == 0 {
 		f, err := fields(t.tx, key(systemAccount, keyNextOut))
-		if err != nil {
+		switch {
+		case isDamaged(err):
+			t.nextOut = freshOut(t.tx, t.now)
+		case err != nil:
 			return 0, err
-		}
-		if t.nextOut = 1; f != nil {
+		case f == nil:
+			t.nextOut = 1
+		default:
 			t.nextOut = f.Uint()
 		}
 	}

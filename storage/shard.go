@@ -343,6 +343,9 @@ func (sh *shard) applySome() {
 			results, t, err = sh.apply(batch)
 		}
 	}
+	if ofItem(err) && sh.mendShared(context.Background()) {
+		results, t, err = sh.apply(batch)
+	}
 	if ofItem(err) && sh.stop(&batch[0], err) {
 		results, t, err = sh.apply(batch)
 	}

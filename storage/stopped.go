@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"letterlock/storage/kv"
-	"letterlock/storage/seal"
 	"letterlock/storage/segment"
 )
 
@@ -50,9 +49,54 @@ func loadPostponed(r kv.Reader) map[uint64]postponed {
 }
 
 // ofItem says whether an error of the applier is about what it was to apply, and not
-// about the engine or a key that is missing: another item may go.
+// about the engine: another item may go.
 func ofItem(err error) bool {
-	return err != nil && !errors.Is(err, kv.ErrFailed) && !errors.Is(err, kv.ErrClosed) && !errors.Is(err, seal.ErrNoKey)
+	return err != nil && !errors.Is(err, kv.ErrFailed) && !errors.Is(err, kv.ErrClosed)
+}
+
+// mendShared makes anew what accounts of a shard have in common and what has rotted of
+// it: nothing but numbers hang on that. It says whether there was any.
+func (sh *shard) mendShared(ctx context.Context) (mended bool) {
+	s := sh.store
+	keys := [][]byte{key(systemAccount, keyNextOut)}
+	for _, seg := range s.log.Segments() {
+		keys = append(keys, deadBytesKey(seg.Number))
+	}
+	for _, k := range keys {
+		err := s.index.View(ctx, sh.number, func(r kv.Reader) error { // each of its own: a sealed one fails it
+			_, err := get(r, k)
+			return err
+		})
+		if !isDamaged(err) {
+			continue
+		}
+		next := uint64(0)
+		if k[keyHead-1] == keyNextOut {
+			next = sh.freshOut(ctx)
+		}
+		err = s.update(ctx, sh, func(tx kv.Tx) error { // nothing is read
+			if tx.Delete(k); next > 0 {
+				tx.Put(k, sealValue(segment.AppendUint(newValue(), next)))
+			}
+			return nil
+		})
+		s.opt.Log.Warn("a count of the index was damaged and is made anew", "shard", sh.number, "key", fmt.Sprintf("%x", k), "err", err)
+		mended = mended || err == nil
+	}
+	return mended
+}
+
+// freshOut is [freshOut] of a shard whose rows may be damaged as well.
+func (sh *shard) freshOut(ctx context.Context) (next uint64) {
+	now := sh.store.opt.Now()
+	err := sh.store.index.View(ctx, sh.number, func(r kv.Reader) error {
+		next = freshOut(r, now)
+		return nil
+	})
+	if err != nil {
+		next = uint64(now.UnixMicro())
+	}
+	return next
 }
 
 // stop stops the account of an item that cannot be applied; false: it stands already,

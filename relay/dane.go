@@ -138,7 +138,21 @@ func (d *dane) verify(chain []*x509.Certificate, names []string, now time.Time) 
 	if !found {
 		return errTLSA
 	}
-	return verifyChain(chain, anchors, names, now)
+	if err := leadsTo(anchors, chain, now); err != nil {
+		return err
+	}
+	return named(withCommonName(chain[0]), names)
+}
+
+// withCommonName is a certificate as DANE-TA names it: by its CN-ID where it has no
+// DNS-ID (RFC 7672 §3.2.3). Nobody but those that a domain runs itself leaves these out.
+func withCommonName(c *x509.Certificate) *x509.Certificate {
+	if len(c.DNSNames) > 0 || c.Subject.CommonName == "" {
+		return c
+	}
+	old := *c
+	old.DNSNames = []string{c.Subject.CommonName}
+	return &old
 }
 
 // anchors are the certificates that a DANE-TA record makes trust anchors: those
@@ -159,21 +173,31 @@ func (t TLSA) anchors(chain []*x509.Certificate) (found []*x509.Certificate) {
 }
 
 // verifyChain proves that the chain leads to one of the roots (nil: the
-// system's) and is for one of the names.
+// system's) and is for one of the names, as DNS-ID (RFC 8461 §4.2).
 func verifyChain(chain []*x509.Certificate, roots *x509.CertPool, names []string, now time.Time) error {
 	if len(chain) == 0 {
 		return errors.New("no certificate")
 	}
+	if err := leadsTo(roots, chain, now); err != nil {
+		return err
+	}
+	return named(chain[0], names)
+}
+
+func leadsTo(roots *x509.CertPool, chain []*x509.Certificate, now time.Time) error {
 	between := x509.NewCertPool()
 	for _, c := range chain[1:] {
 		between.AddCert(c)
 	}
-	if _, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: now}); err != nil {
-		return err
-	}
+	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: now})
+	return err
+}
+
+// named says whether a certificate has one of the names.
+func named(c *x509.Certificate, names []string) error {
 	err := errors.New("no name to look for")
 	for _, name := range names {
-		if err = chain[0].VerifyHostname(name); err == nil {
+		if err = c.VerifyHostname(name); err == nil {
 			return nil
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"math/big"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -72,7 +73,8 @@ const (
 	Expired             // since an hour
 )
 
-// Issue makes a certificate for names, with the CA's own behind it.
+// Issue makes a certificate for names, with the CA's own behind it. A name "CN=x" is
+// that of the subject, as certificates had it before RFC 2818.
 func (ca *CA) Issue(life Life, names ...string) (*tls.Certificate, error) {
 	ca.mu.Lock()
 	ca.serial++
@@ -90,7 +92,9 @@ func (ca *CA) Issue(life Life, names ...string) (*tls.Certificate, error) {
 		tmpl.NotAfter = ca.now.Add(-time.Hour)
 	}
 	for _, name := range names {
-		if ip, err := netip.ParseAddr(name); err == nil {
+		if cn, is := strings.CutPrefix(name, "CN="); is {
+			tmpl.Subject.CommonName = cn
+		} else if ip, err := netip.ParseAddr(name); err == nil {
 			tmpl.IPAddresses = append(tmpl.IPAddresses, ip.AsSlice())
 		} else {
 			tmpl.DNSNames = append(tmpl.DNSNames, name)

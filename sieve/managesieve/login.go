@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,7 +28,7 @@ func (s *session) capability(text string) {
 		implementation += " " + opt.Version
 	}
 	s.offer("IMPLEMENTATION", implementation)
-	s.offer("SASL", strings.Join(opt.Logins.Offer(s.facts()), " "))
+	s.offer("SASL", strings.Join(plainFirst(opt.Logins.Offer(s.facts())), " "))
 	if s.login == "" && s.conn.CanStartTLS() {
 		s.put("\"STARTTLS\"\r\n")
 	}
@@ -42,6 +43,16 @@ func (s *session) capability(text string) {
 	s.put("\"UNAUTHENTICATE\"\r\n")
 	s.offer("VERSION", "1.0")
 	s.say(done(text))
+}
+
+// plainFirst names PLAIN before the stronger mechanisms. Clients that know SCRAM
+// choose it wherever it stands; Net::ManageSieve tries the first one alone, and gives
+// up where it does not know that.
+func plainFirst(names []string) []string {
+	if i := slices.Index(names, "PLAIN"); i > 0 {
+		names = slices.Insert(slices.Delete(names, i, i+1), 0, "PLAIN")
+	}
+	return names
 }
 
 func (s *session) offer(name, value string) { s.put(quote(name) + " " + quote(value) + "\r\n") }

@@ -132,3 +132,46 @@ c.logout()
 	sameScript(t, []byte(strings.ReplaceAll(string(got), "\n", "\r\n")))
 	h.keptNone()
 }
+
+// Net::ManageSieve of Debian's Perl, which tries the first mechanism alone, does the
+// same.
+func TestNetManageSieve(t *testing.T) {
+	const perl = "/usr/bin/perl"
+	if err := exec.Command(perl, "-MNet::ManageSieve", "-MAuthen::SASL", "-e", "1").Run(); err != nil {
+		t.Skip("Net::ManageSieve is not installed: apt-get install libnet-managesieve-perl libauthen-sasl-perl")
+	}
+	h := openHouse(t)
+	dir, here := peerFile(t)
+	_, port, _ := strings.Cut(h.plain.String(), ":")
+	story := filepath.Join(dir, "story.pl")
+	if err := os.WriteFile(story, []byte(`use strict;
+use Net::ManageSieve;
+my ($port, $password, $file) = @ARGV;
+open my $in, "<:raw", $file or die $!;
+my $text = do { local $/; <$in> };
+my $c = Net::ManageSieve->new("localhost", Port => $port, tls => "require") or die "connect: $@";
+sub want { my ($ok, $what) = @_; $ok or die "$what: " . $c->error . "\n" }
+want($c->login('ann@example.org', $password), "login");
+want($c->havespace("main", length $text), "havespace");
+want(!$c->putscript("main", "file into;"), "a script with a mistake is taken");
+want($c->putscript("main", $text), "putscript");
+want($c->setactive("main"), "setactive");
+want(join(" ", @{$c->listscripts}) eq "main main", "listscripts"); # the last is the active one
+print $c->getscript("main");
+want($c->setactive(""), "deactivate");
+want($c->deletescript("main"), "deletescript");
+$c->logout;
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(perl, story, port, secret, here)
+	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+h.CAFile)
+	var said strings.Builder
+	cmd.Stderr = &said
+	got, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, said.String())
+	}
+	sameScript(t, got)
+	h.keptNone()
+}

@@ -35,17 +35,11 @@ func (t *txn) createPath(a AccountID, name, use string) (*openBox, error) {
 	if err != nil {
 		return nil, err
 	}
-	var fresh []string
-	for _, p := range parents(name) {
-		b, err := t.find(a, p)
-		if err != nil {
-			return nil, err
-		}
-		if b == nil {
-			fresh = append(fresh, p)
-		}
+	fresh, err := missingParents(t.tx, a, name)
+	if err != nil {
+		return nil, err
 	}
-	if t.countBoxes(a)+len(fresh)+1 > MaxMailboxes {
+	if !hasRoom(t.tx, a, fresh) {
 		return nil, errManyBoxes
 	}
 	for _, p := range fresh {
@@ -83,12 +77,28 @@ func (sh *shard) makeBoxes(it *item) error {
 
 var errManyBoxes = fmt.Errorf("more than %d mailboxes: %w", MaxMailboxes, ErrLimit)
 
-func (t *txn) countBoxes(a AccountID) (n int) {
+// missingParents are the mailboxes above a name that are not there.
+func missingParents(r kv.Reader, a AccountID, name string) (fresh []string, err error) {
+	for _, p := range parents(name) {
+		f, err := fields(r, namedKey(a, keyName, p))
+		if err != nil {
+			return nil, err
+		}
+		if f == nil {
+			fresh = append(fresh, p)
+		}
+	}
+	return fresh, nil
+}
+
+// hasRoom says whether an account can have another mailbox, with these above it.
+func hasRoom(r kv.Reader, a AccountID, parents []string) bool {
+	n := len(parents) + 1
 	lo := key(a, keyName)
-	for range t.tx.Range(lo, kv.After(lo), kv.Options{}) {
+	for range r.Range(lo, kv.After(lo), kv.Options{}) {
 		n++
 	}
-	return n
+	return n <= MaxMailboxes
 }
 
 // Delete removes a mailbox and its messages. Children stay: the name then lists

@@ -147,16 +147,24 @@ func (a *Account) destination(ctx context.Context, name string) (id MailboxID, c
 // waits as [Account.Destination] does.
 func (a *Account) Lands(ctx context.Context, c mail.Copy) (name string, err error) {
 	clean, err := cleanName(c.Mailbox)
-	if err != nil {
+	if err != nil || clean == inbox {
 		return inbox, nil
 	}
-	if c.Create || clean == inbox {
-		return clean, nil
+	if _, err = a.Destination(ctx, clean); !isNotFound(err) {
+		return clean, err
 	}
-	if _, err = a.Destination(ctx, clean); isNotFound(err) {
+	if !c.Create {
 		return inbox, nil
 	}
-	return clean, err
+	name = inbox
+	err = a.read(ctx, func(r kv.Reader) error {
+		fresh, err := missingParents(r, a.id, clean)
+		if err == nil && hasRoom(r, a.id, fresh) {
+			name = clean
+		}
+		return err
+	})
+	return name, err
 }
 
 // boxNamed is the mailbox that has a clean name in the index; 0: none.

@@ -116,11 +116,19 @@ func (l *letter) landOne(ctx context.Context, f *fate, c *mail.Copy, rule, what 
 		return err
 	}
 	if !sameBox(name, c.Mailbox) {
-		f.note(noMailbox, rule, what+" was to be filed in "+c.Mailbox+", and there is no such mailbox. It was filed in "+name+".")
+		f.note(noMailbox, rule, what+" was to be filed in "+c.Mailbox+", and there is "+why(c)+". It was filed in "+name+".")
 		c.Create = false
 	}
 	c.Mailbox = name
 	return nil
+}
+
+// why a copy is not where it should be.
+func why(c *mail.Copy) string {
+	if c.Create {
+		return "no such mailbox, nor can it be made"
+	}
+	return "no such mailbox"
 }
 
 // edited is the message as a script changed it.

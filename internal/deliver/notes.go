@@ -68,14 +68,17 @@ func (l *letter) tell(ctx context.Context, f *fate) {
 		if strings.HasPrefix(n.rule, globally) {
 			continue
 		}
-		lines = append(lines, l.logLine(n))
-		if n.text == "" {
-			continue
-		}
 		key := digest("told", n.what)
-		if told, err := l.remembers(ctx, f.account, key, quiet); err == nil && !told {
+		told, err := n.text == "", error(nil)
+		if !told {
+			told, err = l.remembers(ctx, f.account, key, quiet)
+		}
+		if err == nil && !told {
 			news = append(news, n)
 			remember = append(remember, mail.Memory{Key: key, Until: l.now().Add(quiet)})
+		}
+		if n.what != noMailbox || !told { // what all letters of a day have in common is said once
+			lines = append(lines, l.logLine(n))
 		}
 	}
 	if l.opt.RuleLog != nil && len(lines) > 0 {

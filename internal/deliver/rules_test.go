@@ -311,6 +311,40 @@ func TestMissingMailboxIsInboxInTheLogToo(t *testing.T) {
 	}
 }
 
+// Who has all the mailboxes that one can have gets no more by :create, and is told
+// once a day, not with every letter.
+func TestMailboxThatCannotBeMadeIsInbox(t *testing.T) {
+	log := deliver.NewRuleLog(texts{t.TempDir()})
+	o := openOffice(t, nil, func(opt *deliver.Options) { opt.RuleLog = log })
+	a := o.account("ann@example.org")
+	for i := 0; ; i++ {
+		all, err := a.Mailboxes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest := storage.MaxMailboxes - len(all)
+		if rest == 0 {
+			break
+		}
+		if _, err := a.Create(t.Context(), fmt.Sprintf("%d", i)+strings.Repeat("/x", min(rest, 32)-1), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.rule("ann@example.org", `require ["fileinto", "mailbox"]; fileinto :create "One/more";`)
+	o.usual(letter, "ann@example.org")
+	o.usual(letter+"again", "ann@example.org")
+	o.lies("ann@example.org", "INBOX 3")
+	o.says("msg=filed", "mailboxes=[INBOX]")
+	p, err := o.store.Person(t.Context(), addr(t, "ann@example.org"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := log.Read(t.Context(), uint64(p.ID))
+	if want := "One/more, and there is no such mailbox, nor can it be made."; err != nil || strings.Count(got, want) != 1 {
+		t.Errorf("ann's log: %v\n%s\nwant once: %s", err, got, want)
+	}
+}
+
 // The copy of an answer lies in INBOX where its mailbox is missing, and that is told.
 func TestMissingMailboxOfAnAnswersCopyIsTold(t *testing.T) {
 	o := openOffice(t, unknown{})

@@ -160,7 +160,7 @@ func (l *letter) reject(f *fate, a *sieve.Reject, rule string) {
 	case a.Protocol:
 		text = "refused by the recipient's mail filter" // §2.1.1: MUST be replaced
 	default:
-		if !l.rejectByMail(f, a.Reason) {
+		if !l.rejectByMail(f, a) {
 			f.keep(rule)
 			f.note(noReject, rule, "The message was to be rejected with a reason that can only be sent in a message of its own. None can be sent, so it was kept.")
 		}
@@ -170,22 +170,20 @@ func (l *letter) reject(f *fate, a *sieve.Reject, rule string) {
 		text = "refused by the recipient's mail filter"
 	}
 	f.refusal = &refusal{reason: reply.Perm(50, "7.1", text), rule: rule} // RFC 5429 §2.5
-	if !a.Protocol {
-		f.refusal.otherwise = func() bool { return l.rejectByMail(f, a.Reason) }
-	}
+	f.refusal.otherwise = func() bool { return l.rejectByMail(f, a) }
 }
 
 // rejectByMail says no with a message of its own, where mail leaves and there
 // is somebody to hear it.
-func (l *letter) rejectByMail(f *fate, reason string) bool {
+func (l *letter) rejectByMail(f *fate, a *sieve.Reject) bool {
 	if l.opt.Way == nil {
 		return false
 	}
-	mdn, ok := l.rejection(f, reason)
-	if !ok || !f.fits(mdn) {
+	report, ok := l.rejection(f, a)
+	if !ok || !f.fits(report) {
 		return false
 	}
-	f.out = append(f.out, mdn)
+	f.out = append(f.out, report)
 	return true
 }
 

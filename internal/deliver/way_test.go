@@ -250,6 +250,44 @@ func TestRejectBehindAnAliasGoesByMail(t *testing.T) {
 	o.lies("bob@example.org", "INBOX 1")
 }
 
+// RFC 5429 §2.1 (MUST): where the dialogue cannot say no, ereject falls back to a DSN
+// (§2.1.2), whole, and for who wants to hear of failures.
+func TestErejectBehindAnAliasFallsBackToADSN(t *testing.T) {
+	for _, c := range []struct {
+		asked mail.Notify
+		sent  int
+		ann   string
+	}{{0, 1, ""}, {mail.NotifyFailure, 1, ""}, {mail.NotifyNever, 0, "INBOX 2"}, {mail.NotifySuccess, 0, "INBOX 2"}} {
+		o := openOffice(t, unknown{})
+		o.person("bob@example.org")
+		o.alias("team@example.org", "ann@example.org", "bob@example.org")
+		o.rule("ann@example.org", `require "ereject"; ereject "Kein Tee für mich";`)
+		env := envelope(requiretls.Usual())
+		if c.asked != 0 {
+			env.DSN = map[mail.Address]mail.DSN{addr(t, "team@example.org"): {Notify: c.asked, EnvID: "q77", ORcptType: "rfc822", ORcpt: "all@example.org"}}
+		}
+		o.wantFates(o.deliver(env, "Subject: tea\r\n"+letter, "team@example.org"), "delivered")
+		o.lies("ann@example.org", c.ann)
+		o.lies("bob@example.org", "INBOX 1")
+		out, texts := o.left()
+		if len(out) != c.sent {
+			t.Fatalf("asked %v: left %+v, want %d", c.asked, out, c.sent)
+		}
+		want := []string{
+			"From: team@example.org\r\n", "Kein Tee f=C3=BCr mich\r\n", "report-type=delivery-status", "Content-Type: message/delivery-status\r\n",
+			"\r\n\r\nReporting-MTA: dns; store.example.org\r\n", "\r\nFinal-Recipient: rfc822; team@example.org\r\nAction: failed\r\nStatus: 5.7.1\r\n", "\r\nSubject: tea\r\n",
+		}
+		if c.asked != 0 {
+			want = append(want, "store.example.org\r\nOriginal-Envelope-Id: q77\r\n\r\nOriginal-Recipient: rfc822; all@example.org\r\nFinal-Recipient")
+		}
+		for _, w := range want {
+			if c.sent == 1 && (!strings.Contains(texts[0], w) || strings.Contains(texts[0], "ann@") || !out[0].From.IsNull()) {
+				t.Errorf("asked %v: the report lacks %q, is not from <>, or tells who is behind the alias:\n%s", c.asked, w, texts[0])
+			}
+		}
+	}
+}
+
 // What people who write no Sieve asked for runs ahead of their own script,
 // whichever is active, and once.
 func TestManagedScriptRunsAheadOfTheActiveOne(t *testing.T) {

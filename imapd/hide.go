@@ -155,7 +155,7 @@ func (a *account) Rename(ctx context.Context, from, to string) error {
 	if box.Required > 0 {
 		return errHidden
 	}
-	if _, err := a.Account.Create(ctx, to, ""); err != nil {
+	if _, err := a.Account.CreateForInbox(ctx, to); err != nil {
 		return err
 	}
 	for {

@@ -235,10 +235,7 @@ func (t *txn) annotate(c *account, a *Account, id MailboxID, entries []Annotatio
 		if octets += len(e.Value); octets > maxNoteOctets {
 			return fmt.Errorf("%d octets at once: %w", octets, ErrAnnotationCount)
 		}
-		t.tx.Put(append(k, 0), sealValue(append(newValue(), e.Value[:min(len(e.Value), notePart)]...)))
-		if len(e.Value) > notePart {
-			t.tx.Put(append(k, 1), sealValue(append(newValue(), e.Value[notePart:]...)))
-		}
+		t.putNote(a.id, id, e)
 	}
 	return t.countNotes(a.id, id)
 }
@@ -269,6 +266,28 @@ func (t *txn) assignUse(c *account, b *openBox, use string) error {
 	}
 	b.SpecialUse = use
 	return nil
+}
+
+// copyNotes gives a new mailbox the entries of another one, but for its use.
+func (t *txn) copyNotes(c *account, from MailboxID, b *openBox) error {
+	list, err := notes(t.tx, b.id.account, from, func(name string) bool { return name != UseEntry })
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	b.reannotated(c)
+	for _, e := range list {
+		t.putNote(b.id.account, b.ID, e)
+	}
+	return t.countNotes(b.id.account, b.ID)
+}
+
+// putNote writes an entry that is not there.
+func (t *txn) putNote(a AccountID, id MailboxID, e Annotation) {
+	k := noteKey(a, id, e.Name)
+	t.tx.Put(append(k, 0), sealValue(append(newValue(), e.Value[:min(len(e.Value), notePart)]...)))
+	if len(e.Value) > notePart {
+		t.tx.Put(append(k, 1), sealValue(append(newValue(), e.Value[notePart:]...)))
+	}
 }
 
 // countNotes keeps the bounds of a mailbox and of its account.

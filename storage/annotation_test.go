@@ -245,3 +245,18 @@ func TestSpecialUseIsAnAnnotation(t *testing.T) {
 		t.Errorf("Gesendet has %q, want none", now.SpecialUse)
 	}
 }
+
+// RFC 5464 §4.1: INBOX keeps its annotations, however long, when it is renamed, and
+// so has what it was renamed to.
+func TestRenamedInboxHasTheAnnotations(t *testing.T) {
+	s := openStore(t, t.TempDir(), Options{wrap: strictly})
+	a := s.Account(addPerson(t, s, "ann").ID)
+	long := strings.Repeat("x", MaxAnnotation)
+	annotate(t, a, inboxID, "/private/comment", long, UseEntry, `\Archive`, "/shared/comment", "")
+	if err := a.Rename(context.Background(), inbox, "Old/Letters"); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "of the new one", annotated(t, a, mailbox(t, a, "Old/Letters").ID, DepthZero), "/private/comment="+long, "/shared/comment=")
+	want(t, "of INBOX", annotated(t, a, inboxID, DepthZero), "/private/comment="+long, UseEntry+`=\Archive`, "/shared/comment=")
+	want(t, "of the level between", annotated(t, a, mailbox(t, a, "Old").ID, DepthZero))
+}

@@ -12,17 +12,30 @@ import (
 // Create makes a mailbox and its missing parents: [ErrExists], [ErrBadName],
 // [ErrLimit].
 func (a *Account) Create(ctx context.Context, name, specialUse string) (m Mailbox, err error) {
+	return a.createAnd(ctx, name, specialUse, func(*txn, *account, *openBox) error { return nil })
+}
+
+// CreateForInbox is [Account.Create] of the mailbox that INBOX is renamed to: the
+// annotations of INBOX are copied to it (RFC 5464 §4.1). [ErrAnnotationCount] where
+// the account has no room for them.
+func (a *Account) CreateForInbox(ctx context.Context, name string) (Mailbox, error) {
+	return a.createAnd(ctx, name, "", func(t *txn, c *account, b *openBox) error { return t.copyNotes(c, inboxID, b) })
+}
+
+// createAnd makes a mailbox and does more with it in the same transaction.
+func (a *Account) createAnd(ctx context.Context, name, use string, more func(*txn, *account, *openBox) error) (m Mailbox, err error) {
 	name, err = cleanName(name)
 	if err != nil {
 		return m, err
 	}
-	err = a.change(ctx, func(t *txn, _ *account) error {
+	err = a.change(ctx, func(t *txn, c *account) error {
 		if b, err := t.find(a.id, name); b != nil || err != nil {
 			return orElse(err, fmt.Errorf("mailbox %s: %w", name, ErrExists))
 		}
-		b, err := t.createPath(a.id, name, specialUse)
+		b, err := t.createPath(a.id, name, use)
 		if err == nil {
 			m = b.public(t.tx, a.id)
+			err = more(t, c, b)
 		}
 		return err
 	})

@@ -10,7 +10,8 @@ import (
 // Rename gives a mailbox and all below it another name, and makes missing
 // parents. A name that only others lie below (\NonExistent) is renamed with them.
 // Renaming INBOX moves its messages into a new mailbox and leaves it
-// empty; what lies below it stays (RFC 9051 §6.3.6). Nothing of a message
+// empty; what lies below it stays (RFC 9051 §6.3.6), and both have its annotations
+// then (RFC 5464 §4.1). Nothing of a message
 // changes, its demand least of all; UIDVALIDITY grows where the name had one
 // that was as great, with another mailbox. [ErrNotFound], [ErrExists],
 // [ErrBadName], and [ErrLimit] where there is no room for the parents.
@@ -32,7 +33,7 @@ func (a *Account) Rename(ctx context.Context, from, to string) error {
 }
 
 func (a *Account) renameInbox(ctx context.Context, to string) error {
-	if _, err := a.Create(ctx, to, ""); err != nil {
+	if _, err := a.CreateForInbox(ctx, to); err != nil {
 		return err
 	}
 	for {

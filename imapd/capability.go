@@ -73,7 +73,7 @@ var Capabilities = []Capability{
 	{"SAVEDATE", "8514", "", afterLogin},
 	{"OBJECTID", "8474", "", afterLogin},
 	{"PREVIEW", "8970", "200 characters, made at delivery", afterLogin},
-	{"UNAUTHENTICATE", "8437", "", afterLogin},
+	{"UNAUTHENTICATE", "8437", "unless imap.unauthenticate = false", (*session).unauthenticates},
 	{"COMPRESS=DEFLATE", "4978", "once, until UNAUTHENTICATE ends it", canCompress},
 	{"QUOTA", "9208", "one root: the account's address", afterLogin},
 	{"QUOTA=RES-STORAGE", "9208 §5.1", "", afterLogin},

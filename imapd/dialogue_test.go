@@ -178,7 +178,8 @@ func (s *stage) option(word string) {
 		"quotaadmin": func(o *imapd.Options) {
 			o.QuotaAdmin = func(a mail.Address) bool { return a.Local == "bob" }
 		},
-		"logintime": func(o *imapd.Options) { o.LoginTime = time.Duration(number) * time.Millisecond },
+		"unauthenticate": func(o *imapd.Options) { o.NoUnauthenticate = value == "off" },
+		"logintime":      func(o *imapd.Options) { o.LoginTime = time.Duration(number) * time.Millisecond },
 	}[key]
 	if !known {
 		s.fail("unknown option %s", word)

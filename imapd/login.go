@@ -195,9 +195,15 @@ func (s *session) personOf(ctx context.Context, login string, id storage.Account
 	return p, err
 }
 
+// unauthenticates says whether this session may log out and stay (RFC 8437).
+func (s *session) unauthenticates() bool { return s.login != "" && !s.srv.opt.NoUnauthenticate }
+
 // unauthenticate is UNAUTHENTICATE (RFC 8437): all is as after the greeting, but
 // for TLS. Channel binding has had its one login (RFC 9266 §4.1).
 func (s *session) unauthenticate() (answer, error) {
+	if !s.unauthenticates() {
+		return answer{}, bad("UNAUTHENTICATE is not offered here")
+	}
 	s.endNotify()
 	s.deselect()
 	s.srv.leave(s.id)

@@ -35,6 +35,10 @@ type Options struct {
 	// RFC 9208 §4.1.3); nil: nobody, which is right where the admin's own tools do it.
 	QuotaAdmin func(mail.Address) bool
 
+	// NoUnauthenticate takes UNAUTHENTICATE away (RFC 8437 §8): who logs in through a
+	// proxy that lets in only some people could become somebody else behind its back.
+	NoUnauthenticate bool
+
 	MaxMessage int64         // octets of one APPEND (APPENDLIMIT, RFC 7889); 0: 50 MiB
 	MaxPerUser int           // connections of one account; 0: 50
 	Autologout time.Duration // silence that ends a session; 0: 30 minutes, the least RFC 9051 §5.4 allows

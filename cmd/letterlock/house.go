@@ -236,6 +236,8 @@ func (h *house) openReading() (err error) {
 		MaxMessage: h.cfg.LMTP.MaxSize,
 		Log:        h.log,
 		MailLog:    h.fates.Readers("imap"),
+
+		NoUnauthenticate: !h.cfg.IMAP.Unauthenticate,
 	})
 	h.imap, err = h.listen(h.cfg.IMAP.Listeners, serve.Options{
 		Name: "imap", ALPN: []string{"imap"}, Grace: imapGrace, TooMany: imapd.TooManyConnections, Handle: room.Handle, Proxies: proxies(h.cfg),

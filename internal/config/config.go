@@ -34,6 +34,8 @@ type Config struct {
 		Release       string // ReleaseTLS, ReleaseBound or ReleaseLocal
 		OnInsecure    string // InsecureWithhold, InsecureRefuse or InsecureHide
 		Notice        string // NoticeCount, NoticeGeneric or NoticeOff
+
+		Unauthenticate bool // a connection may log in as one person after another (RFC 8437)
 	}
 	Proxy struct {
 		Trusted   []netip.Prefix // whose PROXY header is believed
@@ -114,6 +116,7 @@ func defaults() *Config {
 	c.IMAP.Release = ReleaseTLS
 	c.IMAP.OnInsecure = InsecureWithhold
 	c.IMAP.Notice = NoticeCount
+	c.IMAP.Unauthenticate = true
 	c.Address.Delimiter = "+"
 	c.Address.Case = CaseFold
 	c.Quota.Answer = QuotaDefer

@@ -79,6 +79,7 @@ cleartext_auth = ["10.0.0.0/8"]
 release        = "local"
 on_insecure    = "hide"
 notice         = "generic"
+unauthenticate = false
 [[imap.listener]]
 address = "tls:[2001:db8::1]:993"
 proxy = true
@@ -159,6 +160,7 @@ func TestEverythingThatCanBeSaid(t *testing.T) {
 	want.Proxy.AssumeTLS = []netip.Prefix{netip.MustParsePrefix("192.0.2.128/25")}
 	want.IMAP.CleartextAuth.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	want.IMAP.Release, want.IMAP.Notice, want.IMAP.OnInsecure = "local", "generic", "hide"
+	want.IMAP.Unauthenticate = false
 	want.Address.Domain, want.Address.Delimiter, want.Address.Case = "example.org", "+-", "keep"
 	want.Quota.Bytes, want.Quota.Messages, want.Quota.Answer = 5_000_000_000, 100_000, "reject"
 	want.ManageSieve.Listeners = append(want.ManageSieve.Listeners, config.Listener{Address: "tls:127.0.0.1:5190"},

@@ -44,6 +44,7 @@ func settings() map[string]setting {
 		"imap.cleartext_auth":     cleartextAuth,
 		"imap.release":            text(func(r *reading) *string { return &r.cfg.IMAP.Release }, oneOf(ReleaseTLS, ReleaseBound, ReleaseLocal)),
 		"imap.on_insecure":        text(func(r *reading) *string { return &r.cfg.IMAP.OnInsecure }, oneOf(InsecureWithhold, InsecureRefuse, InsecureHide)),
+		"imap.unauthenticate":     truth(func(r *reading) *bool { return &r.cfg.IMAP.Unauthenticate }),
 		"imap.notice":             text(func(r *reading) *string { return &r.cfg.IMAP.Notice }, oneOf(NoticeCount, NoticeGeneric, NoticeOff)),
 
 		"proxy":            table,

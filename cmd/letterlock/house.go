@@ -93,8 +93,30 @@ func (h *house) abandon() error {
 
 func (h *house) openVault() (err error) {
 	h.store, err = openStore(h.cfg, h.log)
+	if errors.Is(err, storage.ErrLocked) && !served(h.cfg.Data) {
+		h.log.Info("waiting for the data folder", "error", err, "at_most", verbEnds)
+		for end := time.Now().Add(verbEnds); errors.Is(err, storage.ErrLocked) && time.Now().Before(end); {
+			time.Sleep(verbEnds / 100)
+			h.store, err = openStore(h.cfg, h.log)
+		}
+	}
 	h.ruleLog = deliver.NewRuleLog(rulesLog{h.store})
 	return err
+}
+
+// verbEnds is how long a start waits for a verb that has the store: while no server
+// runs they open it themselves, and one that comes just when a server is started anew
+// must not keep it down.
+const verbEnds = 5 * time.Second
+
+// served says whether a server answers on a data folder.
+func served(data string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	client := admin.Dial(data)
+	defer client.Close()
+	_, err := client.Server(ctx)
+	return err == nil
 }
 
 // openStore opens the vault of the data folder, for whoever gets there first.

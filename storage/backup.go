@@ -76,12 +76,16 @@ func (s *Store) backup(ctx context.Context, dest string) (err error) {
 		sealed[filepath.Base(seg.Name)] = true
 	}
 	// A big body is there before the record that names it: what the segments say
-	// when they are copied is there afterwards. Most of them go before, since the
-	// older index with these segments is a backup, too, if we get no further.
+	// when they are copied is there afterwards. Until those are here, too, the
+	// segments are not put into their places: the older index follows them, and is a
+	// backup with them, if we get no further.
 	for _, suffix := range []string{".big", ".seg", ".big"} {
 		if err := b.copy(ctx, suffix); err != nil {
-			return err
+			return errors.Join(err, b.drop())
 		}
+	}
+	if err := b.put(); err != nil {
+		return err
 	}
 	if err := s.putIndex(fresh, dest); err != nil {
 		return err
@@ -115,6 +119,7 @@ type backup struct {
 	from, to string
 	kept     sealedFiles       // of the backup before
 	prints   map[string]string // of what is there now; "": not known
+	copied   []string          // segments that are not in their places yet, in their order
 }
 
 // copy brings the files with a suffix over that are not there yet.
@@ -138,7 +143,7 @@ func (b *backup) copy(ctx context.Context, suffix string) error {
 		}
 		if err == nil {
 			b.prints[name] = ""
-			err = backupFile(filepath.Join(b.from, name), filepath.Join(b.to, name))
+			err = b.fetch(name)
 		}
 		if err != nil {
 			return err
@@ -147,11 +152,39 @@ func (b *backup) copy(ctx context.Context, suffix string) error {
 	return nil
 }
 
-func backupFile(from, to string) error {
-	if err := copyFile(from, to+".new"); err != nil {
+// fetch copies a file. A segment waits beside its place.
+func (b *backup) fetch(name string) error {
+	to := filepath.Join(b.to, name)
+	if strings.HasSuffix(name, ".seg") {
+		b.copied = append(b.copied, to)
+		return copyFile(filepath.Join(b.from, name), to+".new")
+	}
+	if err := copyFile(filepath.Join(b.from, name), to+".new"); err != nil {
 		return err
 	}
 	return os.Rename(to+".new", to)
+}
+
+// put puts the segments that were copied into their places, oldest first: the log of
+// a backup that is cut short here ends somewhere, and has no gap.
+func (b *backup) put() error {
+	for _, to := range b.copied {
+		if err := os.Rename(to+".new", to); err != nil {
+			return err
+		}
+	}
+	b.copied = nil
+	return nil
+}
+
+// drop removes segments that were copied for nothing.
+func (b *backup) drop() (err error) {
+	for _, to := range b.copied {
+		if e := os.Remove(to + ".new"); !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
 }
 
 // finish removes what the store has no more, says what is sealed, and makes it a
@@ -337,6 +370,9 @@ func copyFolder(ctx context.Context, from, to string) error {
 	for _, e := range entries {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if strings.HasSuffix(e.Name(), ".new") { // of a backup that was killed
+			continue
 		}
 		if err := copyFile(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
 			return err

@@ -142,6 +142,46 @@ func TestBackupHasEveryBigBodyItKnowsOf(t *testing.T) {
 	}
 }
 
+// A big letter may come while the segments are copied: a backup that ends before its
+// body is there, too, leaves the one before without a letter that has none.
+func TestBackupThatIsCutShortHasNoLetterWithoutItsBody(t *testing.T) {
+	text := strings.Repeat("0123456789abcde\n", segment.BigBody/16+1)
+	sum := &mail.Summary{Root: mail.Part{End: int64(len(text))}}
+	ctx, dest := context.Background(), filepath.Join(t.TempDir(), "backup")
+	s := openStore(t, t.TempDir(), Options{Shards: 1})
+	a := s.Account(addPerson(t, s, "ann").ID)
+	deliver(t, s, "small", requiretls.Usual(), a.id)
+	if err := s.Backup(ctx, dest); err != nil {
+		t.Fatal(err)
+	}
+	ends, stop := context.WithCancel(ctx)
+	defer stop()
+	happens := &midway{Context: ends, dir: dest}
+	happens.then = func() { // there is no big body yet: the segment is next
+		if err := s.Commit(ctx, &mail.Envelope{Demand: requiretls.Usual()}, newBody(text), sum, plansFor(inbox, a.id))[0]; err != nil {
+			t.Error(err)
+		}
+		happens.then = stop
+	}
+	if err := s.Backup(happens, dest); !errors.Is(err, context.Canceled) {
+		t.Fatalf("ended with %v", err)
+	}
+	restored := filepath.Join(t.TempDir(), "data")
+	if err := Restore(ctx, dest, restored); err != nil {
+		t.Fatal(err)
+	}
+	r := openStore(t, restored, Options{})
+	if n := mailbox(t, r.Account(a.id), inbox).Messages; n != 1 {
+		t.Errorf("%d messages, want the small one", n)
+	}
+	if got := findings(t, r); len(got) > 0 {
+		t.Errorf("the restored store: %q", got)
+	}
+	if left, err := filepath.Glob(filepath.Join(dest, segmentDir, "*.new")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q, %v", left, err)
+	}
+}
+
 // A server that is started in the middle of a restore, by hand or since it is
 // started again whenever it ends, leaves the folder alone; and so does one that is
 // started after a restore was cut short.

@@ -197,5 +197,5 @@ func (m *message) Close() error { return m.body.Close() }
 // isDamaged says whether stored octets are not what was written, sealed or not, or
 // are of an account that was stopped because of such.
 func isDamaged(err error) bool {
-	return errors.Is(err, segment.ErrDamaged) || errors.Is(err, seal.ErrDamaged) || errors.Is(err, errStopped)
+	return errors.Is(err, segment.ErrDamaged) || errors.Is(err, kv.ErrDamaged) || errors.Is(err, seal.ErrDamaged) || errors.Is(err, errStopped)
 }

@@ -28,6 +28,7 @@ import (
 	"letterlock/relay"
 	"letterlock/sieve"
 	"letterlock/storage"
+	"letterlock/storage/kv"
 	"letterlock/storage/kv/journal"
 	"letterlock/storage/seal"
 )
@@ -134,7 +135,7 @@ func openStore(cfg *config.Config, log *slog.Logger) (*storage.Store, error) {
 		err = withHint(err, "one process serves one data folder: stop the other one, or name another folder with data = … in the config")
 	case errors.Is(err, seal.ErrNoKey):
 		err = withHint(err, "key_file in section [storage] names the file with the keys")
-	case errors.Is(err, journal.ErrDamaged):
+	case errors.Is(err, journal.ErrDamaged), errors.Is(err, kv.ErrDamaged):
 		err = withHint(err, "no mail is lost: letterlock fsck --repair says what is, and goes on without it")
 	case err != nil && halfRestored(cfg.Data):
 		err = withHint(err, restoreAgain)

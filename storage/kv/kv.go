@@ -74,7 +74,26 @@ var (
 	ErrBounds = errors.New("out of bounds")               // a key, a value or a transaction is too big
 	ErrClosed = errors.New("the index is closed")         // after Close
 	ErrFailed = errors.New("the index cannot be written") // wraps the cause: no space, an I/O error
+	// ErrDamaged fails a View or a call of an Update, and no other, that met a part of
+	// the engine's files which cannot be read.
+	ErrDamaged = errors.New("the index is damaged")
 )
+
+// Fault is what a panic in a transaction says of a part of a file that cannot be
+// read: [ErrDamaged]. Of every other panic it is nil: somebody made a mistake.
+func Fault(p any) error {
+	err, _ := p.(error)
+	if errors.Is(err, ErrDamaged) {
+		return err
+	}
+	if at, mapped := p.(interface {
+		error
+		Addr() uintptr
+	}); mapped { // debug.SetPanicOnFault: the disk did not give a page, or the file has none
+		return fmt.Errorf("%w: %w", ErrDamaged, at)
+	}
+	return nil
+}
 
 // Tally counts what one transaction writes against the bounds.
 type Tally struct {

@@ -114,11 +114,14 @@ func (q *Queue) Close() (first bool) {
 	return first
 }
 
-// Guard runs the closure; one that panics fails, and panicked says so.
+// Guard runs the closure; one that panics fails, and panicked says so: [ErrDamaged]
+// where it met what cannot be read.
 func (c *Call) Guard(tx Tx) (panicked bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			panicked, err = true, fmt.Errorf("transaction panicked: %v", p)
+			if panicked, err = true, Fault(p); err == nil {
+				err = fmt.Errorf("transaction panicked: %v", p)
+			}
 		}
 	}()
 	return false, c.Fn(tx)

@@ -3,6 +3,7 @@ package bolt
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -38,14 +39,23 @@ type opened struct {
 	retired bool // another has taken its place
 }
 
-// view runs fn on a snapshot of the current file.
-func (s *shard) view(fn func(*bbolt.Tx) error) error {
+// view runs fn on a snapshot of the current file: [kv.ErrDamaged] where it meets a page
+// that cannot be read.
+func (s *shard) view(fn func(*bbolt.Tx) error) (err error) {
 	s.mu.Lock()
 	f := s.cur
 	f.refs++
 	s.mu.Unlock()
 	defer s.leave(f)
-	err := f.db.View(fn)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			if err = kv.Fault(p); err == nil {
+				panic(p)
+			}
+		}
+	}()
+	err = f.db.View(fn)
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		return kv.ErrClosed
 	}
@@ -135,6 +145,7 @@ func (s *shard) commit(group []*kv.Call) {
 // try commits the front of group. bbolt panics over a file it cannot follow:
 // that is a failure like any other.
 func (s *shard) try(group []*kv.Call) (ran, bad int, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("bbolt: %v", p)

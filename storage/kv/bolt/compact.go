@@ -180,8 +180,7 @@ func (c *copier) into(fn func(*bbolt.Bucket) error) error {
 
 // some copies one batch from key next on and answers where the following starts.
 func (c *copier) some(to, from *bbolt.Bucket, next []byte) (after []byte, octets int, err error) {
-	cur := from.Cursor()
-	for k, v := cur.Seek(next); k != nil; k, v = cur.Next() {
+	for k, v := range newReader(from).Range(next, nil, kv.Options{}) {
 		if octets >= c.batch {
 			return bytes.Clone(k), octets, nil
 		}

@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"bytes"
+	"fmt"
 	"iter"
 
 	"go.etcd.io/bbolt"
@@ -16,8 +17,26 @@ type reader struct {
 
 func newReader(b *bbolt.Bucket) reader { return reader{b, b.Cursor()} }
 
+// stumbled is deferred where bbolt follows its pages: it panics over one that it
+// cannot follow, and [kv.Fault] knows that from a mistake of the caller.
+func stumbled() {
+	if p := recover(); p != nil {
+		panic(fmt.Errorf("%w: bbolt: %v", kv.ErrDamaged, p))
+	}
+}
+
+func seek(c *bbolt.Cursor, key []byte) (k, v []byte) {
+	defer stumbled()
+	return c.Seek(key)
+}
+
+func step(move func() (k, v []byte)) (k, v []byte) {
+	defer stumbled()
+	return move()
+}
+
 func (r reader) Get(key []byte) []byte {
-	if k, v := r.at.Seek(key); bytes.Equal(k, key) {
+	if k, v := seek(r.at, key); bytes.Equal(k, key) {
 		return v
 	}
 	return nil
@@ -29,7 +48,8 @@ func (r reader) Range(lo, hi []byte, o kv.Options) iter.Seq2[[]byte, []byte] {
 	}
 	return func(yield func(k, v []byte) bool) {
 		c, n := r.b.Cursor(), 0
-		for k, v := c.Seek(lo); k != nil && (hi == nil || bytes.Compare(k, hi) < 0); k, v = c.Next() {
+		next := c.Next
+		for k, v := seek(c, lo); k != nil && (hi == nil || bytes.Compare(k, hi) < 0); k, v = step(next) {
 			if n++; !yield(k, v) || n == o.Limit {
 				return
 			}
@@ -40,7 +60,8 @@ func (r reader) Range(lo, hi []byte, o kv.Options) iter.Seq2[[]byte, []byte] {
 func (r reader) backward(lo, hi []byte, limit int) iter.Seq2[[]byte, []byte] {
 	return func(yield func(k, v []byte) bool) {
 		c, n := r.b.Cursor(), 0
-		for k, v := before(c, hi); k != nil && bytes.Compare(k, lo) >= 0; k, v = c.Prev() {
+		prev := c.Prev
+		for k, v := before(c, hi); k != nil && bytes.Compare(k, lo) >= 0; k, v = step(prev) {
 			if n++; !yield(k, v) || n == limit {
 				return
 			}
@@ -50,6 +71,7 @@ func (r reader) backward(lo, hi []byte, limit int) iter.Seq2[[]byte, []byte] {
 
 // before puts the cursor on the last key below hi.
 func before(c *bbolt.Cursor, hi []byte) (k, v []byte) {
+	defer stumbled()
 	if hi == nil {
 		return c.Last()
 	}

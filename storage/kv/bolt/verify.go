@@ -10,12 +10,16 @@ import (
 	"go.etcd.io/bbolt"
 
 	"letterlock/storage/disk"
+	"letterlock/storage/kv"
 )
 
 // Verify reads one file that no engine has open: its pages by bbolt's own
 // check, then every key through fn. Whatever is wrong with it comes back as an
 // error, be it that bbolt panics over it.
 func Verify(name string, fn func(k, v []byte) error) error {
+	if err := readThrough(name); err != nil {
+		return err
+	}
 	return read(name, bbolt.Options{PreLoadFreelist: true}, checkPages, fn)
 }
 
@@ -49,7 +53,7 @@ func inFile(name string, opt bbolt.Options, fn func(*bbolt.Tx, *bbolt.Bucket) er
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a page may lie behind the end of the file
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%s: %v", name, p)
+			err = fmt.Errorf("%s: %w: %v", name, kv.ErrDamaged, p)
 		}
 	}()
 	opt.ReadOnly, opt.Timeout = true, time.Second

@@ -33,7 +33,9 @@ type blocked struct {
 	rule   string
 }
 
-// redirect sends the message on. What cannot be sent is kept, and said.
+// redirect sends the message on. What cannot be sent is kept, and said; so is what may
+// be sent in a few words alone, since nobody can be told that it failed: a report, or
+// an answer, that demands protection (RFC 8689 §5).
 func (l *letter) redirect(ctx context.Context, f *fate, owner mail.Address, a *sieve.Redirect, rule string) error {
 	to, err := mail.ParseAddress(a.To)
 	key := digest("redirected", l.sum.MessageID, to.String())
@@ -84,6 +86,10 @@ func (l *letter) redirect(ctx context.Context, f *fate, owner mail.Address, a *s
 	}
 	f.out = append(f.out, o)
 	f.remember = append(f.remember, mail.Memory{Key: key, Until: l.now().Add(circlePeriod)})
+	if o.From.IsNull() && o.Demand().IsRequired() {
+		f.note(noRedirect, rule, "A message without a return path was sent on to "+a.To+". It demands protection (REQUIRETLS): where that is not to be had on its way, only a word of it arrives. It was kept.")
+		f.unsent = append(f.unsent, rule)
+	}
 	return nil
 }
 

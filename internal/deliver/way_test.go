@@ -91,6 +91,28 @@ func TestRedirectThatCannotBeProtectedBesideOneThatCan(t *testing.T) {
 	o.lies("ann@example.org", "")
 }
 
+// A vacation answer to a required message is required and has a null sender: where the
+// next hop does not offer REQUIRETLS only a notice of it goes on (RFC 8689 §5). What it
+// says is not lost.
+func TestRedirectOfARequiredMessageWithoutASenderIsKeptAsWell(t *testing.T) {
+	o := openOffice(t, unknown{})
+	o.rule("ann@example.org", `redirect "a@elsewhere.example";`)
+	env := envelope(requiretls.Required())
+	env.From = mail.Address{}
+	o.wantFates(o.deliver(env, letter, "ann@example.org"), "delivered")
+	if out, _ := o.left(); len(out) != 1 || !out[0].Demand().IsRequired() {
+		t.Errorf("%d messages left, want the required one", len(out))
+	}
+	o.lies("ann@example.org", "INBOX 2 required") // the letter and the notice
+	if got := o.latest("ann@example.org", "INBOX"); !strings.Contains(got, "a@elsewhere.example") || !strings.Contains(got, "It was kept") {
+		t.Errorf("the notice is %q", got)
+	}
+	usual := envelope(requiretls.Usual())
+	usual.From = mail.Address{}
+	o.wantFates(o.deliver(usual, letter, "ann@example.org"), "delivered")
+	o.lies("ann@example.org", "INBOX 2 required")
+}
+
 // Behind an alias there is one answer: who cannot be refused is kept and told.
 func TestRedirectThatCannotBeProtectedBehindAnAlias(t *testing.T) {
 	o := openOffice(t, narrow("open.example"))

@@ -21,7 +21,7 @@ func (s *session) listNews(ctx context.Context, n *notified) error {
 	affected, renamed := s.listChanges(n, nodes)
 	for _, was := range slices.Sorted(maps.Keys(renamed)) {
 		now := renamed[was]
-		if parent, moved := renamed[parentOf(was)]; moved && parent == parentOf(now) {
+		if carried(renamed, was, now) {
 			continue // what lies below a mailbox goes with it without a word
 		}
 		if rest, moved := below(was, s.own.from); moved && now == s.own.to+rest {
@@ -34,6 +34,17 @@ func (s *session) listNews(ctx context.Context, n *notified) error {
 		s.listed(at[name], name, "")
 	}
 	return nil
+}
+
+// carried says whether a mailbox has another name because one above it has; between
+// them there may be levels that are no mailboxes.
+func carried(renamed map[string]string, was, now string) bool {
+	for level := range above(was) {
+		if to, moved := renamed[level]; moved {
+			return now == to+was[len(level):]
+		}
+	}
+	return false
 }
 
 // parentOf is the level above a name, "" at the top.

@@ -63,9 +63,10 @@ func TestNotificationOverflow(t *testing.T) {
 func TestMetadataOfEverything(t *testing.T) {
 	t.Parallel()
 	c := openHouse(t).loggedIn("c", "tls")
-	c.manyEntries("Archive")
-	lines := c.ok("GETMETADATA (DEPTH infinity) Archive /private")
-	if n := strings.Count(lines[0], ` "x"`); len(lines) != 2 || n != 640 || !strings.HasPrefix(lines[0], "* METADATA Archive (/private/nnn") || !strings.HasSuffix(lines[0], ` "x")`) {
+	c.ok("CREATE Kept")
+	c.manyEntries("Kept")
+	lines := c.ok("GETMETADATA (DEPTH infinity) Kept /private")
+	if n := strings.Count(lines[0], ` "x"`); len(lines) != 2 || n != 640 || !strings.HasPrefix(lines[0], "* METADATA Kept (/private/nnn") || !strings.HasSuffix(lines[0], ` "x")`) {
 		t.Errorf("%d entries in %d lines, want 640 in one and OK: %.80s", n, len(lines), lines[0])
 	}
 }

@@ -25,14 +25,8 @@ func (s *Store) holdRestored(ctx context.Context) error {
 		return nil
 	}
 	for _, sh := range s.shards {
-		for more := true; more; {
-			err := s.index.Update(ctx, sh.number, func(tx kv.Tx) (err error) {
-				more, err = holdSome(tx)
-				return err
-			})
-			if err != nil {
-				return fmt.Errorf("hold the outbox: %w", err)
-			}
+		if _, err := s.holdShard(ctx, sh, "the store was restored, and it may have left since the backup"); err != nil {
+			return err
 		}
 	}
 	if err := s.renew(ctx, name); err != nil {
@@ -44,7 +38,23 @@ func (s *Store) holdRestored(ctx context.Context) error {
 	return disk.OS{}.SyncDir(filepath.Dir(name))
 }
 
-func holdSome(tx kv.Tx) (more bool, err error) {
+// holdShard holds what waits in the outbox of a shard and answers how much that is.
+func (s *Store) holdShard(ctx context.Context, sh *shard, why string) (held int, err error) {
+	for more := true; more; {
+		some := 0
+		err := s.index.Update(ctx, sh.number, func(tx kv.Tx) (err error) {
+			some, more, err = holdSome(tx, why)
+			return err
+		})
+		if err != nil {
+			return held, fmt.Errorf("hold the outbox: %w", err)
+		}
+		held += some
+	}
+	return held, nil
+}
+
+func holdSome(tx kv.Tx, why string) (held int, more bool, err error) {
 	lo := key(systemAccount, keyDue)
 	var keys [][]byte
 	for k := range tx.Range(lo, kv.After(lo), kv.Options{Limit: duePage}) {
@@ -58,13 +68,14 @@ func holdSome(tx kv.Tx) (more bool, err error) {
 			continue // it stays as it is, for whoever comes to look
 		}
 		if err != nil {
-			return false, err
+			return 0, false, err
 		}
 		if w != nil {
-			w.hold(tx, id, "the store was restored, and it may have left since the backup")
+			w.hold(tx, id, why)
+			held++
 		}
 	}
-	return len(keys) == duePage, nil
+	return held, len(keys) == duePage, nil
 }
 
 // How many accounts, about, one transaction renews, and how often it is said how far

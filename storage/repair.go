@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,9 +29,12 @@ const (
 	whole          origin = iota // it was never lost
 	fromCheckpoint               // an older copy: the log is replayed from its mark
 	fromNothing                  // the log is all there is
+	fromItself                   // all of it but what its journal had: the last seconds
 )
 
-func (o origin) String() string { return [...]string{"whole", "checkpoint", "nothing"}[o] }
+var origins = [...]string{"whole", "checkpoint", "nothing", "itself"}
+
+func (o origin) String() string { return origins[o] }
 
 // recoveredName is the folder for messages of which only the log knows: where
 // they lay, and with which flags, nobody can tell any more.
@@ -98,8 +102,8 @@ func readRepair(dir string) (r restoration, err error) {
 		n, nerr := strconv.ParseUint(number, 10, 64)
 		err = errors.Join(err, nerr)
 		was := fromNothing
-		if from == fromCheckpoint.String() {
-			was = fromCheckpoint
+		if i := slices.Index(origins[:], from); i > 0 {
+			was = origin(i)
 		}
 		if ofAccount {
 			r.accounts[AccountID(n)] = graft{origin: was}
@@ -254,7 +258,7 @@ func repairJournal(dir string, n int, restored *restoration, suffix string, say 
 	if err := putBack(copies, index, n, fromCheckpoint); err != nil {
 		return err
 	}
-	restored.shards[n] = fromCheckpoint
+	restored.shards[n] = fromItself
 	if err := writeRepair(dir, restored); err != nil {
 		return err
 	}
@@ -293,6 +297,15 @@ func putBack(to, copies string, n int, from origin) error {
 func (s *Store) mend(ctx context.Context, say func(string)) error {
 	var last AccountID
 	for _, sh := range s.shards {
+		if sh.restored == fromCheckpoint {
+			n, err := s.holdShard(ctx, sh, "the index was put back to its checkpoint, and it may have left since")
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				say(fmt.Sprintf("shard %d: %d letters that wait to leave are held, since they may have left after the checkpoint: letterlock queue shows them, letterlock queue retry sends them", sh.number, n))
+			}
+		}
 		ids, err := s.accounts(ctx, sh)
 		if err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
@@ -567,4 +568,44 @@ func TestRepairLeavesAnIndexThatItMayNotRead(t *testing.T) {
 	if _, err := os.Stat(index); err != nil {
 		t.Error(err)
 	}
+}
+
+// An index that was put back to its checkpoint does not know what has left since: all
+// that waits in it is held, and nothing leaves a second time.
+func TestRepairFromTheCheckpointSendsNothingAgain(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	s, err := Open(dir, Options{Shards: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann := addPerson(t, s, "ann")
+	for _, subject := range []string{"stands in checkpoint", "sent since"} {
+		if err := forward(t, s, subject, ann.ID); err != nil {
+			t.Fatal(err)
+		}
+		waiting(t, s)
+		if subject[:6] == "stands" {
+			if err := s.Checkpoint(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for q := range s.Outbox(ctx) {
+		if err := s.SettleOut(ctx, q.ID, OutSettlement{End: Ended}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ruin(t, bolt.ShardFile(filepath.Join(dir, indexDir), 0))
+	if said := repair(t, dir); !strings.Contains(said, "2 letters that wait to leave are held") {
+		t.Errorf("said %q", said)
+	}
+	s = openStore(t, dir, Options{})
+	rows, _, err := s.DueOut(ctx, time.Now().Add(time.Hour), 10, func(OutRow) bool { return false })
+	if err != nil || len(rows) > 0 {
+		t.Errorf("%d letters leave a second time, %v", len(rows), err)
+	}
+	equal(t, "held", waiting(t, s), "sent-since", "stands-in-checkpoint")
 }

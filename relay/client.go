@@ -325,10 +325,11 @@ func (c *client) begin(permit requiretls.Clearance, hop *requiretls.Hop, cmd com
 }
 
 // endNothing ends a message that nobody will get: the server wants one though it
-// has refused sender or recipient (RFC 2920 §3.1).
-func (c *client) endNothing(no *reply.Error) error {
+// has refused sender or recipient (RFC 2920 §3.1). What it says to that, or that it
+// leaves, changes nothing.
+func (c *client) endNothing(no *reply.Error) *reply.Error {
 	if _, err := c.say("", waitEnd, "."); err != nil {
-		return err
+		c.conn.Close() // an answer that comes late is not to be taken for the next one
 	}
 	return no
 }

@@ -284,6 +284,7 @@ func TestOneWriteWherePipeliningIsOffered(t *testing.T) { // RFC 2920 §3.1
 		"550 5.7.1 not you\r\n503 5.5.1 no\r\n503 5.5.1 no\r\n":              {"550 5.7.1 not you", ""},
 		"250 ok\r\n550 5.1.1 nobody\r\n354 go\r\n554 5.5.1 no recipient\r\n": {"550 5.1.1 nobody", ".\r\n"},
 		"250 ok\r\n550 5.1.1 nobody\r\n354 go\r\n250 taken for nobody\r\n":   {"550 5.1.1 nobody", ".\r\n"},
+		"250 ok\r\n550 5.1.1 nobody\r\n354 go\r\nCUT":                        {"550 5.1.1 nobody", ""},
 		"421 4.3.2 going\r\nCUT":                                             {"421 4.3.2 going", ""},
 		"250 ok\r\n250 ok\r\n451 4.3.1 full\r\n":                             {"451 4.3.1 full", ""},
 	} {

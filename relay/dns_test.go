@@ -131,6 +131,32 @@ func TestAliasesKeepOrLoseTheProof(t *testing.T) { // RFC 7672 §2.1.3
 	}
 }
 
+func TestHostsOfOnePreferenceShareTheLoad(t *testing.T) { // RFC 5321 §5.1: MUST randomize
+	hosts := []MX{{"c.test", 20}, {"a.test", 10}, {"b.test", 10}}
+	first := map[string]int{}
+	for range 200 {
+		o := order(hosts)
+		first[o[0].Host]++
+		if o[2].Host != "c.test" {
+			t.Fatalf("in order: %v", o)
+		}
+	}
+	if len(first) != 2 || first["a.test"] < 50 || first["b.test"] < 50 {
+		t.Errorf("first was %v", first)
+	}
+}
+
+func TestTextsFollowAliasesAndAreJoined(t *testing.T) { // RFC 8461 §3.1: MUST, both
+	n := testnet.New(t)
+	n.Zone("plain.test", testnet.Insecure)
+	n.Record("_mta-sts.plain.test. CNAME _mta-sts.hoster.plain.test.")
+	n.Record(`_mta-sts.hoster.plain.test. TXT "v=STSv1; i" "d=2026;"`)
+	texts, err := resolver(n).TXT(t.Context(), "_mta-sts.plain.test")
+	if id, ok := parseSTSRecord(texts); err != nil || !ok || id != "2026" {
+		t.Errorf("%q, %v: id %q", texts, err, id)
+	}
+}
+
 func TestTLSABaseDomain(t *testing.T) { // RFC 7672 §2.2.2, §2.2.3
 	record := " TLSA 3 1 1 " + strings.Repeat("ab", 32)
 	for name, c := range map[string]struct {

@@ -187,6 +187,7 @@ func path(a mail.Address) (string, bool) {
 func (c *command) notify(l *Letter, utf8 bool) {
 	c.reportsLater = true
 	switch {
+	case l.From.IsNull(): // RFC 3461 §6.1: MUST NOT be said of a report
 	case l.Demand().IsRequired() && l.Kind == mail.Redirected, l.DSN.Return == mail.ReturnHeaders:
 		c.mail = append(c.mail, "RET=HDRS")
 	case l.DSN.Return == mail.ReturnFull:

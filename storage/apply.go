@@ -252,7 +252,23 @@ func (t *txn) target(a AccountID, cp *segment.Copy) (*openBox, error) {
 	if isLimit(err) {
 		return nil, nil
 	}
-	return b, err
+	if err != nil {
+		return nil, err
+	}
+	return b, t.show(a, cp.Name)
+}
+
+// show subscribes an account to a mailbox that was made for a letter: clients that
+// list subscribed ones alone would hide both.
+func (t *txn) show(a AccountID, name string) error {
+	c, err := t.account(a)
+	if err == nil {
+		err = t.addSubscription(a, c, name)
+	}
+	if isLimit(err) {
+		return nil
+	}
+	return err
 }
 
 // inbox opens the mailbox that is always there.

@@ -40,18 +40,20 @@ func (a *Account) Subscribe(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return a.change(ctx, func(t *txn, c *account) error {
-		names, err := subscriptions(t.tx, a.id)
-		if err != nil {
-			return err
-		}
-		if len(names) >= 2*MaxMailboxes && !slices.Contains(names, name) {
-			return fmt.Errorf("more than %d subscriptions: %w", 2*MaxMailboxes, ErrLimit)
-		}
-		t.subscribe(a.id, name)
-		c.subscriptions = c.stir()
-		return nil
-	})
+	return a.change(ctx, func(t *txn, c *account) error { return t.addSubscription(a.id, c, name) })
+}
+
+func (t *txn) addSubscription(a AccountID, c *account, name string) error {
+	names, err := subscriptions(t.tx, a)
+	if err != nil {
+		return err
+	}
+	if len(names) >= 2*MaxMailboxes && !slices.Contains(names, name) {
+		return fmt.Errorf("more than %d subscriptions: %w", 2*MaxMailboxes, ErrLimit)
+	}
+	t.subscribe(a, name)
+	c.subscriptions = c.stir()
+	return nil
 }
 
 // Unsubscribe takes a name out; one that is not there is no error.

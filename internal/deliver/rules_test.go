@@ -311,6 +311,27 @@ func TestMissingMailboxIsInboxInTheLogToo(t *testing.T) {
 	}
 }
 
+// A mailbox that a rule makes is subscribed, once: clients that show subscribed ones
+// alone, as Thunderbird does, would hide it with all its letters.
+func TestMailboxThatARuleMakesIsSubscribed(t *testing.T) {
+	o := openOffice(t, nil)
+	o.rule("ann@example.org", `require ["fileinto", "mailbox"]; fileinto :create "Lists/Tea";`)
+	a := o.account("ann@example.org")
+	subscribed := func(want bool) {
+		t.Helper()
+		o.usual(letter, "ann@example.org")
+		names, err := a.Subscriptions(t.Context())
+		if err != nil || slices.Contains(names, "Lists/Tea") != want {
+			t.Errorf("subscribed: %q, %v; want Lists/Tea among them: %v", names, err, want)
+		}
+	}
+	subscribed(true)
+	if err := a.Unsubscribe(t.Context(), "Lists/Tea"); err != nil {
+		t.Fatal(err)
+	}
+	subscribed(false)
+}
+
 // Who has all the mailboxes that one can have gets no more by :create, and is told
 // once a day, not with every letter.
 func TestMailboxThatCannotBeMadeIsInbox(t *testing.T) {

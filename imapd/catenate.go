@@ -114,7 +114,7 @@ func (s *session) source(ctx context.Context, text string) (*source, error) {
 
 // named opens the message a URL names, with a release for it.
 func (s *session) named(ctx context.Context, u *syntax.URL) (*fetched, error) {
-	box, err := s.account.Mailbox(ctx, u.Mailbox)
+	box, err := s.mailboxOf(ctx, u)
 	if err == nil && u.UIDValidity != 0 && u.UIDValidity != box.UIDValidity {
 		err = storage.ErrNotFound
 	}
@@ -136,6 +136,15 @@ func (s *session) named(ctx context.Context, u *syntax.URL) (*fetched, error) {
 		return &fetched{row: one.Row, summary: one.Summary, octets: attentively(ctx, message), own: message}, nil
 	}
 	return nil, storage.ErrNotFound
+}
+
+// mailboxOf is the mailbox a URL names. The selected one is known by more than its
+// name: that may be another mailbox's, since somebody renamed this one.
+func (s *session) mailboxOf(ctx context.Context, u *syntax.URL) (storage.Mailbox, error) {
+	if u.Selected {
+		return s.box.view.Mailbox(), nil
+	}
+	return s.account.Mailbox(ctx, u.Mailbox)
 }
 
 // copyTo writes the octets.

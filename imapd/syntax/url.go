@@ -14,6 +14,7 @@ import (
 type URL struct {
 	Server      string // user, host and port as written where the URL has them; CATENATE takes none
 	Mailbox     string // UTF-8, form C
+	Selected    bool   // it is of the mailbox selected, whatever name that has by now
 	UIDValidity uint32 // 0: not given
 	UID         uint32
 	Section     Section  // zero: the whole message
@@ -169,7 +170,7 @@ func (u *URL) mailbox(path, selected string) error {
 	case name == "" && (path != "" || selected == ""), path != "" && path[0] != '/' && selected == "":
 		return errURLMailbox
 	case name == "":
-		u.Mailbox = selected
+		u.Mailbox, u.Selected = selected, true
 		return nil
 	case name[0] == '/':
 		name = name[1:]

@@ -22,7 +22,7 @@ func TestURLsOfMessages(t *testing.T) {
 		{"/x/;UID=20/;PARTIAL=0.1024", URL{Mailbox: "x", UID: 20, Partial: &Partial{0, 1024}}},
 		{"/x/;UID=20/;SECTION=1.2/;PARTIAL=1024", URL{Mailbox: "x", UID: 20, Section: Section{Part: []uint32{1, 2}}, Partial: &Partial{Offset: 1024}}},
 		{"/x/;UID=2/;SECTION=HEADER.FIELDS%20(DATE%20FROM)", URL{Mailbox: "x", UID: 2, Section: Section{Text: HeaderFields, Fields: []string{"DATE", "FROM"}}}},
-		{";UID=2", URL{Mailbox: "Archive/2020", UID: 2}},
+		{";UID=2", URL{Mailbox: "Archive/2020", Selected: true, UID: 2}},
 		{"/;UID=2", URL{}},
 		{"2021/;UID=2", URL{Mailbox: "Archive/2021", UID: 2}},
 		{"imap://joe@example.com/INBOX/;uid=20", URL{Server: "joe@example.com", Mailbox: "INBOX", UID: 20}},

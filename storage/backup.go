@@ -8,23 +8,28 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"letterlock/storage/disk"
 	"letterlock/storage/kv/bolt"
+	"letterlock/storage/segment"
 )
 
 // copyFile copies a file durably; holes stay holes where the kernel can.
-func copyFile(from, to string) error {
+func copyFile(from, to string) error { return copyFront(from, to, math.MaxInt64) }
+
+// copyFront copies so many octets of a file, or all it has.
+func copyFront(from, to string, octets int64) error {
 	src, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
 	return createFile(to, func(w io.Writer) error {
-		_, err := io.Copy(w, src)
+		_, err := io.Copy(w, io.LimitReader(src, octets))
 		return err
 	})
 }
@@ -55,7 +60,7 @@ func (s *Store) backup(ctx context.Context, dest string) (err error) {
 	if err != nil {
 		return err
 	}
-	b := backup{from: filepath.Join(s.dir, segmentDir), to: filepath.Join(dest, segmentDir), prints: make(map[string]string)}
+	b := backup{from: filepath.Join(s.dir, segmentDir), to: filepath.Join(dest, segmentDir), prints: make(map[string]string), flushed: s.flushed}
 	if b.kept, err = readSealed(dest, said.id); err != nil {
 		return err
 	}
@@ -76,31 +81,32 @@ func (s *Store) backup(ctx context.Context, dest string) (err error) {
 		sealed[filepath.Base(seg.Name)] = true
 	}
 	// A big body is there before the record that names it: what the segments say
-	// when they are copied is there afterwards. Until those are here, too, the
-	// segments are not put into their places: the older index follows them, and is a
-	// backup with them, if we get no further.
+	// when they are copied is there afterwards.
 	for _, suffix := range []string{".big", ".seg", ".big"} {
 		if err := b.copy(ctx, suffix); err != nil {
 			return errors.Join(err, b.drop())
 		}
 	}
-	if err := b.put(); err != nil {
-		return err
-	}
-	if err := s.putIndex(fresh, dest); err != nil {
+	if err := s.put(&b, fresh, dest); err != nil {
 		return err
 	}
 	return b.finish(said, dest, sealed)
 }
 
-// putIndex puts the fresh index in the place of the older one: from here on the
-// older backup is none any more.
-func (s *Store) putIndex(fresh, dest string) error {
+// put puts the segments and the fresh index in the place of the older ones: from here
+// on the older backup is none any more. Until then it is what it was: newer segments
+// behind those it has would tell of others that are missing.
+func (s *Store) put(b *backup, fresh, dest string) error {
 	if err := os.Remove(filepath.Join(dest, formatName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := (disk.OS{}).SyncDir(dest); err != nil {
 		return err
+	}
+	for _, to := range b.copied {
+		if err := os.Rename(to+newSuffix, to); err != nil {
+			return err
+		}
 	}
 	index := filepath.Join(dest, indexDir)
 	if err := prepareFolder(index); err != nil {
@@ -114,12 +120,16 @@ func (s *Store) putIndex(fresh, dest string) error {
 	return nil
 }
 
+// newSuffix is of a file that is not in its place yet.
+const newSuffix = ".new"
+
 // backup is the copy of the log in the making.
 type backup struct {
 	from, to string
 	kept     sealedFiles       // of the backup before
 	prints   map[string]string // of what is there now; "": not known
-	copied   []string          // segments that are not in their places yet, in their order
+	copied   []string          // segments that are not in their places yet, oldest first
+	flushed  func() segment.Pos
 }
 
 // copy brings the files with a suffix over that are not there yet.
@@ -152,35 +162,46 @@ func (b *backup) copy(ctx context.Context, suffix string) error {
 	return nil
 }
 
-// fetch copies a file. A segment waits beside its place.
+// fetch copies a file. A segment waits beside its place, and of the one that is
+// written to goes what was flushed before: what is flushed meanwhile may be read behind
+// octets that were read too early, as if those were damaged.
 func (b *backup) fetch(name string) error {
-	to := filepath.Join(b.to, name)
-	if strings.HasSuffix(name, ".seg") {
-		b.copied = append(b.copied, to)
-		return copyFile(filepath.Join(b.from, name), to+".new")
-	}
-	if err := copyFile(filepath.Join(b.from, name), to+".new"); err != nil {
-		return err
-	}
-	return os.Rename(to+".new", to)
-}
-
-// put puts the segments that were copied into their places, oldest first: the log of
-// a backup that is cut short here ends somewhere, and has no gap.
-func (b *backup) put() error {
-	for _, to := range b.copied {
-		if err := os.Rename(to+".new", to); err != nil {
+	from, to := filepath.Join(b.from, name), filepath.Join(b.to, name)
+	number, isSegment := segment.NumberOf(name)
+	if !isSegment {
+		if err := copyFile(from, to+newSuffix); err != nil {
 			return err
 		}
+		return os.Rename(to+newSuffix, to)
 	}
-	b.copied = nil
-	return nil
+	octets, end := int64(math.MaxInt64), b.flushed()
+	if number > end.Segment {
+		return nil // it was just begun
+	}
+	if number == end.Segment {
+		octets = int64(end.Offset)
+	}
+	b.copied = append(b.copied, to)
+	return copyFront(from, to+newSuffix, octets)
+}
+
+// flushed is how far the log is flushed, or further back by what is on its way to the
+// appliers.
+func (s *Store) flushed() (end segment.Pos) {
+	for _, sh := range s.shards {
+		sh.mu.Lock()
+		if end.Before(sh.tip.At) {
+			end = sh.tip.At
+		}
+		sh.mu.Unlock()
+	}
+	return end
 }
 
 // drop removes segments that were copied for nothing.
 func (b *backup) drop() (err error) {
 	for _, to := range b.copied {
-		if e := os.Remove(to + ".new"); !errors.Is(e, fs.ErrNotExist) {
+		if e := os.Remove(to + newSuffix); !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
 		}
 	}
@@ -371,7 +392,7 @@ func copyFolder(ctx context.Context, from, to string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if strings.HasSuffix(e.Name(), ".new") { // of a backup that was killed
+		if strings.HasSuffix(e.Name(), newSuffix) { // of a backup that was killed
 			continue
 		}
 		if err := copyFile(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {

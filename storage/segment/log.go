@@ -161,8 +161,8 @@ func (l *Log) list() error {
 
 // begun says whether a file holds a record of the segment that its name says.
 func (l *Log) begun(name string) (bool, error) {
-	number, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(name), ".seg"), 10, 64)
-	if err != nil {
+	number, ok := NumberOf(filepath.Base(name))
+	if !ok {
 		return true, nil // whatever it is, it is not ours to remove
 	}
 	f, err := l.opt.Files.Open(name)
@@ -203,6 +203,17 @@ func (l *Log) readSegment(name string) (Segment, error) {
 
 func (l *Log) segmentName(number uint64) string {
 	return filepath.Join(l.dir, fmt.Sprintf("%012d.seg", number))
+}
+
+// NumberOf is the number of the segment that has a file of that name, without its
+// folder.
+func NumberOf(name string) (number uint64, ok bool) {
+	digits, ok := strings.CutSuffix(name, ".seg")
+	if !ok {
+		return 0, false
+	}
+	number, err := strconv.ParseUint(digits, 10, 64)
+	return number, err == nil
 }
 
 // The header of a segment: magic(8) number(8) epoch(8) first serial(8)

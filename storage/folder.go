@@ -19,6 +19,40 @@ import (
 // prepareFolder makes a folder of mode 0700.
 func prepareFolder(dir string) error { return os.MkdirAll(dir, 0o700) }
 
+// checkFolder refuses a folder of somebody else's, before anything is made in it: one
+// that is no store, and holds something where a store keeps what each start throws
+// away. The data folder may have been named wrongly, and /, /var and many a home have
+// a tmp.
+func checkFolder(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, formatName)); !errors.Is(err, fs.ErrNotExist) {
+		_, err := readFormat(dir)
+		return err
+	}
+	return checkLeft(dir)
+}
+
+// checkLeft refuses a folder without FORMAT in which more lies than a creation that was
+// cut short has left: nothing in tmp, and files of an index alone.
+func checkLeft(dir string) error {
+	for _, name := range []string{tempDir, indexDir} {
+		entries, err := os.ReadDir(filepath.Join(dir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, e := range entries {
+			if name == tempDir || !ofIndex(e.Name()) {
+				return fmt.Errorf("%w: %s", ErrForeign, filepath.Join(name, e.Name()))
+			}
+		}
+	}
+	return nil
+}
+
+// ofIndex says whether a file of that name is one of an index.
+func ofIndex(name string) bool {
+	return strings.Contains(name, ".db") || strings.Contains(name, ".journal") || name == holdName || name == repairName
+}
+
 func emptyFolder(dir string) error {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
@@ -139,8 +173,12 @@ func readFormat(dir string) (said format, err error) {
 }
 
 // noStoreYet clears away a creation that was cut short. Where segments lie
-// there was a store, and its FORMAT is lost: nothing is touched.
+// there was a store, and its FORMAT is lost: nothing is touched. Nor is what is
+// somebody else's.
 func noStoreYet(dir string) error {
+	if err := checkLeft(dir); err != nil {
+		return err
+	}
 	segments, err := filepath.Glob(filepath.Join(dir, segmentDir, "*"))
 	if err != nil {
 		return err

@@ -135,6 +135,9 @@ func writeRepair(dir string, r *restoration) error {
 // nothing are taken out and every counter is made right. say is told what was
 // done, a line at a time.
 func Repair(ctx context.Context, dir string, opt Options, say func(string)) error {
+	if err := checkFolder(dir); err != nil {
+		return fmt.Errorf("repair %s: %w", dir, err)
+	}
 	lock, err := lockFolder(dir)
 	if err != nil {
 		return err

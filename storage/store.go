@@ -40,6 +40,7 @@ var (
 	ErrNotFound     = errors.New("not found") // no such account, alias, mailbox, message
 	ErrExists       = errors.New("already exists")
 	ErrLocked       = errors.New("the data folder is in use")
+	ErrForeign      = errors.New("the folder is no store and holds something else")
 	ErrHasChildren  = errors.New("the mailbox has children")
 	ErrBadName      = errors.New("not a mailbox name") // or not a keyword
 	ErrOverQuota    = errors.New("over quota")
@@ -115,7 +116,8 @@ const (
 
 // Open opens or creates the store in dir (0700, files 0600) and replays what
 // was acknowledged and not yet applied. A second process gets ErrLocked whose
-// text names the pid of the first.
+// text names the pid of the first. A folder of somebody else's stays as it is:
+// ErrForeign.
 func Open(dir string, opt Options) (*Store, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
@@ -131,6 +133,9 @@ func Open(dir string, opt Options) (*Store, error) {
 }
 
 func (s *Store) open() (err error) {
+	if err := checkFolder(s.dir); err != nil {
+		return err
+	}
 	if err := prepareFolder(s.dir); err != nil {
 		return err
 	}

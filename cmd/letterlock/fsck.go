@@ -96,6 +96,8 @@ func (x *examination) repair(ctx context.Context, cfg *config.Config) error {
 	switch {
 	case errors.Is(err, storage.ErrLocked):
 		return withHint(err, "a repair needs the store to itself: stop the server first; without --repair fsck runs beside it")
+	case errors.Is(err, storage.ErrForeign):
+		return withHint(err, foreignHint)
 	case errors.Is(err, seal.ErrNoKey):
 		return withHint(err, "nothing was thrown away: key_file in section [storage] names the file with the keys")
 	case errors.Is(err, fs.ErrPermission):

@@ -133,6 +133,8 @@ func openStore(cfg *config.Config, log *slog.Logger) (*storage.Store, error) {
 	switch {
 	case errors.Is(err, storage.ErrLocked):
 		err = withHint(err, "one process serves one data folder: stop the other one, or name another folder with data = … in the config")
+	case errors.Is(err, storage.ErrForeign):
+		err = withHint(err, foreignHint)
 	case errors.Is(err, seal.ErrNoKey):
 		err = withHint(err, "key_file in section [storage] names the file with the keys")
 	case errors.Is(err, journal.ErrDamaged), errors.Is(err, kv.ErrDamaged):
@@ -142,6 +144,8 @@ func openStore(cfg *config.Config, log *slog.Logger) (*storage.Store, error) {
 	}
 	return store, err
 }
+
+const foreignHint = "nothing was touched: name another folder with data = … in the config"
 
 // storeOptions are how whoever opens or mends the vault does it.
 func storeOptions(cfg *config.Config, log *slog.Logger) (opt storage.Options, err error) {

@@ -67,8 +67,8 @@ type dueWalk struct {
 	ended bool
 }
 
-// fill reads the next page. An error ends the walk of this shard, behind what
-// could be read. A domain that is damaged reads as "": the key says which row it
+// fill reads the next page. An error ends the walk of this shard, unless it is of
+// single values: those that could be read are there. A domain that is damaged reads as "": the key says which row it
 // is, and the row itself where it goes.
 func (d *dueWalk) fill(ctx context.Context, s *Store) error {
 	if len(d.page) > 0 || d.ended {
@@ -90,7 +90,7 @@ func (d *dueWalk) fill(ctx context.Context, s *Store) error {
 		d.ended = len(d.page) < duePage
 		return nil
 	})
-	d.ended = d.ended || err != nil
+	d.ended = d.ended || err != nil && !isDamaged(err)
 	return err
 }
 

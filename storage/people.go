@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -190,12 +191,16 @@ func (s *Store) PersonByID(ctx context.Context, id AccountID) (Person, error) {
 	if p, err := s.Person(ctx, c.address); err == nil && p.ID == id {
 		return p, nil
 	}
+	absent := ErrNotFound
 	for p, err := range s.People(ctx) { // its record knows another name: it was repaired
-		if err != nil || p.ID == id {
-			return p, err
+		switch {
+		case err == nil && p.ID == id:
+			return p, nil
+		case err != nil:
+			absent = err // it may be this one
 		}
 	}
-	return Person{}, fmt.Errorf("account %d: %w", id, ErrNotFound)
+	return Person{}, fmt.Errorf("account %d: %w", id, absent)
 }
 
 // eldest is the last answer of [Store.Eldest].
@@ -217,6 +222,9 @@ func (s *Store) Eldest(ctx context.Context) (Person, error) {
 	}
 	var first Person
 	for p, err := range s.People(ctx) {
+		if isDamaged(err) { // whoever is the next
+			continue
+		}
 		if err != nil {
 			return Person{}, err
 		}
@@ -238,45 +246,59 @@ func (s *Store) People(ctx context.Context) iter.Seq2[Person, error] {
 	return walkSystem(ctx, s, keyPerson, readPerson)
 }
 
-// walkSystem reads all values of a kind, a hundred per transaction, so that a
-// slow caller holds none.
+// What one transaction of walkSystem reads: a hundred values, and then twice as many
+// each time, since where they are sealed each reads all of them.
+const (
+	leastWalked = 100
+	mostWalked  = 16 << 10
+)
+
+// walkSystem reads all values of a kind, many per transaction, so that a slow caller
+// holds none. One that cannot be read comes as its error, and the others behind it for
+// those who go on.
 func walkSystem[T any](ctx context.Context, s *Store, letter byte, read func(*segment.Fields) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		lo := key(systemAccount, letter)
 		hi := kv.After(lo)
-		for {
-			var page []T
+		for limit := leastWalked; ; limit = min(2*limit, mostWalked) {
+			var page []walked[T]
 			err := s.readSystem(ctx, func(r kv.Reader) error {
 				page = page[:0]
-				for k, v := range r.Range(lo, hi, kv.Options{Limit: 100}) {
-					v, err := open(v)
-					if err != nil {
-						return fmt.Errorf("key %x: %w", k, err)
-					}
-					one, err := read(segment.ReadFields(append([]byte(nil), v...)))
-					if err != nil {
-						return fmt.Errorf("key %x: %w", k, err)
-					}
-					page = append(page, one)
+				for k, v := range r.Range(lo, hi, kv.Options{Limit: limit}) {
+					page = append(page, readWalked(k, v, read))
 					lo = append(append([]byte(nil), k...), 0)
 				}
 				return nil
 			})
-			if err != nil {
-				var none T
-				yield(none, err)
-				return
+			if err != nil && !slices.ContainsFunc(page, func(w walked[T]) bool { return w.err != nil }) {
+				page = append(page, walked[T]{err: err})
 			}
-			for _, one := range page {
-				if !yield(one, nil) {
+			for _, w := range page {
+				if !yield(w.one, w.err) {
 					return
 				}
 			}
-			if len(page) == 0 {
+			if len(page) < limit {
 				return
 			}
 		}
 	}
+}
+
+// walked is one value of a walk, or why it cannot be read.
+type walked[T any] struct {
+	one T
+	err error
+}
+
+func readWalked[T any](k, v []byte, read func(*segment.Fields) (T, error)) (w walked[T]) {
+	if v, w.err = open(v); w.err == nil {
+		w.one, w.err = read(segment.ReadFields(append([]byte(nil), v...)))
+	}
+	if w.err != nil {
+		w.err = fmt.Errorf("key %x: %w", k, w.err)
+	}
+	return w
 }
 
 // SetCredentials replaces what a person logs in with: [ErrNotFound].

@@ -105,6 +105,10 @@ func (s *Store) finishRemovals(ctx context.Context) error {
 		if err == nil {
 			err = s.remove(ctx, a)
 		}
+		if isDamaged(err) { // nobody has it: that is no reason to keep others waiting
+			s.opt.Log.Error("what is left of a removed account was not removed", "account", a, "err", err)
+			err = nil
+		}
 	}
 	return err
 }

@@ -157,16 +157,19 @@ func (g *Gauges) recent(now time.Time) (census, bool) {
 
 func count(ctx context.Context, s *storage.Store) (c census, err error) {
 	for p, err := range s.People(ctx) {
-		if err != nil {
-			return c, err
+		var use storage.Usage
+		var scripts []storage.Script
+		if err == nil {
+			use, err = s.Account(p.ID).Usage(ctx)
 		}
-		use, err := s.Account(p.ID).Usage(ctx)
-		if err != nil {
-			return c, err
+		if err == nil {
+			scripts, err = s.Account(p.ID).Scripts(ctx)
 		}
-		scripts, err := s.Account(p.ID).Scripts(ctx)
-		if err != nil {
-			return c, err
+		if ctx.Err() != nil {
+			return c, ctx.Err()
+		}
+		if err != nil { // one that is damaged, or has just gone, does not hide the others
+			continue
 		}
 		c.scripts += float64(len(scripts))
 		if slices.ContainsFunc(scripts, func(s storage.Script) bool { return s.Active }) {

@@ -76,7 +76,8 @@ type entry struct{ key, value []byte }
 
 // Range walks in the order of the keys as their owner knows them. All entries
 // of a group of hidden keys (those with the same octets in clear) are held in
-// memory while it is passed.
+// memory while it is passed. What does not open fails the whole, and the walk goes
+// on behind it: where its key is not hidden it comes without any value.
 func (r *reader) Range(lo, hi []byte, o kv.Options) iter.Seq2[[]byte, []byte] {
 	return func(yield func(k, v []byte) bool) {
 		n := 0
@@ -107,14 +108,16 @@ func (r *reader) Range(lo, hi []byte, o kv.Options) iter.Seq2[[]byte, []byte] {
 			if bytes.Equal(k, ringKey) {
 				continue
 			}
-			key, value, err := r.open(k, v)
-			if err != nil {
-				r.fail(err)
-				return
-			}
 			c := r.s.hide(k)
 			if c <= 0 || c >= len(k) {
 				c = 0
+			}
+			key, value, err := r.open(k, v)
+			if err != nil {
+				if r.fail(err); c > 0 {
+					continue
+				}
+				key, value = k, []byte{}
 			}
 			if len(group) > 0 && (c == 0 || !bytes.Equal(prefix, k[:c])) && !flush() {
 				return

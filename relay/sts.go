@@ -76,8 +76,8 @@ const (
 
 const (
 	stsKey        = "sts/"
-	checkEvery    = time.Hour       // how long a valid policy is used without asking DNS
-	refreshEvery  = 24 * time.Hour  // RFC 8461 §3.3: proactively
+	checkEvery    = time.Hour       // how long a valid policy is used without asking DNS, at most
+	refreshEvery  = 24 * time.Hour  // RFC 8461 §3.3: proactively, at most
 	fetchAgain    = 5 * time.Minute // §3.3: after a failure, per version
 	fetchTimeout  = time.Minute     // §3.3
 	maxPolicySize = 64 << 10        // §3.3
@@ -106,7 +106,7 @@ func (b *stsBook) lookup(ctx context.Context, domain string, want Freshness) *ST
 	e := b.load(ctx, domain)
 	now := b.now()
 	s := e.valid(now)
-	if s.Policy != nil && want == Cached && within(now, e.Checked, checkEvery) {
+	if s.Policy != nil && want == Cached && within(now, e.Checked, s.Policy.before(checkEvery)) {
 		return s
 	}
 	b.check(ctx, domain, e, s, want)
@@ -170,7 +170,7 @@ func (b *stsBook) check(ctx context.Context, domain string, e *stsEntry, s *STS,
 		}
 		return
 	case want == Anew:
-	case s.Policy != nil && id == s.ID && within(now, s.Fetched, refreshEvery):
+	case s.Policy != nil && id == s.ID && within(now, s.Fetched, s.Policy.before(refreshEvery)):
 		e.Checked = now
 		b.save(ctx, domain, e)
 		return
@@ -190,6 +190,11 @@ func (b *stsBook) check(ctx context.Context, domain string, e *stsEntry, s *STS,
 	b.save(ctx, domain, e)
 	*s = STS{Policy: policy, ID: id, Fetched: now, Checked: true}
 }
+
+// before is d, or half of how long the policy holds: one that holds for a day, as the
+// biggest domains' do, is young again before it ends. Whoever keeps us from the web
+// server at that moment takes no protection away (RFC 8461 §3.3, §10.2).
+func (p *Policy) before(d time.Duration) time.Duration { return min(d, p.MaxAge/2) }
 
 // within says whether now is less than d after t. What was written under a clock
 // that was ahead is old, not young until the clock gets there.
@@ -230,7 +235,7 @@ func (b *stsBook) save(ctx context.Context, domain string, e *stsEntry) {
 	}
 }
 
-// refresh renews the policies that are a day old and forgets those that hold
+// refresh renews the policies that are a day old, or half of what they hold, and forgets those that hold
 // no more, so that an outage of DNS or of the web server meets a young policy
 // (RFC 8461 §3.3, §10.2).
 func (b *stsBook) refresh(ctx context.Context) {
@@ -250,7 +255,7 @@ func (b *stsBook) refresh(ctx context.Context) {
 				if err := b.policies.Put(ctx, key, nil); err != nil {
 					b.log.LogAttrs(ctx, slog.LevelWarn, "old MTA-STS policy cannot be removed", slog.String("domain", domain), slog.String("err", err.Error()))
 				}
-			case s.Policy != nil && s.Policy.Mode != ModeNone && !within(now, e.Fetched, refreshEvery):
+			case s.Policy != nil && s.Policy.Mode != ModeNone && !within(now, e.Fetched, s.Policy.before(refreshEvery)):
 				b.lookup(ctx, domain, Fresh)
 			}
 		}

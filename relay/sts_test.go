@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -190,6 +191,35 @@ func TestMTASTSPoliciesAreRefreshed(t *testing.T) { // RFC 8461 §10.2
 	w.r.book.refresh(t.Context())
 	if keys, err := w.r.opt.Policies.Keys(t.Context(), stsKey, "", 10); err != nil || len(keys) != 0 {
 		t.Errorf("old policies are kept: %v, %v", keys, err)
+	}
+}
+
+// The policies of gmail.com and others hold for a day. They are fetched again before
+// that is over: else whoever cuts us off at its end has mail go without protection.
+func TestMTASTSPolicyOfADayIsRefreshedBeforeItEnds(t *testing.T) { // RFC 8461 §3.3, §10.2
+	for _, hold := range []time.Duration{24 * time.Hour, 90 * time.Minute} {
+		for name, look := range map[string]func(*world){
+			"by the housekeeping": func(w *world) { w.r.book.refresh(w.t.Context()) },
+			"by a letter":         func(w *world) { w.r.book.lookup(w.t.Context(), "to.test", Cached) },
+		} {
+			w := newWorld(t)
+			page := testnet.Page{Body: strings.Replace(enforceAll, "864000", fmt.Sprint(int(hold.Seconds())), 1)}
+			w.net.Policy("to.test", "1", page)
+			w.start()
+			look(w)
+			w.r.book.lookup(t.Context(), "to.test", Cached)
+			w.now = w.now.Add(hold / 4)
+			if look(w); w.net.Fetched(policyPage) != 1 {
+				t.Errorf("one of %s, %s: a young policy was fetched %d times", hold, name, w.net.Fetched(policyPage))
+			}
+			w.now = w.now.Add(hold / 2)
+			look(w)
+			w.net.Policy("to.test", "1", testnet.Page{Status: 404}) // from here on we are cut off
+			w.now = w.now.Add(hold * 2 / 5)
+			if s := w.r.book.lookup(t.Context(), "to.test", Cached); !s.enforced() {
+				t.Errorf("one of %s, %s: behind the end of the first one it is %s", hold, name, s)
+			}
+		}
 	}
 }
 

@@ -15,7 +15,7 @@ func settings() map[string]setting {
 	maps.Copy(all, sieveSettings())
 	maps.Copy(all, map[string]setting{
 		"hostname": text(func(r *reading) *string { return &r.cfg.Hostname }, hostname),
-		"data":     text(func(r *reading) *string { return &r.cfg.Data }, notEmpty),
+		"data":     text(func(r *reading) *string { return &r.cfg.Data }, folder),
 
 		"storage":          table,
 		"storage.key_file": text(func(r *reading) *string { return &r.cfg.Storage.KeyFile }, anything),

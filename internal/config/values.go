@@ -156,9 +156,14 @@ func cleartextAuth(r *reading, _ string, value any) *Error {
 
 func anything(string) *Error { return nil }
 
-func notEmpty(s string) *Error {
-	if s == "" {
+// folder is a path as it stands: the ~ that a shell makes a home of would be a folder
+// of that name, wherever letterlock is started.
+func folder(s string) *Error {
+	switch {
+	case s == "":
 		return wrong("name a folder", "empty")
+	case s == "~" || strings.HasPrefix(s, "~/"):
+		return wrong("write it out, such as /home/ann/mail", "%s: ~ is no home here", quote(s))
 	}
 	return nil
 }
@@ -186,8 +191,13 @@ func domain(s string) *Error {
 	return wrong("write a domain such as example.org", "%s is not a domain", quote(s))
 }
 
+// delimiter is none of letters and digits: nearly every address has some of them, and
+// a word such as "plus" is a set of four.
 func delimiter(s string) *Error {
-	if len(s) <= 8 && isASCII(s) && !strings.ContainsAny(s, "@\"\\<> \t\r\n\x00") {
+	bad := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@\"\\<> \t\r\n\x00", r)
+	}
+	if len(s) <= 8 && isASCII(s) && !strings.ContainsFunc(s, bad) {
 		return nil
 	}
 	return wrong(`write the characters that may separate user and detail, such as "+"`, "%s cannot separate user and detail", quote(s))

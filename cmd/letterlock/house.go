@@ -211,6 +211,7 @@ func privateTLS(cfg *config.Config) string { return filepath.Join(cfg.Data, "tls
 // begun. look ticks once a minute.
 func (h *house) renewDaily(ctx context.Context, look <-chan time.Time) error {
 	last := time.Now().Round(0) // without what the clock on the wall does not show
+	h.warnOfEnd(last)
 	for {
 		select {
 		case <-ctx.Done():
@@ -228,6 +229,15 @@ func (h *house) renewDaily(ctx context.Context, look <-chan time.Time) error {
 		} else if after := h.certs.Expires(); !after.Equal(before) {
 			h.log.Info("certificate renewed", "expires", after)
 		}
+		h.warnOfEnd(last)
+	}
+}
+
+// warnOfEnd says each day, in time, what nobody hears of before it is too late: with a
+// certificate that is over, MTAs that prove it bounce REQUIRETLS mail and defer the rest.
+func (h *house) warnOfEnd(now time.Time) {
+	if ends := h.certs.Expires(); ends.Sub(now) < certWorry {
+		h.log.Warn("the certificate ends soon and is not replaced: MTAs that prove it bounce REQUIRETLS mail then", "expires", ends)
 	}
 }
 

@@ -5,11 +5,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"letterlock/internal/config"
+	"letterlock/internal/serve"
 )
 
 func TestPrivateCertificateIsRenewedInAServerThatIsNeverStartedAnew(t *testing.T) {
@@ -84,5 +86,35 @@ func TestPrivateCertificateIsLookedAtWhenTheClockIsSet(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// A certificate that somebody else renews, or forgets to, is told of before the first
+// letter bounces.
+func TestACertificateThatEndsIsWarnedOfInTime(t *testing.T) {
+	for life, want := range map[time.Duration]bool{10 * 24 * time.Hour: true, 60 * 24 * time.Hour: false} {
+		var lines strings.Builder
+		cfg := config.Default()
+		var err error
+		cfg.TLS.Cert, cfg.TLS.Key, err = serve.PrivateCA(t.TempDir(), []string{"localhost"}, time.Now().Add(life-820*24*time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := &house{cfg: cfg, log: slog.New(slog.NewTextHandler(&lines, nil))}
+		if err := h.loadCertificates(); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		look, ended := make(chan time.Time), make(chan error)
+		go func() { ended <- h.renewDaily(ctx, look) }()
+		look <- time.Now().Add(25 * time.Hour)
+		look <- time.Now().Add(25 * time.Hour) // taken when all that came of the first is done
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if got := strings.Count(lines.String(), "the certificate ends soon"); got != 2 && want || got != 0 && !want {
+			t.Errorf("it lasts %v: warned of %d times, want it to be %v, at the start and a day later:\n%s", life, got, want, &lines)
+		}
 	}
 }

@@ -26,6 +26,9 @@ var vacationSet = verb{
 			if len(c.args) != 1 {
 				return errArguments
 			}
+			if *days < 1 {
+				return &usageError{fmt.Sprintf("--days %d: there is at least a day between two answers to one sender", *days), "write a number from 1 on"}
+			}
 			text, err := c.answerText()
 			if err != nil {
 				return err

@@ -74,8 +74,11 @@ func (d *Desk) shownManaged(o owner, s *managed.Script) Managed {
 	}
 	if len(s.Forwards) > 0 || s.Vacation != nil {
 		m.Script = deliver.Managed
-		if d.opt.Relay == nil {
+		switch today := time.Now().Format(time.DateOnly); {
+		case d.opt.Relay == nil:
 			m.Note = "the relay is off: nothing is forwarded or answered, everything stays in the mailbox of " + o.address
+		case s.Vacation != nil && s.Vacation.Until != "" && s.Vacation.Until < today:
+			m.Note = "the last day, " + s.Vacation.Until + ", is over: nobody is answered"
 		}
 	}
 	return m

@@ -83,10 +83,13 @@ func (s *session) refuse(err error) *refusal {
 }
 
 // orTryCreate is for targets of APPEND, COPY and MOVE (RFC 9051 §6.3.12): the
-// client may create what is missing.
+// client may create what is missing, unless it has no name to be created under.
 func orTryCreate(err error) error {
-	if errors.Is(err, storage.ErrNotFound) {
-		return errTryCreate
+	switch {
+	case !errors.Is(err, storage.ErrNotFound):
+		return err
+	case errors.Is(err, storage.ErrBadName):
+		return errName
 	}
-	return err
+	return errTryCreate
 }

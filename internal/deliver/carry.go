@@ -169,7 +169,9 @@ func (l *letter) reject(f *fate, a *sieve.Reject, rule string) {
 	if strings.TrimSpace(text) == "" {
 		text = "refused by the recipient's mail filter"
 	}
-	f.refusal = &refusal{reason: reply.Perm(50, "7.1", text), rule: rule} // RFC 5429 §2.5
+	no := reply.Perm(50, "7.1", text)                           // RFC 5429 §2.5
+	no.Logged = "refused by a rule of the recipient's: " + rule // its reason may quote the message, which no log may
+	f.refusal = &refusal{reason: no, rule: rule}
 	f.refusal.otherwise = func() bool { return l.rejectByMail(f, a) }
 }
 

@@ -492,6 +492,24 @@ func TestRejectToOneRecipientOfTwo(t *testing.T) {
 	o.lies("bob@example.org", "INBOX 1")
 }
 
+// What a rule says to the sender may quote the letter: the log says which rule it was,
+// and not what it said.
+func TestReasonOfARefusalIsNotLogged(t *testing.T) {
+	o := openOffice(t, nil)
+	o.rule("ann@example.org", `require ["ereject", "variables"];
+		if header :matches "Subject" "*" { ereject "I do not want to hear of ${1}"; }`)
+	err := o.sorter.Deliver(t.Context(), envelope(requiretls.Required()), bytes.NewReader([]byte("Subject: secrets\r\n"+letter)), []mail.Address{addr(t, "ann@example.org")})[0]
+	got := reply.From(err)
+	if want := "550 5.7.1 I do not want to hear of secrets"; got.Line() != want {
+		t.Errorf("the sender hears %q, want %q", got.Line(), want)
+	}
+	maillog.New(slog.New(slog.NewTextHandler(&o.log, nil))).Refused(t.Context(), "q1x2", "local", mail.Address{}, addr(t, "ann@example.org"), got)
+	o.says("msg=refused", "rules, line 2")
+	if strings.Contains(o.log.String(), "secrets") {
+		t.Errorf("the log has what the letter says:\n%s", o.log.String())
+	}
+}
+
 // RFC 5429 §2.5: a reason of several lines MUST be a reply of several.
 func TestRejectWithReasonOfSeveralLines(t *testing.T) {
 	for _, verb := range []string{"reject", "ereject"} {

@@ -1,6 +1,7 @@
 package maillog
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"log/slog"
@@ -126,7 +127,7 @@ func (l *Log) Refused(ctx context.Context, id, peer string, sender, rcpt mail.Ad
 	}
 	l.refused.WithLabelValues(code).Inc()
 	l.say(ctx, level, "refused",
-		slog.String("id", id), slog.String("peer", peer), slog.String("code", code), slog.String("reason", clip(why.Text)),
+		slog.String("id", id), slog.String("peer", peer), slog.String("code", code), slog.String("reason", clip(cmp.Or(why.Logged, why.Text))),
 		slog.String("cause", clip(cause)), from(sender), to(rcpt))
 }
 

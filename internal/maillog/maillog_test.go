@@ -89,6 +89,13 @@ func TestTheLinesAndTheCountersBehindThem(t *testing.T) {
 		"refused": {func(l *maillog.Log) { l.Refused(ctx, "k3fa3", "192.0.2.1", bob, ann, reply.NoSuchUser) },
 			`level=INFO msg=refused id=k3fa3 peer=192.0.2.1 code="550 5.1.1" reason="no such user here" cause="" from=<bob@example.net> to=<ann@example.org>`,
 			`letterlock_refused_total{code="550 5.1.1"} 1`},
+		"refused by a rule, whose reason may quote the letter": {func(l *maillog.Log) {
+			why := reply.Perm(50, "7.1", "no birdseed, Ann")
+			why.Logged = "a rule"
+			l.Refused(ctx, "k3fa3", "192.0.2.1", bob, ann, why)
+		},
+			`level=INFO msg=refused id=k3fa3 peer=192.0.2.1 code="550 5.7.1" reason="a rule" cause="" from=<bob@example.net> to=<ann@example.org>`,
+			`letterlock_refused_total{code="550 5.7.1"} 1`},
 		"refused by our own fault": {func(l *maillog.Log) {
 			l.Refused(ctx, "k3fa3", "192.0.2.1", bob, ann, reply.From(errors.New("disk on fire")))
 		},

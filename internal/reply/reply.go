@@ -32,6 +32,7 @@ type Error struct {
 	Basic  uint8  // 0 to 99: 50 is 450 or 550
 	Detail string // "7.30" is 4.7.30 or 5.7.30 (RFC 3463); empty where none fits
 	Text   string // fit for a stranger; LF ends each of several lines but the last
+	Logged string // what our log has instead of Text, which may quote a message; empty: Text
 	Err    error  // the cause, for our log only
 }
 

@@ -116,17 +116,21 @@ func (l *letter) landOne(ctx context.Context, f *fate, c *mail.Copy, rule, what 
 		return err
 	}
 	if !sameBox(name, c.Mailbox) {
-		f.note(noMailbox, rule, what+" was to be filed in "+c.Mailbox+", and there is "+why(c)+". It was filed in "+name+".")
+		f.note(noMailbox, rule, what+" was to be filed in "+c.Mailbox+", and there is "+missing(c)+". It was filed in "+name+".")
 		c.Create = false
 	}
 	c.Mailbox = name
 	return nil
 }
 
-// why a copy is not where it should be.
-func why(c *mail.Copy) string {
-	if c.Create {
+// missing says what there is not, and what may have been meant: many rules have come
+// from servers that part levels by a dot.
+func missing(c *mail.Copy) string {
+	switch {
+	case c.Create:
 		return "no such mailbox, nor can it be made"
+	case strings.Contains(c.Mailbox, ".") && !strings.Contains(c.Mailbox, "/"):
+		return "no such mailbox (levels are parted by / here: " + strings.ReplaceAll(c.Mailbox, ".", "/") + ")"
 	}
 	return "no such mailbox"
 }

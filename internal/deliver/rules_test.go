@@ -282,7 +282,7 @@ func TestRulesFileWithFlags(t *testing.T) {
 func TestMissingMailboxIsInboxInTheLogToo(t *testing.T) {
 	for _, c := range []struct{ rule, lies, mailboxes, told string }{
 		{`fileinto "Gone";`, "INBOX 2", "[INBOX]", "filed in Gone,"},
-		{`fileinto "INBOX.Spam";`, "INBOX 2", "[INBOX]", "filed in INBOX.Spam,"},
+		{`fileinto "INBOX.Spam";`, "INBOX 2", "[INBOX]", "filed in INBOX.Spam, and there is no such mailbox (levels are parted by / here: INBOX/Spam)."},
 		{`fileinto :create "Gone/";`, "INBOX 2", "[INBOX]", "filed in Gone/,"},
 		{`fileinto :flags "tea" "Gone"; keep :flags "fresh";`, "INBOX 2", "[INBOX]", "filed in Gone,"},
 		{`fileinto :specialuse "\\Flagged" "Gone"; fileinto "Archive";`, "Archive 1, INBOX 2", `"[INBOX Archive]"`, "filed in Gone,"},

@@ -130,6 +130,9 @@ func (s *Store) passTo(ctx context.Context, segments []segment.Segment) error {
 			return err
 		}
 	}
+	for _, why := range s.Stopped() { // what waits for it in the log holds the segments
+		return why
+	}
 	if !s.settled(segments[len(segments)-2].Number) {
 		return errors.New("the index has not come to the new segment yet: try again")
 	}

@@ -315,7 +315,12 @@ func (s *Store) mend(ctx context.Context, say func(string)) error {
 		}
 		for _, a := range ids {
 			last = max(last, a)
-			if err := s.Account(a).mend(ctx, sh, say); err != nil {
+			err := s.Account(a).mend(ctx, sh, say)
+			if isDamaged(err) { // all others are mended, and can be served
+				say(fmt.Sprintf("account %d could not be mended: %v", a, err))
+				continue
+			}
+			if err != nil {
 				return fmt.Errorf("account %d: %w", a, err)
 			}
 		}

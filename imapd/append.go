@@ -66,7 +66,16 @@ func (s *session) append(ctx context.Context, a *syntax.Append) (answer, error) 
 	}
 	s.own.puts(into, uids, withoutSeen(b.letters))
 	b.tellName()
-	return answer{string(syntax.AppendAppendUID(nil, validity, uids)), s.verb + " completed"}, nil
+	return answer{appendUID(validity, uids), s.verb + " completed"}, nil
+}
+
+// appendUID is the response code; none where the letters are durable and the index
+// takes nothing now, so that nobody knows their UIDs yet (RFC 4315 §3).
+func appendUID(validity uint32, uids []storage.UID) string {
+	if len(uids) == 0 {
+		return ""
+	}
+	return string(syntax.AppendAppendUID(nil, validity, uids))
 }
 
 // tellName tells by which name the mailbox goes, where that is another.
@@ -245,7 +254,7 @@ func (b *batch) transfer(to *intake, form syntax.LiteralForm) error {
 	case to.full:
 		return errTooBig
 	case to.failed != nil:
-		return fmt.Errorf("spool: %w", to.failed)
+		return fmt.Errorf("spool: %w: %w", storage.ErrUnavailable, to.failed)
 	case err != nil:
 		return lost(err)
 	case to.hadNUL && form == syntax.PlainLiteral:

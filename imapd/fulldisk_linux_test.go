@@ -53,10 +53,12 @@ func TestReadingGoesOnWhileTheVaultTakesNoChanges(t *testing.T) {
 		t.Errorf("got %s, want a letter", got)
 	}
 	later.ok("FETCH 1 BODY.PEEK[]")
-	for _, change := range []string{`STORE 1 +FLAGS (\Flagged)`, "COPY 1 Archive", "CREATE Elsewhere", "APPEND INBOX {12+}\r\nA: b\r\n\r\nhi\r\n"} {
+	inAFile := "A: b\r\n\r\n" + strings.Repeat("a long line\r\n", 100000)
+	for _, change := range []string{`STORE 1 +FLAGS (\Flagged)`, "COPY 1 Archive", "CREATE Elsewhere", "APPEND INBOX {12+}\r\nA: b\r\n\r\nhi\r\n",
+		fmt.Sprintf("APPEND INBOX {%d+}\r\n%s", len(inAFile), inAFile)} {
 		lines := c.do(change)
 		if last := lines[len(lines)-1]; !strings.HasPrefix(last, "NO [UNAVAILABLE]") {
-			t.Errorf("%s: got %s, want NO [UNAVAILABLE]", change, last)
+			t.Errorf("%.40q: got %s, want NO [UNAVAILABLE]", change, last)
 		}
 	}
 	if t.Failed() {

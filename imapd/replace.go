@@ -39,10 +39,12 @@ func (s *session) replace(ctx context.Context, a *syntax.Replace) (answer, error
 	if err != nil {
 		return answer{}, orTryCreate(badKeyword(err))
 	}
-	s.own.puts(into, []storage.UID{added}, withoutSeen(b.letters))
 	b.tellName()
-	code := string(syntax.AppendAppendUID(nil, validity, []storage.UID{added}))
-	s.putString("* OK [" + code + "] Replacement stored\r\n")
+	if added == 0 { // it is durable; what becomes of both is told when the index can be written
+		return answer{}, nil
+	}
+	s.own.puts(into, []storage.UID{added}, withoutSeen(b.letters))
+	s.putString("* OK [" + appendUID(validity, []storage.UID{added}) + "] Replacement stored\r\n")
 	if !s.qresync {
 		return answer{}, nil
 	}

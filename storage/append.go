@@ -28,7 +28,8 @@ const (
 // Append files letters in order, all or none. [ErrNotFound] where the mailbox
 // is not there, [ErrReadOnlyFlag] for $RequireTLS, [ErrOverQuota], [ErrLimit]
 // above about a thousand letters. It returns when they are durable: whoever looks
-// from then on sees them.
+// from then on sees them. Where the index cannot be written they are durable all the
+// same, and get UIDs when it can: uids is nil then.
 func (a *Account) Append(ctx context.Context, mailbox string, letters []Letter) (uidvalidity uint32, uids []UID, err error) {
 	group, need, err := a.records(ctx, mailbox, letters)
 	if err != nil || len(group) == 0 {
@@ -67,11 +68,26 @@ func (a *Account) file(ctx context.Context, group []segment.Letter, need Usage) 
 		return done.uidValidity, done.uids, done.err
 	default:
 	}
-	if err := sh.seen(ctx, a.id); err != nil {
-		return 0, nil, err
+	// The log has it: that ctx ends does not make it undone, and to say so would have it
+	// sent again (RFC 9051 §6.3.12). It is applied, or the index fails, in a moment.
+	if err := sh.seen(context.WithoutCancel(ctx), a.id); err != nil {
+		return sh.owes(f)
 	}
 	done := <-f.answer // seen: it was applied
 	return done.uidValidity, done.uids, done.err
+}
+
+// owes answers an append that the log has and the index cannot follow: it was
+// applied in the last moment, or is owed a place ([item.owed]).
+func (sh *shard) owes(f *filing) (uidvalidity uint32, uids []UID, err error) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	select {
+	case done := <-f.answer:
+		return done.uidValidity, done.uids, done.err
+	default:
+		return 0, nil, nil
+	}
 }
 
 // records turns letters into what goes to the log, and says what they need.

@@ -135,8 +135,14 @@ func (t *txn) applyPart(it *item, p part, result *applied) error {
 	if err != nil {
 		return err
 	}
-	if result.err, err = t.replace(a, c, beside.replaces, it.hold); result.err != nil || err != nil {
+	if result.err, err = t.replace(a, c, beside.replaces, it.hold); err != nil {
 		return err
+	}
+	if it.assured {
+		result.err = nil // what it replaces has gone, and it stays
+	}
+	if result.err != nil {
+		return nil
 	}
 	needed, err := t.more(a, it, p, &beside)
 	if err != nil {
@@ -154,7 +160,7 @@ func (t *txn) applyPart(it *item, p part, result *applied) error {
 // owed is a kind as the index sees it: an append that was answered, or may have been
 // before a crash, is owed a place as a delivery is.
 func (it *item) owed(kind segment.Kind) segment.Kind {
-	if kind == segment.Appended && (it.again || it.promised != (promise{})) {
+	if kind == segment.Appended && (it.again || it.assured || it.promised != (promise{})) {
 		return segment.Delivered
 	}
 	return kind

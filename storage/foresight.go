@@ -41,7 +41,7 @@ type foresight struct {
 	letters  int               // that were promised UIDs and are not applied
 	octets   int               // of what is kept of them
 
-	owed map[AccountID]bool // while the index fails: who was promised UIDs that it does not know
+	owed map[AccountID]bool // while the index fails: who was told that letters are stored which it does not know
 }
 
 // outlook is of an account that nobody has changed from outside the log since it
@@ -138,12 +138,15 @@ func (sh *shard) learn(t *txn) {
 }
 
 // end is called when the index begins to fail: nothing more is promised that waits for
-// what fails. queue is what waits.
+// what fails. queue is what waits: who appended it hears that it is durable, and not
+// what becomes of it.
 func (f *foresight) end(queue []item) {
 	clear(f.outlooks)
 	f.owed = make(map[AccountID]bool)
 	for i := range queue {
-		if it := &queue[i]; it.promised != (promise{}) {
+		it := &queue[i]
+		it.assured = true
+		if it.filing != nil || it.promised != (promise{}) {
 			f.owed[it.account()] = true
 		}
 	}

@@ -20,6 +20,9 @@ type item struct {
 	// promised is the UIDs that were answered before it is applied; zero: none.
 	promised promise
 	again    bool // replayed: a part of it may be there, where its group was damaged
+	// assured: it was queued while the index could not be written, and whoever appended
+	// it was told no more than that it is durable.
+	assured bool
 	// doubtful: it was appended, perhaps answered with UIDs, and a record before it
 	// was lost that may have had UIDs of the same mailbox.
 	doubtful bool

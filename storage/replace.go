@@ -17,7 +17,8 @@ var ErrExpunged = fmt.Errorf("the message was expunged: %w", ErrNotFound)
 // [ErrExpunged] where the message has gone: then nothing is appended. Of the
 // quota it needs only what the letter is larger. A message that carries
 // REQUIRETLS is replaced by one that does, whatever the letter says (RFC 8689
-// §4.1). It returns when all is durable and shown.
+// §4.1). It returns when all is durable and shown; where the index cannot be written,
+// it is durable, and new is 0 ([Account.Append]).
 func (a *Account) Replace(ctx context.Context, id MailboxID, uid UID, to string, letter Letter) (uidvalidity uint32, new UID, err error) {
 	var old located
 	err = a.read(ctx, func(r kv.Reader) (err error) {
@@ -45,6 +46,9 @@ func (a *Account) Replace(ctx context.Context, id MailboxID, uid UID, to string,
 		return 0, 0, fmt.Errorf("replace: %w", err)
 	}
 	a.store.reaper.wake()
+	if len(uids) == 0 {
+		return 0, 0, nil
+	}
 	return uidvalidity, uids[0], nil
 }
 

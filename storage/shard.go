@@ -128,6 +128,9 @@ func (sh *shard) push(items ...item) {
 			sh.pending[a] = sh.queued
 			hurry = hurry || sh.store.watch.watched(a)
 		}
+		if it.assured = sh.failing != nil; it.assured && it.filing != nil {
+			sh.sight.owed[it.account()] = true
+		}
 		sh.foresee(&it, sh.queued)
 		if !sh.soon && (it.leaves() || it.promised != (promise{})) {
 			sh.soon = true

@@ -149,7 +149,7 @@ func (sh *shard) stopOf(a AccountID) error {
 // postpone passes over an item of a stopped account. An append that nobody was told
 // of goes nowhere.
 func (t *txn) postpone(it *item, why error, result *applied) error {
-	if it.filing != nil && it.promised == (promise{}) {
+	if it.filing != nil && !it.assured && it.promised == (promise{}) {
 		result.err = unavailable(why)
 		return t.discard(it.parts)
 	}

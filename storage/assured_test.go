@@ -1,0 +1,95 @@
+package storage
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"letterlock/internal/requiretls"
+)
+
+// recovers lets the index be written again, and waits until it is.
+func (s *stuck) recovers(t *testing.T, store *Store) {
+	t.Helper()
+	s.is.Store(false)
+	for {
+		sh := store.shards[0]
+		sh.mu.Lock()
+		failing, moved := sh.failing, sh.moved
+		sh.mu.Unlock()
+		if failing == nil {
+			return
+		}
+		select {
+		case <-moved:
+		case <-time.After(10 * time.Second):
+			t.Fatal(failing)
+		}
+	}
+}
+
+// RFC 9051 §6.3.12: an APPEND that is refused leaves nothing. One that the log has
+// when the index fails will be there: to refuse it would have the client send it again.
+func TestAppendThatMeetsAFailingIndexIsNotRefused(t *testing.T) {
+	s, x := openStuck(t)
+	a := s.Account(addPerson(t, s, "ann").ID)
+	ctx := context.Background()
+	x.is.Store(true)
+	if validity, uids, err := a.Append(ctx, inbox, []Letter{tokenLetter("once")}); err != nil || len(uids) > 0 {
+		t.Errorf("%d, %v, %v: want it taken, with no UID yet", validity, uids, err)
+	}
+	if _, _, err := a.Append(ctx, inbox, []Letter{tokenLetter("refused")}); err == nil {
+		t.Error("taken by a store that is known to be in trouble")
+	}
+	x.recovers(t, s)
+	if got := subjects(t, a, inbox); !slices.Equal(got, []string{"once"}) {
+		t.Errorf("%q, want it once", got)
+	}
+}
+
+// RFC 8508 §3: both or neither, also for one that was answered while the index failed.
+func TestReplaceThatMeetsAFailingIndexReplaces(t *testing.T) {
+	s, x := openStuck(t)
+	a := s.Account(addPerson(t, s, "ann").ID)
+	at := mustUpload(t, a, inbox, "draft")[0]
+	mailbox(t, a, inbox)
+	x.is.Store(true)
+	if _, uid, err := a.Replace(context.Background(), inboxID, at.uid, inbox, tokenLetter("final")); err != nil || uid != 0 {
+		t.Errorf("UID %d, %v: want it taken, with no UID yet", uid, err)
+	}
+	x.recovers(t, s)
+	if got := subjects(t, a, inbox); !slices.Equal(got, []string{"final"}) {
+		t.Errorf("%q, want the last one alone", got)
+	}
+}
+
+// A client that leaves while its letter is on its way into the index has sent it.
+func TestAppendThatTheLogHasOutlivesItsContext(t *testing.T) {
+	s, index := openStoppable(t, t.TempDir())
+	a := s.Account(addPerson(t, s, "ann").ID)
+	deliver(t, s, "blind", requiretls.Usual(), a.id) // nobody knows which UID comes next
+	goOn := index.stop()
+	ctx, leave := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		_, _, err := a.Append(ctx, inbox, []Letter{tokenLetter("sent")})
+		done <- err
+	}()
+	sh := s.shards[0]
+	for queued := uint64(0); queued < 2; {
+		sh.mu.Lock()
+		queued = sh.queued - sh.applied
+		sh.mu.Unlock()
+		runtime.Gosched()
+	}
+	leave()
+	goOn()
+	if err := <-done; err != nil {
+		t.Errorf("%v: it is there, and would be sent again", err)
+	}
+	if got := subjects(t, a, inbox); !slices.Equal(got, []string{"blind", "sent"}) {
+		t.Errorf("%q", got)
+	}
+}

@@ -365,7 +365,9 @@ func (f *fetching) write(m *fetched, items []fetchItem) error {
 		default:
 			f.unreadable(m, err)
 		}
-		l.giveBack()
+		if err := l.giveBack(); err != nil {
+			return err
+		}
 	}
 	if m.newFlags {
 		f.addNews(l, m, items)

@@ -40,12 +40,16 @@ func (l *fetchLine) named(item *fetchItem) {
 
 // giveBack sends the line up to here, between two items, where it has become long:
 // structure, envelope and fields of a header may each be as long as a summary, and
-// be asked for again and again.
-func (l *fetchLine) giveBack() {
-	if len(l.b) > literalInMemory {
-		l.s.put(l.b)
-		l.b = l.s.scratch[:0]
+// be asked for again and again. errCut: the client has gone.
+func (l *fetchLine) giveBack() error {
+	if len(l.b) <= literalInMemory {
+		return nil
 	}
+	if l.s.put(l.b); l.s.broken {
+		return errCut
+	}
+	l.b = l.s.scratch[:0]
+	return nil
 }
 
 // stream sends the line up to here and n octets from src.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -20,8 +21,9 @@ import (
 // could not write an answer says so with [Store.Unanswered], and [Store.Commit]
 // then takes the same envelope and body for the same recipient, within the
 // hour, as done. A process that is killed says nothing: what its log holds beyond
-// the index, the last half second, is taken for unheard when it is opened again, but
-// each once, since most of it was heard.
+// the index, the last half second, is taken for unheard when it is opened again, and
+// what came shortly before that, since the index follows at once where somebody looks;
+// but each once, since most of it was heard.
 
 const (
 	retryMemory = time.Hour
@@ -184,8 +186,9 @@ func (s *Store) repeated(env *mail.Envelope, body mail.Body, plans []mail.Delive
 // How much of what a crash has left in the log is looked through for letters that
 // may not have been answered, the newest first.
 const (
-	maxUncertain       = 1000     // letters
-	maxUncertainOctets = 64 << 20 // of their bodies
+	maxUncertain       = 1000            // letters
+	maxUncertainOctets = 64 << 20        // of their bodies
+	lookedBack         = 2 * time.Second // before the last letter
 )
 
 // uncertain is the newest letters of a log whose answers nobody may have heard: the
@@ -206,6 +209,39 @@ func (u *uncertain) add(r *segment.Record) {
 		u.letters = u.letters[1:]
 	}
 }
+
+// lookBack adds the letters that came shortly before the last, of the segment in which
+// a replay began at from, and before that. What cannot be read is passed over.
+func (u *uncertain) lookBack(s *Store, from segment.Pos) {
+	segments := s.log.Segments()
+	i := slices.IndexFunc(segments, func(seg segment.Segment) bool { return seg.Number == from.Segment })
+	if i < 0 {
+		return
+	}
+	var older uncertain
+	_, err := s.log.Scan(segments[i], func(r *segment.Record) error {
+		if !r.At.Before(from) {
+			return errEnough
+		}
+		older.add(r)
+		return nil
+	})
+	if err != nil && err != errEnough {
+		s.opt.Log.Warn("letters that were perhaps not answered are not looked for", "err", err)
+	}
+	all, since := append(older.letters, u.letters...), time.Time{}
+	if len(all) > 0 {
+		since = all[len(all)-1].Envelope.Received.Add(-lookedBack)
+	}
+	*u = uncertain{}
+	for i, r := range all {
+		if i >= len(older.letters) || r.Envelope.Received.After(since) {
+			u.add(r)
+		}
+	}
+}
+
+var errEnough = errors.New("enough was read")
 
 // remember takes them for unheard, in memory alone. What cannot be read is passed
 // over: at worst a letter comes twice.

@@ -209,8 +209,8 @@ func (s *Store) start() (err error) {
 	if err := s.startShards(); err != nil {
 		return err
 	}
-	from, flushed := s.replayMark(), s.newestMark()
-	before := &replay{store: s, next: max(from.Serial, 1), fresh: s.oldestMark().Serial}
+	from, oldest, flushed := s.replayMark(), s.oldestMark(), s.newestMark()
+	before := &replay{store: s, next: max(from.Serial, 1), fresh: oldest.Serial}
 	if _, err := s.log.Replay(from, flushed, before.replayed); err != nil {
 		return err
 	}
@@ -233,6 +233,9 @@ func (s *Store) start() (err error) {
 	}
 	if err := s.loadRetries(context.Background()); err != nil {
 		return err
+	}
+	if s.journal.Recovered() {
+		before.unsure.lookBack(s, oldest.At)
 	}
 	before.unsure.remember(s)
 	s.opened = time.Now()

@@ -647,6 +647,31 @@ func TestLetterWhoseAnswerDiedWithTheProcessComesOnce(t *testing.T) {
 	offer(s, "x", 2)
 }
 
+// Where somebody looks into the mailbox the index follows at once, and the process may
+// be killed before whoever brought the letter has heard: it comes once there, too.
+func TestLetterThatWasSeenBeforeItWasAnsweredComesOnce(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, Options{Shards: 1})
+	ann := addPerson(t, s, "ann").ID
+	b, sum := letter("once")
+	env := &mail.Envelope{From: mail.Address{Local: "x", Domain: "y"}, Demand: requiretls.Usual()}
+	plans := plansFor(inbox, ann)
+	plans[0].Rcpt = mail.Address{Local: "ann", Domain: "z"}
+	offer := func(s *Store, want int) {
+		t.Helper()
+		if err := errors.Join(s.Commit(context.Background(), env, b, sum, plans)...); err != nil {
+			t.Fatal(err)
+		}
+		if got := view(t, s.Account(ann), inbox).Len(); got != want {
+			t.Errorf("%d copies, want %d", got, want)
+		}
+	}
+	offer(s, 1)
+	again := openStore(t, crashImage(t, dir), Options{})
+	offer(again, 1)
+	offer(again, 2)
+}
+
 func TestMailboxNames(t *testing.T) {
 	ctx := context.Background()
 	s := openStore(t, t.TempDir(), Options{})

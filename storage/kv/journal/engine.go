@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"letterlock/storage/disk"
 	"letterlock/storage/kv"
@@ -101,6 +102,11 @@ func (e *Engine) View(ctx context.Context, shard int, fn func(kv.Reader) error) 
 			return err
 		}
 	}
+}
+
+// Recovered says whether a crash had left something in the journal when it was opened.
+func (e *Engine) Recovered() bool {
+	return slices.ContainsFunc(e.shards, func(s *shard) bool { return s.recovered })
 }
 
 // Update queues fn for the shard's committer and waits until it is in the journal.

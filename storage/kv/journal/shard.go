@@ -17,7 +17,9 @@ type shard struct {
 	hub    *kv.Hub
 	slack  int
 	queue  *kv.Queue
-	shown  atomic.Pointer[top] // what readers see
+
+	recovered bool                // a crash had left something; never changes
+	shown     atomic.Pointer[top] // what readers see
 
 	// The committer's own.
 	files    *pair
@@ -67,7 +69,7 @@ func open(dir string, base Base, n int, opt Options, hub *kv.Hub) (*shard, error
 		number: n, base: base, hub: hub, slack: opt.Slack,
 		queue: kv.NewQueue(),
 		files: newPair(opt.Files, dir, n), tree: newTree(), last: stamp, settled: stamp,
-		timer: time.NewTimer(0),
+		timer: time.NewTimer(0), recovered: len(left) > 0,
 	}
 	<-s.timer.C
 	if err := s.files.drop(); err != nil {

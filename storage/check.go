@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"letterlock/storage/kv"
 	"letterlock/storage/segment"
@@ -71,10 +73,10 @@ func (s *Store) CheckSteps(ctx context.Context, found func(Finding), progress fu
 	for i, sh := range s.shards {
 		for _, a := range append([]AccountID{systemAccount}, accounts[i]...) {
 			c := checker{store: s, account: a}
-			if err := s.index.View(ctx, sh.number, c.check); isDamaged(err) { // sealed
-				c.say("", 0, "%v", err)
-			} else if err != nil {
+			if err := s.index.View(ctx, sh.number, c.check); err != nil && !isDamaged(err) {
 				return err
+			} else if err != nil && !c.named(err) { // sealed, and its key is hidden
+				c.say("", 0, "%v", err)
 			}
 			if err := sh.takes(a); err != nil {
 				c.say("", 0, "%d letters wait in the log for it: %v", sh.waits(a), err)
@@ -127,6 +129,12 @@ type checker struct {
 	found   []Finding
 	refs    []reference
 	known   map[uint64]bool // numbers some mailbox or some list of the dead has
+	rotten  []string        // keys, as an error shows them, of values that were found to be damaged
+}
+
+// named says whether an error is about a key that was told of.
+func (c *checker) named(err error) bool {
+	return slices.ContainsFunc(c.rotten, func(k string) bool { return strings.Contains(err.Error(), k) })
 }
 
 // reference is one message in one mailbox.
@@ -142,10 +150,11 @@ func (c *checker) say(mailbox string, uid UID, format string, args ...any) {
 
 // check reads the account's part of the index.
 func (c *checker) check(r kv.Reader) error {
-	c.known = make(map[uint64]bool)
+	c.known, c.rotten = make(map[uint64]bool), nil
 	lo := accountPrefix(c.account)
 	for k, v := range r.Range(lo, kv.After(lo), kv.Options{}) {
 		if _, err := open(v); err != nil {
+			c.rotten = append(c.rotten, fmt.Sprintf("%x", k))
 			c.say("", 0, "key %x: %v", k, err)
 		}
 	}

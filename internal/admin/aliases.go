@@ -157,6 +157,9 @@ func (d *Desk) RemoveAlias(ctx context.Context, in Alias) (Alias, error) {
 	if err != nil {
 		return Alias{}, err
 	}
+	if err := d.mayEnd(ctx, from, in.To); err != nil {
+		return Alias{}, err
+	}
 	gone := storage.Alias{From: from}
 	err = d.opt.Store.ChangeAlias(ctx, from, func(there []mail.Address) ([]mail.Address, error) {
 		if there == nil {
@@ -167,6 +170,44 @@ func (d *Desk) RemoveAlias(ctx context.Context, in Alias) (Alias, error) {
 		return rest.To, err
 	})
 	return changed(gone, err)
+}
+
+// mayEnd refuses to take the last targets off an alias that other aliases send to, as
+// [Desk.RemoveUser] does. One that leads to nobody is in nobody's way: aliases that
+// send to each other alone.
+func (d *Desk) mayEnd(ctx context.Context, from mail.Address, named []string) error {
+	a, err := d.opt.Store.Alias(ctx, from)
+	if err != nil {
+		return nil // for who changes it to say
+	}
+	if _, rest, err := d.split(a, named); err != nil || len(rest.To) > 0 {
+		return nil
+	}
+	if leads, err := d.leads(ctx, from, map[mail.Address]bool{}); err != nil || !leads {
+		return err
+	}
+	return d.unaliased(ctx, from)
+}
+
+// leads says whether mail for a name comes to a user in the end.
+func (d *Desk) leads(ctx context.Context, name mail.Address, seen map[mail.Address]bool) (bool, error) {
+	if seen[name] {
+		return false, nil
+	}
+	seen[name] = true
+	if _, err := d.opt.Store.Person(ctx, name); !errors.Is(err, storage.ErrNotFound) {
+		return err == nil, err
+	}
+	a, err := d.opt.Store.Alias(ctx, name)
+	if errors.Is(err, storage.ErrNotFound) {
+		return d.leads(ctx, d.base(name), seen)
+	}
+	for _, to := range a.To {
+		if there, err := d.leads(ctx, to, seen); there || err != nil {
+			return there, err
+		}
+	}
+	return false, err
 }
 
 // split parts the targets to remove from those that stay; none named means all.

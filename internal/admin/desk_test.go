@@ -101,6 +101,8 @@ func TestOperationsAnswerAlikeOverTheSocket(t *testing.T) {
 		address(o.RemoveUser(ctx, "ann"))
 		note(o.RemoveAlias(ctx, Alias{From: "info", To: []string{"ann"}}))
 		note(o.RemoveAlias(ctx, Alias{From: "info"}))
+		note(o.RemoveAlias(ctx, Alias{From: "@example.com"}))
+		note(o.RemoveAlias(ctx, Alias{From: "info"}))
 		note(o.RemoveAlias(ctx, Alias{From: "info"}))
 		address(o.RemoveUser(ctx, "ann"))
 		users, err := o.Users(ctx)
@@ -120,8 +122,8 @@ func TestOperationsAnswerAlikeOverTheSocket(t *testing.T) {
 			}
 		}
 	}
-	if refused != 9 {
-		t.Errorf("%d refusals, want 9:\n%s", refused, strings.Join(want, "\n"))
+	if refused != 10 {
+		t.Errorf("%d refusals, want 10:\n%s", refused, strings.Join(want, "\n"))
 	}
 }
 
@@ -372,4 +374,41 @@ func fetch(t *testing.T, url string) (int, string) {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, string(body)
+}
+
+// The mail of one that sends to it would be refused from then on, and nobody would
+// know why; as with a user.
+func TestAnAliasThatOthersSendToIsNotRemoved(t *testing.T) {
+	d, ctx := newDesk(t, folder(t)), t.Context()
+	if _, err := d.AddUser(ctx, Login{Address: "ann@example.org"}); err != nil {
+		t.Fatal(err)
+	}
+	add := func(from string, to ...string) {
+		t.Helper()
+		if _, err := d.AddAlias(ctx, Alias{From: from, To: to}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("info@example.org", "ann@example.org")
+	add("team@example.org", "info+team@example.org")
+	for _, named := range [][]string{nil, {"ann@example.org"}} {
+		_, err := d.RemoveAlias(ctx, Alias{From: "info@example.org", To: named})
+		var r *Refusal
+		if !errors.As(err, &r) || r.Text != "info@example.org is still the target of team@example.org" || r.Way != "first: letterlock alias remove team@example.org info+team@example.org" {
+			t.Errorf("removed to the last target (%v): %v", named, err)
+		}
+	}
+	add("info@example.org", "ann+info@example.org")
+	if _, err := d.RemoveAlias(ctx, Alias{From: "info@example.org", To: []string{"ann@example.org"}}); err != nil {
+		t.Errorf("one of two targets: %v", err)
+	}
+	add("info@example.org", "team@example.org") // round and round
+	if _, err := d.RemoveAlias(ctx, Alias{From: "info@example.org", To: []string{"ann+info@example.org"}}); err != nil {
+		t.Errorf("one of two targets: %v", err)
+	}
+	for _, name := range []string{"team@example.org", "info@example.org"} {
+		if _, err := d.RemoveAlias(ctx, Alias{From: name}); err != nil {
+			t.Errorf("one that leads to nobody: %v", err)
+		}
+	}
 }

@@ -26,7 +26,8 @@ type Operations interface {
 	// Aliases lists all aliases by address.
 	Aliases(context.Context) ([]Alias, error)
 	// RemoveAlias takes the named targets off an alias, all of them where none
-	// is named; an alias without targets is gone. The answer has what was removed.
+	// is named; an alias without targets is gone, which is refused while other
+	// aliases still send to it. The answer has what was removed.
 	RemoveAlias(context.Context, Alias) (Alias, error)
 	// Quota tells what an account holds and may hold.
 	Quota(ctx context.Context, address string) (Quota, error)

@@ -88,9 +88,14 @@ func (s *session) delete(ctx context.Context, a *syntax.Delete) (answer, error) 
 	return answer{}, nil
 }
 
+var errBelowItself = no("CANNOT", "A mailbox cannot be moved below itself")
+
 // rename is RENAME (RFC 9051 §6.3.6).
 func (s *session) rename(ctx context.Context, a *syntax.Rename) (answer, error) {
 	to := strings.TrimSuffix(a.To, string(delimiter))
+	if rest, isBelow := below(to, a.From); isBelow && rest != "" && a.From != inbox {
+		return answer{}, errBelowItself
+	}
 	if err := s.account.Rename(ctx, a.From, to); err != nil {
 		return answer{}, err
 	}

@@ -204,18 +204,12 @@ func (g *grafter) older(n int, keys [][]byte, accounts map[AccountID]bool) *olde
 	return old
 }
 
-// mend makes one value anew, takes it from the checkpoint, or takes it out.
+// mend makes one value anew, takes it from the checkpoint, or takes it out. What takes
+// its place is there before it goes: who is cut short finds it again.
 func (g *grafter) mend(ctx context.Context, n int, k []byte, old *older) error {
 	a, letter := keyAccountOf(k), k[keyHead-1]
 	was, kept := old.values[string(k)]
-	err := g.index.Engine.Update(ctx, n, func(tx kv.Tx) error {
-		tx.Delete(k)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return g.index.Update(ctx, n, func(tx kv.Tx) error {
+	err := g.index.Update(ctx, n, func(tx kv.Tx) error {
 		switch {
 		case a != systemAccount:
 			return g.mendOwn(tx, a, letter, k, was, kept)
@@ -236,6 +230,16 @@ func (g *grafter) mend(ctx context.Context, n int, k []byte, old *older) error {
 			g.say(fmt.Sprintf("shard %d, key %x: taken from the checkpoint", n, k))
 		default:
 			g.say(fmt.Sprintf("shard %d, key %x: it is lost, and not in the checkpoint", n, k))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	check := checkValue(ctx, n, g.opt.Keys)
+	return g.index.Engine.Update(ctx, n, func(tx kv.Tx) error {
+		if v := tx.Get(k); v != nil && isDamaged(check(k, v)) { // nothing took its place
+			tx.Delete(k)
 		}
 		return nil
 	})

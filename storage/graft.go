@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -130,6 +131,7 @@ func (g *grafter) shard(ctx context.Context, n int) error {
 		}
 		g.say(fmt.Sprintf("shard %d: %d values cannot be read; all is kept as %s", n, len(keys), filepath.Base(name)))
 	}
+	slices.SortStableFunc(keys, func(a, b []byte) int { return cmp.Compare(laterMended(a), laterMended(b)) })
 	old := g.older(n, keys, again)
 	for a := range again {
 		from := graft{origin: fromNothing}
@@ -151,6 +153,14 @@ func (g *grafter) shard(ctx context.Context, n int) error {
 		}
 	}
 	return g.begin(ctx, n, again, old)
+}
+
+// laterMended says which values are mended first: the times of rows are known by them.
+func laterMended(k []byte) int {
+	if keyAccountOf(k) == systemAccount && k[keyHead-1] == keyOut {
+		return 0
+	}
+	return 1
 }
 
 // older is what a checkpoint has of what has rotted since.
@@ -209,6 +219,9 @@ func (g *grafter) older(n int, keys [][]byte, accounts map[AccountID]bool) *olde
 func (g *grafter) mend(ctx context.Context, n int, k []byte, old *older) error {
 	a, letter := keyAccountOf(k), k[keyHead-1]
 	was, kept := old.values[string(k)]
+	if a == systemAccount && letter == keyOut {
+		return g.mendOut(ctx, n, OutID(tailUint64(k)), was)
+	}
 	err := g.index.Update(ctx, n, func(tx kv.Tx) error {
 		switch {
 		case a != systemAccount:

@@ -48,19 +48,13 @@ func spared(k []byte) bool {
 	return len(k) >= keyHead && keyAccountOf(k) != ^AccountID(0) && !bytes.Equal(k, markKey())
 }
 
-// graft mends the values of shards, and begins again what an earlier repair has not
-// finished.
-func (g *grafter) graft(ctx context.Context, rotten []int) (err error) {
+// graft mends the values of all shards that were not put back, and begins again what an
+// earlier repair has not finished.
+func (g *grafter) graft(ctx context.Context) (err error) {
 	for a := range g.restored.accounts {
-		n := placeAccount(a, g.shards)
-		if _, lost := g.restored.shards[n]; lost { // all of it is put back
+		if _, lost := g.restored.shards[placeAccount(a, g.shards)]; lost { // all of it is put back
 			delete(g.restored.accounts, a)
-		} else if !slices.Contains(rotten, n) {
-			rotten = append(rotten, n)
 		}
-	}
-	if len(rotten) == 0 {
-		return nil
 	}
 	index := filepath.Join(g.dir, indexDir)
 	files, err := bolt.Open(index, bolt.Options{Shards: g.shards, Slack: sealed.Slack})
@@ -75,8 +69,10 @@ func (g *grafter) graft(ctx context.Context, rotten []int) (err error) {
 	if g.index, err = sealed.New(log, g.opt.Keys, hide); err != nil {
 		return err
 	}
-	slices.Sort(rotten) // the people's first
-	for _, n := range rotten {
+	for n := range g.shards { // the people's first
+		if _, lost := g.restored.shards[n]; lost {
+			continue
+		}
 		if err := g.shard(ctx, n); err != nil {
 			return fmt.Errorf("shard %d: %w", n, err)
 		}
@@ -84,12 +80,18 @@ func (g *grafter) graft(ctx context.Context, rotten []int) (err error) {
 	return nil
 }
 
-// rotten is the keys, as they are stored, of values that cannot be read.
-func (g *grafter) rotten(ctx context.Context, n int) (keys [][]byte, err error) {
+// rotten is the keys, as they are stored, of values that cannot be read, and the
+// accounts that have keys and lack their record or their INBOX.
+func (g *grafter) rotten(ctx context.Context, n int) (keys [][]byte, headless []AccountID, err error) {
 	check := checkValue(ctx, n, g.opt.Keys)
+	heads := make(map[AccountID]int)
 	err = g.index.Engine.View(ctx, n, func(r kv.Reader) error {
 		keys = nil
+		clear(heads)
 		for k, v := range r.Range(nil, nil, kv.Options{}) {
+			if a := keyAccountOf(k); a != systemAccount && spared(k) {
+				heads[a] += headOf(k)
+			}
 			if err := check(k, v); isDamaged(err) {
 				keys = append(keys, bytes.Clone(k))
 			} else if err != nil {
@@ -98,8 +100,40 @@ func (g *grafter) rotten(ctx context.Context, n int) (keys [][]byte, err error) 
 		}
 		return nil
 	})
-	return keys, err
+	for a, n := range heads {
+		if n == wholeHead {
+			delete(heads, a)
+		}
+	}
+	for _, a := range slices.Sorted(maps.Keys(heads)) {
+		var c *account
+		if err == nil {
+			err = g.index.View(ctx, n, func(r kv.Reader) (err error) {
+				c, err = getAccount(r, a)
+				return err
+			})
+		}
+		if isDamaged(err) { // it is among the keys
+			err = nil
+		} else if c == nil || !c.removed {
+			headless = append(headless, a)
+		}
+	}
+	return keys, headless, err
 }
+
+// headOf counts what no account can be without: wholeHead in all.
+func headOf(k []byte) int {
+	switch letter := k[keyHead-1]; {
+	case letter == keyAccount:
+		return 1
+	case letter == keyBox && MailboxID(tailUint32(k)) == inboxID:
+		return 2
+	}
+	return 0
+}
+
+const wholeHead = 3
 
 // begunAgain is the kinds of values of an account that nothing else says.
 var begunAgain = []byte{keyAccount, keyBox, keyBlock, keyRow, keyDead, keyVanished, keyFormer}
@@ -109,11 +143,15 @@ var begunAgain = []byte{keyAccount, keyBox, keyBlock, keyRow, keyDead, keyVanish
 var stays = []byte{keyScript, keyText, keyActive, keyMemory, keyForget}
 
 func (g *grafter) shard(ctx context.Context, n int) error {
-	keys, err := g.rotten(ctx, n)
+	keys, headless, err := g.rotten(ctx, n)
 	if err != nil {
 		return err
 	}
 	again := make(map[AccountID]bool)
+	for _, a := range headless {
+		again[a] = true
+		g.say(fmt.Sprintf("shard %d: account %d has keys, and no record or no INBOX", n, a))
+	}
 	for a := range g.restored.accounts {
 		if placeAccount(a, g.shards) == n {
 			again[a] = true
@@ -124,7 +162,7 @@ func (g *grafter) shard(ctx context.Context, n int) error {
 			again[a] = true
 		}
 	}
-	if len(keys) > 0 {
+	if len(keys)+len(headless) > 0 {
 		name := bolt.ShardFile(filepath.Join(g.dir, indexDir), n) + g.suffix
 		if err := createFile(name, func(w io.Writer) error { return g.index.Copy(ctx, n, w) }); err != nil {
 			return err

@@ -75,17 +75,21 @@ func (a *Account) reserve(ctx context.Context, need Usage) (held Usage, err erro
 // and at what is on its way.
 func (a *Account) tryReserve(ctx context.Context, need Usage) (held Usage, err error) {
 	sh := a.store.shardOf(a.id)
+	absent := false
 	err = a.store.index.Get(ctx, sh.number, accountKey(a.id), func(v []byte) error {
 		c, known, err := openCounts(v)
 		if err != nil {
 			return err
 		}
-		if !known || c.removed {
+		if absent = !known; absent || c.removed {
 			return ErrNotFound
 		}
 		held, err = sh.reserve(a.id, &c, need)
 		return err
 	})
+	if absent && isNotFound(err) { // of one that is damaged nobody may be told that it is not there
+		err = a.store.index.View(ctx, sh.number, func(r kv.Reader) error { return orElse(headless(r, a.id), ErrNotFound) })
+	}
 	return held, err
 }
 

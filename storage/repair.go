@@ -176,7 +176,6 @@ func repairIndex(ctx context.Context, dir string, opt *Options, say func(string)
 	}
 	index, copies := filepath.Join(dir, indexDir), filepath.Join(dir, checkpointDir)
 	suffix := ".damaged-" + now().UTC().Format("20060102T150405")
-	var rotten []int
 	for n := range said.shards {
 		name := bolt.ShardFile(index, n)
 		values, verr := surveyShard(name, n, opt.Keys)
@@ -194,17 +193,14 @@ func repairIndex(ctx context.Context, dir string, opt *Options, say func(string)
 				if err := repairJournal(dir, n, &restored, suffix, say); err != nil {
 					return restored, err
 				}
-				if values != nil {
-					rotten = append(rotten, n)
-				}
 				continue
 			}
 			why = "was not finished by a repair that was cut short"
 		}
 		restored.shards[n] = fromNothing
 		switch cerr := verifyShard(bolt.ShardFile(copies, n), n, opt.Keys); {
-		case errors.Is(cerr, seal.ErrNoKey): // the next best would lose every folder
-			return restored, fmt.Errorf("shard %d cannot be read, and its checkpoint is whole: %w", n, cerr)
+		case errors.Is(cerr, seal.ErrNoKey), passing(cerr): // the next best would lose every folder
+			return restored, fmt.Errorf("shard %d cannot be read, and its checkpoint may be whole: %w", n, cerr)
 		case cerr == nil:
 			restored.shards[n] = fromCheckpoint
 		}
@@ -224,7 +220,7 @@ func repairIndex(ctx context.Context, dir string, opt *Options, say func(string)
 		}
 	}
 	g := grafter{dir: dir, shards: said.shards, opt: opt, suffix: suffix, say: say, restored: &restored}
-	return restored, g.graft(ctx, rotten)
+	return restored, g.graft(ctx)
 }
 
 // surveyShard is [verifyShard] that passes over single values, and says of one of them

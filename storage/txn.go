@@ -87,13 +87,22 @@ func (t *txn) account(a AccountID) (*account, error) {
 		t.accounts[a] = c
 		return c, nil
 	}
-	if a != systemAccount {
-		lo := accountPrefix(a)
-		for k := range t.tx.Range(lo, kv.After(lo), kv.Options{Limit: 1}) { // its folders would be made anew, in the place of what it has
-			return nil, fmt.Errorf("account %d has no record, and has key %x: %w", a, k, segment.ErrDamaged)
-		}
+	if err := headless(t.tx, a); err != nil { // its folders would be made anew, in the place of what it has
+		return nil, err
 	}
 	return t.newAccount(a), nil
+}
+
+// headless is the damage of an account that has no record, and has other keys.
+func headless(r kv.Reader, a AccountID) error {
+	if a == systemAccount {
+		return nil
+	}
+	lo := accountPrefix(a)
+	for k := range r.Range(lo, kv.After(lo), kv.Options{Limit: 1}) {
+		return fmt.Errorf("account %d has no record, and has key %x: %w", a, k, segment.ErrDamaged)
+	}
+	return nil
 }
 
 // newAccount makes an account with its default folders.

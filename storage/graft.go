@@ -17,6 +17,7 @@ import (
 	"letterlock/storage/kv/bolt"
 	"letterlock/storage/kv/journal"
 	"letterlock/storage/kv/sealed"
+	"letterlock/storage/seal"
 	"letterlock/storage/segment"
 )
 
@@ -170,7 +171,10 @@ func (g *grafter) shard(ctx context.Context, n int) error {
 		g.say(fmt.Sprintf("shard %d: %d values cannot be read; all is kept as %s", n, len(keys), filepath.Base(name)))
 	}
 	slices.SortStableFunc(keys, func(a, b []byte) int { return cmp.Compare(laterMended(a), laterMended(b)) })
-	old := g.older(n, keys, again)
+	old, err := g.older(n, keys, again)
+	if err != nil { // the next best would lose every folder
+		return fmt.Errorf("its checkpoint may be whole: %w", err)
+	}
 	for a := range again {
 		from := graft{origin: fromNothing}
 		if old.whole[a] {
@@ -211,8 +215,9 @@ type older struct {
 
 type pair struct{ key, value []byte }
 
-// older reads the checkpoint of a shard. One that cannot be read has nothing.
-func (g *grafter) older(n int, keys [][]byte, accounts map[AccountID]bool) *older {
+// older reads the checkpoint of a shard. One that is damaged, or not there, has nothing;
+// an error says that it may be read another time, or with another key.
+func (g *grafter) older(n int, keys [][]byte, accounts map[AccountID]bool) (*older, error) {
 	old := &older{name: bolt.ShardFile(filepath.Join(g.dir, checkpointDir), n), whole: make(map[AccountID]bool), values: make(map[string]pair)}
 	wanted, rotten := make(map[string]bool), make(map[AccountID]bool)
 	for _, k := range keys {
@@ -222,6 +227,9 @@ func (g *grafter) older(n int, keys [][]byte, accounts map[AccountID]bool) *olde
 		key, value, err := sealed.Decode(g.opt.Keys, n, hide, k, v)
 		if key == nil && err == nil { // the ring
 			return nil
+		}
+		if errors.Is(err, seal.ErrNoKey) {
+			return err
 		}
 		a := keyAccountOf(k)
 		plain, perr := open(value)
@@ -243,13 +251,16 @@ func (g *grafter) older(n int, keys [][]byte, accounts map[AccountID]bool) *olde
 		}
 		return err
 	})
+	if errors.Is(err, seal.ErrNoKey) || passing(err) {
+		return nil, err
+	}
 	if err != nil {
 		clear(old.whole)
 	}
 	for a := range rotten {
 		delete(old.whole, a)
 	}
-	return old
+	return old, nil
 }
 
 // mend makes one value anew, takes it from the checkpoint, or takes it out. What takes

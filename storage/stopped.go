@@ -34,12 +34,19 @@ func postponedKey(a AccountID, serial uint64) []byte {
 	return appendUint64(keyUint64(systemAccount, keyPostponed, uint64(a)), serial)
 }
 
+func isPostponed(k []byte) bool {
+	return keyAccountOf(k) == systemAccount && k[keyHead-1] == keyPostponed
+}
+
+// postponedOf is the account of an item that was passed over, by its key.
+func postponedOf(k []byte) AccountID { return AccountID(tailUint64(k[:len(k)-8])) }
+
 // loadPostponed reads what earlier transactions of a shard have passed over.
 func loadPostponed(r kv.Reader) map[uint64]postponed {
 	all := make(map[uint64]postponed)
 	lo := key(systemAccount, keyPostponed)
 	for k, v := range r.Range(lo, kv.After(lo), kv.Options{}) {
-		p := postponed{account: AccountID(tailUint64(k[:len(k)-8]))}
+		p := postponed{account: postponedOf(k)}
 		if v, err := open(v); err == nil {
 			p.before, _ = readMark(segment.ReadFields(v)) // its own checksum was right
 		}

@@ -111,3 +111,43 @@ func TestAccountIsBegunAgainFromACheckpointOfWhenItWasStopped(t *testing.T) {
 		t.Errorf("%q; said %q", got, said)
 	}
 }
+
+// What an account had not got when it is begun again has never left: it is not held.
+func TestWhatWasNotAppliedIsNotHeldWhenItsAccountIsBegunAgain(t *testing.T) {
+	ctx, dir, opt := context.Background(), t.TempDir(), Options{Shards: 1}
+	s, err := Open(dir, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann := addPerson(t, s, "ann").ID
+	if err := forward(t, s, "gone", ann); err != nil {
+		t.Fatal(err)
+	}
+	for q := range s.Outbox(ctx) {
+		if err := s.SettleOut(ctx, q.ID, OutSettlement{End: Ended}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	equal(t, "before", subjects(t, s.Account(ann), inbox), "gone")
+	rotValues(t, s, 0, blocksKey(ann, inboxID))
+	s.applying <- struct{}{} // nobody's turn
+	if err := forward(t, s, "waits", ann); err != nil {
+		t.Fatal(err)
+	}
+	killed := crashImage(t, dir)
+	<-s.applying
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := Repair(ctx, killed, opt, func(line string) { t.Log(line) }); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, killed, opt)
+	equal(t, "ann has", subjects(t, s.Account(ann), recoveredName), "gone", "waits")
+	equal(t, "to leave", waiting(t, s), "waits")
+	for q := range s.Outbox(ctx) {
+		if q.Held {
+			t.Errorf("%s is held: %s", q.To, q.History.Error)
+		}
+	}
+}

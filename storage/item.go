@@ -30,6 +30,7 @@ type item struct {
 	// record may be the first it hears of it.
 	unmarked bool
 	hold     bool // the index was lost: what leaves may have left
+	unsent   bool // the outbox was not: what leaves of an item that was not applied has not left
 	late     bool // replayed, and the mark is behind it: it was passed over, or its account is begun again
 	left     bool // it was applied before its account was begun again: what leaves is in the outbox, or has left
 }

@@ -148,7 +148,7 @@ func (t *txn) more(a AccountID, it *item, p part, m *more) (needed bool, err err
 	for j := range m.out {
 		w := &m.out[j]
 		w.account, w.due = a, t.now
-		if it.hold && !it.late { // what was passed over has never left
+		if it.hold && !it.unsent {
 			w.state, w.history.Error = outHeld, "held: the index was lost, and it may have left before"
 		}
 		if w.slip.Source == mail.FromBody {

@@ -54,7 +54,8 @@ func (sh *shard) recover(it *item) {
 	if from, _ := sh.begun(it.account()); from != fromNothing {
 		return
 	}
-	it.hold = true
+	_, again := sh.grafted[it.account()]
+	it.hold, it.unsent = true, again
 	for _, p := range it.parts {
 		if rc := p.recipient(); len(rc.Copies) > 0 {
 			rc.Copies = []segment.Copy{{Name: recoveredName, Create: true}}

@@ -35,7 +35,8 @@ const (
 	collectDead  = 40       // percent of a segment that must be dead
 	compactFrom  = 64 << 20 // octets of a file of the index worth the trouble
 	movesAtOnce  = 32       // records that share a flush
-	busyShare    = 16       // the budget while letters come fast is this part of it
+	sparing      = 16       // the budget while letters come fast is this part of it,
+	muchDead     = 1 << 30  // unless more octets than that, and most, are dead
 )
 
 // collector works when the reaper wakes it, and every minute.
@@ -131,16 +132,36 @@ func (s *Store) compactSome(ctx context.Context) error {
 }
 
 // collect rewrites every sealed segment of which at least percent is dead,
-// reading rate octets a second. One that is damaged is kept, and no other is
-// because of it.
+// reading rate octets a second, each in a turn of its own: whoever wants to copy the
+// store waits for one. One that is damaged is kept, and no other is because of it.
 func (s *Store) collect(ctx context.Context, percent uint64, rate int64) error {
+	var damaged []error
+	for after := uint64(0); ; {
+		number, err := s.collectNext(ctx, after, percent, rate)
+		switch {
+		case err == nil && number == 0:
+			return errors.Join(damaged...)
+		case err != nil:
+			err = fmt.Errorf("segment %d: %w", number, err)
+			if !isDamaged(err) || number == 0 {
+				return err
+			}
+			damaged = append(damaged, err)
+		}
+		after = number
+	}
+}
+
+// collectNext rewrites the first segment behind a number that is worth it; 0: there is
+// none.
+func (s *Store) collectNext(ctx context.Context, after, percent uint64, rate int64) (number uint64, err error) {
 	if err := s.takeTurn(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	defer s.endTurn()
 	for _, sh := range s.shards { // what waits there keeps segments from being settled
 		if err := sh.drain(ctx); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	dead, err := s.deadBytes(ctx)
@@ -151,23 +172,29 @@ func (s *Store) collect(ctx context.Context, percent uint64, rate int64) error {
 		dead, err = s.deadBytes(ctx)
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
-	var damaged []error
-	for _, seg := range s.log.Sealed() {
-		used := s.log.Used(seg)
-		if dead[seg.Number]*100 < used*percent || !s.settled(seg.Number) {
-			continue
-		}
-		if err := s.collectSegment(ctx, seg, rate); err != nil {
-			err = fmt.Errorf("segment %d: %w", seg.Number, err)
-			if !isDamaged(err) {
-				return err
-			}
-			damaged = append(damaged, err)
+	sealed, spare := s.log.Sealed(), int64(sparing)
+	if s.outgrows(sealed, dead) {
+		spare = 1
+	}
+	for _, seg := range sealed {
+		if seg.Number > after && dead[seg.Number]*100 >= s.log.Used(seg)*percent && s.settled(seg.Number) {
+			return seg.Number, s.collectSegment(ctx, seg, rate, spare)
 		}
 	}
-	return errors.Join(damaged...)
+	return 0, nil
+}
+
+// outgrows says whether so much of the log is dead that nothing is spared any more: with
+// letters that come fast for hours, and go as fast, it would take the disk.
+func (s *Store) outgrows(sealed []segment.Segment, dead map[uint64]uint64) bool {
+	gone, used := uint64(0), uint64(0)
+	for _, seg := range sealed {
+		gone += dead[seg.Number]
+		used += s.log.Used(seg)
+	}
+	return gone > muchDead && 2*gone > used
 }
 
 // takeTurn waits until no segment can go under the feet of whoever walks them.
@@ -220,8 +247,8 @@ func (s *Store) settled(number uint64) bool {
 	return true
 }
 
-func (s *Store) collectSegment(ctx context.Context, seg segment.Segment, rate int64) error {
-	m := mover{store: s, ctx: ctx, pace: kv.Pace{Rate: rate}, slots: make(chan struct{}, movesAtOnce)}
+func (s *Store) collectSegment(ctx context.Context, seg segment.Segment, rate, spare int64) error {
+	m := mover{store: s, ctx: ctx, spare: spare, pace: kv.Pace{Rate: rate}, slots: make(chan struct{}, movesAtOnce)}
 	damage, err := s.log.Scan(seg, m.record)
 	m.all.Wait()
 	if err = errors.Join(err, m.err); err != nil {
@@ -265,6 +292,7 @@ func (s *Store) forgetSegment(ctx context.Context, number uint64) error {
 type mover struct {
 	store *Store
 	ctx   context.Context // of one collection; it ends with it
+	spare int64           // the budget while letters come fast is this part of it
 	pace  kv.Pace
 	slots chan struct{}
 	all   sync.WaitGroup
@@ -336,7 +364,7 @@ func (m *mover) drop(big uint64) {
 // spend keeps to the budget.
 func (m *mover) spend(octets int64) error {
 	if m.store.load.busy() {
-		octets *= busyShare
+		octets *= m.spare
 	}
 	return m.pace.Spend(m.ctx, octets)
 }

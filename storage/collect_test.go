@@ -6,12 +6,68 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"letterlock/internal/mail"
 	"letterlock/internal/requiretls"
+	"letterlock/storage/disk"
 	"letterlock/storage/segment"
 )
+
+// removals is a disk that says when a segment is removed.
+type removals struct {
+	disk.Files
+	removed func()
+}
+
+func (r *removals) Remove(name string) error {
+	if strings.HasSuffix(name, ".seg") {
+		r.removed()
+	}
+	return r.Files.Remove(name)
+}
+
+// Of a log with much to collect each segment is a turn: a backup or a check that comes
+// meanwhile waits for one of them.
+func TestCollectionLetsOthersHaveTheirTurn(t *testing.T) {
+	ctx := context.Background()
+	files := &removals{Files: disk.OS{}, removed: func() {}}
+	s := openStore(t, t.TempDir(), Options{SegmentSize: 64 << 10, files: files})
+	p := addPerson(t, s, "ann")
+	a := s.Account(p.ID)
+	for i := range 300 {
+		deliver(t, s, strings.Repeat(fmt.Sprintf("line of letter %d\r\n", i), 200), requiretls.Usual(), p.ID)
+	}
+	if err := a.Expunge(ctx, inboxID, uidsOf(view(t, a, inbox))); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.reap(ctx); err != nil {
+		t.Fatal(err)
+	}
+	before, left := len(s.log.Sealed()), make(chan int, 1)
+	files.removed = sync.OnceFunc(func() {
+		comes := make(chan struct{})
+		go func() {
+			close(comes)
+			if err := s.takeTurn(ctx); err != nil {
+				t.Error(err)
+			}
+			defer s.endTurn()
+			left <- len(s.log.Sealed())
+		}()
+		<-comes
+	})
+	if err := s.collect(ctx, collectDead, 0); err != nil {
+		t.Fatal(err)
+	}
+	if n := <-left; n == 0 || n >= before {
+		t.Errorf("whoever came while the first of %d segments was collected had his turn when %d were left", before, n)
+	}
+	if n := len(s.log.Sealed()); n > 0 {
+		t.Errorf("%d dead segments are left", n)
+	}
+}
 
 func TestCollectionKeepsTheLivingAndTheirDemand(t *testing.T) {
 	ctx, dir := context.Background(), t.TempDir()

@@ -99,7 +99,7 @@ func (s *Store) sealLog(ctx context.Context, rate int64, told func(done, total i
 			continue
 		}
 		if errors.Is(err, errStale) {
-			err = s.collectSegment(ctx, seg, rate)
+			err = s.collectSegment(ctx, seg, rate, sparing)
 		}
 		if err != nil {
 			return fmt.Errorf("segment %d: %w", seg.Number, err)

@@ -95,10 +95,7 @@ func TestSievelib(t *testing.T) {
 		t.Skip("sievelib is not installed: apt-get install python3-sievelib")
 	}
 	h := openHouse(t)
-	dir, here := peerFile(t)
-	_, port, _ := strings.Cut(h.plain.String(), ":")
-	story := filepath.Join(dir, "story.py")
-	if err := os.WriteFile(story, []byte(`import sys
+	got := h.plays(t, python, `import sys
 from sievelib.managesieve import Client
 
 port, password, file = sys.argv[1:]
@@ -118,17 +115,7 @@ want(c.renamescript("main", "other"), "renamescript")
 want(c.setactive(""), "deactivate")
 want(c.deletescript("other"), "deletescript")
 c.logout()
-`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(python, story, port, secret, here)
-	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+h.CAFile)
-	var said strings.Builder
-	cmd.Stderr = &said
-	got, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, said.String())
-	}
+`)
 	sameScript(t, []byte(strings.ReplaceAll(string(got), "\n", "\r\n")))
 	h.keptNone()
 }
@@ -141,10 +128,7 @@ func TestNetManageSieve(t *testing.T) {
 		t.Skip("Net::ManageSieve is not installed: apt-get install libnet-managesieve-perl libauthen-sasl-perl")
 	}
 	h := openHouse(t)
-	dir, here := peerFile(t)
-	_, port, _ := strings.Cut(h.plain.String(), ":")
-	story := filepath.Join(dir, "story.pl")
-	if err := os.WriteFile(story, []byte(`use strict;
+	got := h.plays(t, perl, `use strict;
 use Net::ManageSieve;
 my ($port, $password, $file) = @ARGV;
 open my $in, "<:raw", $file or die $!;
@@ -161,10 +145,22 @@ print $c->getscript("main");
 want($c->setactive(""), "deactivate");
 want($c->deletescript("main"), "deletescript");
 $c->logout;
-`), 0o600); err != nil {
+`)
+	sameScript(t, got)
+	h.keptNone()
+}
+
+// plays has a program of a client play a story, with the port, a password and the file
+// of a script, and answers what it printed.
+func (h *house) plays(t *testing.T, program, story string) []byte {
+	t.Helper()
+	dir, here := peerFile(t)
+	_, port, _ := strings.Cut(h.plain.String(), ":")
+	file := filepath.Join(dir, "story")
+	if err := os.WriteFile(file, []byte(story), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(perl, story, port, secret, here)
+	cmd := exec.Command(program, file, port, secret, here)
 	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+h.CAFile)
 	var said strings.Builder
 	cmd.Stderr = &said
@@ -172,6 +168,5 @@ $c->logout;
 	if err != nil {
 		t.Fatalf("%v\n%s", err, said.String())
 	}
-	sameScript(t, got)
-	h.keptNone()
+	return got
 }

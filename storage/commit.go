@@ -67,6 +67,9 @@ func (s *Store) Commit(ctx context.Context, env *mail.Envelope, body mail.Body, 
 		if err == nil {
 			all[i], err = s.resolve(ctx, &plans[i], came, more)
 		}
+		if isDamaged(err) && inCommon(plans, i) { // it waits in the log for him alone
+			all[i], _, err = s.unlooked(&plans[i], came, more)
+		}
 		if err != nil {
 			errs[i] = fmt.Errorf("commit: %w", err)
 		}
@@ -81,6 +84,14 @@ func (s *Store) Commit(ctx context.Context, env *mail.Envelope, body mail.Body, 
 		shareFates(plans, errs)
 	}
 	return errs
+}
+
+// inCommon says whether others have a part in the answer that a plan gets: it is one of an
+// alias. What is damaged for one of them is not to keep their letters from the others.
+func inCommon(plans []mail.Delivery, i int) bool {
+	return !plans[i].Rcpt.IsNull() && slices.ContainsFunc(plans, func(p mail.Delivery) bool {
+		return p.Rcpt == plans[i].Rcpt && p.Account != plans[i].Account
+	})
 }
 
 // varied says whether a plan files something else than the letter as it came.
@@ -128,20 +139,37 @@ type share struct {
 }
 
 // resolve turns a plan into what the records say of its recipient.
-func (s *Store) resolve(ctx context.Context, plan *mail.Delivery, came *mail.Variant, more []byte) (p resolved, err error) {
+func (s *Store) resolve(ctx context.Context, plan *mail.Delivery, came *mail.Variant, more []byte) (resolved, error) {
 	a := AccountID(plan.Account)
+	if err := s.shardOf(a).takes(a); err != nil {
+		return resolved{}, unavailable(err)
+	}
+	p, need, err := s.unlooked(plan, came, more)
+	if err != nil {
+		return p, err
+	}
+	if err := p.findBoxes(ctx, s, a); err != nil {
+		return resolved{}, err
+	}
+	if p.held, err = s.Account(a).reserve(ctx, need); err != nil {
+		return resolved{}, fmt.Errorf("account %d: %w", a, err)
+	}
+	return p, nil
+}
+
+// unlooked is resolve that looks nothing up: the mailboxes are found when the letter is
+// applied, and the quota, of which it says what is needed, is not asked.
+func (s *Store) unlooked(plan *mail.Delivery, came *mail.Variant, more []byte) (p resolved, need Usage, err error) {
 	if len(plan.Copies) > maxCopies {
-		return p, fmt.Errorf("%d copies: %w", len(plan.Copies), ErrLimit)
+		return p, need, fmt.Errorf("%d copies: %w", len(plan.Copies), ErrLimit)
 	}
-	sh := s.shardOf(a)
-	if err := orElse(sh.trouble(), sh.takes(a)); err != nil {
-		return p, unavailable(err)
+	if err := s.shardOf(AccountID(plan.Account)).trouble(); err != nil {
+		return p, need, unavailable(err)
 	}
-	var need Usage
 	for _, c := range plan.Copies {
 		cp, err := planCopy(c)
 		if err != nil {
-			return p, err
+			return p, need, err
 		}
 		form := came
 		if c.Variant != nil {
@@ -155,15 +183,9 @@ func (s *Store) resolve(ctx context.Context, plan *mail.Delivery, came *mail.Var
 		p.of(came, plan).More = more
 	}
 	if len(p.shares) > maxForms {
-		return p, fmt.Errorf("%d forms of one message: %w", len(p.shares), ErrLimit)
+		return p, need, fmt.Errorf("%d forms of one message: %w", len(p.shares), ErrLimit)
 	}
-	if err := p.findBoxes(ctx, s, a); err != nil {
-		return resolved{}, err
-	}
-	if p.held, err = s.Account(a).reserve(ctx, need); err != nil {
-		return resolved{}, fmt.Errorf("account %d: %w", a, err)
-	}
-	return p, nil
+	return p, need, nil
 }
 
 // of is the share of one form.

@@ -19,7 +19,8 @@ import (
 //
 // Who has a stopped account reads what can be read. Nothing is filed or changed
 // there: a change would give UIDs that letters which wait were promised, and a
-// repair may take it back.
+// repair may take it back. A letter for an alias that others have a part in is taken
+// all the same, and waits as well.
 
 // errStopped is for who wants to change a stopped account: [ErrUnavailable].
 var errStopped = errors.New("the index is damaged there, and nothing is changed until letterlock fsck --repair")

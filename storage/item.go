@@ -32,7 +32,7 @@ type item struct {
 	hold     bool // the index was lost: what leaves may have left
 	unsent   bool // the outbox was not: what leaves of an item that was not applied has not left
 	late     bool // replayed, and the mark is behind it: it was passed over, or its account is begun again
-	left     bool // it was applied before its account was begun again: what leaves is in the outbox, or has left
+	left     bool // it, or what it moves, was applied before its account was begun again: what leaves is in the outbox, or has left
 }
 
 // part is one recipient of one record.

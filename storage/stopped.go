@@ -177,19 +177,20 @@ func (sh *shard) notePostponed(it *item, result applied) {
 }
 
 // isLate says whether an item that a replay meets, and that the mark is behind, is to be
-// applied: it was passed over, or its account is begun again. left says of one that was
-// not passed over that it was applied once.
+// applied: it was passed over, or its account is begun again. left says of one whose
+// account is that it was applied once, or, being moved, is about what was.
 func (sh *shard) isLate(it *item) (late, left bool) {
 	serial := it.parts[0].serial()
+	g, again := sh.grafted[it.account()]
+	moved := again && it.parts[0].Kind == segment.Moved
 	if serial >= sh.opened.Serial {
-		return false, false
+		return false, moved
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if _, passed := sh.postponed[serial]; passed {
-		return true, false
+		return true, moved
 	}
-	g, again := sh.grafted[it.account()]
 	late = again && serial >= g.from.Serial
 	return late, late
 }

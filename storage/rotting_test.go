@@ -84,7 +84,8 @@ func (l *rottenLife) change() {
 	if v.Len() == 0 {
 		return
 	}
-	uid, id := []UID{v.At(l.rnd.IntN(v.Len())).UID}, v.Mailbox().ID
+	e, id := v.At(l.rnd.IntN(v.Len())), v.Mailbox().ID
+	uid := []UID{e.UID}
 	switch l.rnd.IntN(5) {
 	case 0:
 		_, err := l.s.Account(a).Copy(ctx, id, uid, "Archive")
@@ -93,7 +94,7 @@ func (l *rottenLife) change() {
 		_, err := l.s.Account(a).Move(ctx, id, uid, "Trash")
 		l.must(err)
 	case 2:
-		sum, err := l.s.Account(a).Summary(ctx, id, uid[0], release(l.t, v.At(0).Flags.Demand()))
+		sum, err := l.s.Account(a).Summary(ctx, id, uid[0], release(l.t, e.Flags.Demand()))
 		l.must(err)
 		l.letters[a][sum.Subject] = false
 		l.must(l.s.Account(a).Expunge(ctx, id, uid))

@@ -138,12 +138,10 @@ func (t *txn) applyPart(it *item, p part, result *applied) error {
 	if result.err, err = t.replace(a, c, beside.replaces, it.hold); err != nil {
 		return err
 	}
-	if it.assured {
-		result.err = nil // what it replaces has gone, and it stays
-	}
-	if result.err != nil {
+	if result.err != nil && !it.stays() {
 		return nil
 	}
+	result.err = nil // what it was to replace has gone, and it stays
 	needed, err := t.more(a, it, p, &beside)
 	if err != nil {
 		return err
@@ -157,14 +155,17 @@ func (t *txn) applyPart(it *item, p part, result *applied) error {
 	return t.file(a, c, p.Record, p.recip, boxes, result)
 }
 
-// owed is a kind as the index sees it: an append that was answered, or may have been
-// before a crash, is owed a place as a delivery is.
+// owed is a kind as the index sees it: an append that stays is owed a place as a
+// delivery is.
 func (it *item) owed(kind segment.Kind) segment.Kind {
-	if kind == segment.Appended && (it.again || it.assured || it.promised != (promise{})) {
+	if kind == segment.Appended && it.stays() {
 		return segment.Delivered
 	}
 	return kind
 }
+
+// stays says of an append that it was answered, or may have been before a crash.
+func (it *item) stays() bool { return it.again || it.assured || it.promised != (promise{}) }
 
 // vouch sees, before the first letter of an item is filed, that its UIDs are what
 // anybody was told.

@@ -65,6 +65,30 @@ func TestReplaceThatMeetsAFailingIndexReplaces(t *testing.T) {
 	}
 }
 
+// RFC 8508 §3: what was taken while the index failed is there after a crash as well,
+// also where what it replaces has gone meanwhile.
+func TestReplaceThatWasTakenOutlivesACrash(t *testing.T) {
+	ctx, dir := context.Background(), t.TempDir()
+	s, x := openStuckIn(t, dir)
+	a := s.Account(addPerson(t, s, "ann").ID)
+	at := mustUpload(t, a, inbox, "draft")[0]
+	group, need, err := a.records(ctx, inbox, []Letter{tokenLetter("final")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	group[0].Record.Recipients[0].More = encodeReplaces(place{inboxID, at.uid})
+	if err := a.Expunge(ctx, inboxID, []UID{at.uid}); err != nil { // another client, after this one has looked
+		t.Fatal(err)
+	}
+	x.is.Store(true)
+	if _, uids, err := a.file(ctx, group, need); err != nil || len(uids) > 0 {
+		t.Fatalf("%v, %v: want it taken, with no UID yet", uids, err)
+	}
+	again := openStore(t, crashImage(t, dir), Options{})
+	equal(t, "after a crash", subjects(t, again.Account(a.id), inbox), "final")
+	x.recovers(t, s)
+}
+
 // A client that leaves while its letter is on its way into the index has sent it.
 func TestAppendThatTheLogHasOutlivesItsContext(t *testing.T) {
 	s, index := openStoppable(t, t.TempDir())

@@ -13,13 +13,19 @@ import (
 // openStuck opens a store of one shard with an index that fails on order.
 func openStuck(t *testing.T) (*Store, *stuck) {
 	t.Helper()
+	return openStuckIn(t, t.TempDir())
+}
+
+// openStuckIn is openStuck in a folder that a test looks into.
+func openStuckIn(t *testing.T, dir string) (*Store, *stuck) {
+	t.Helper()
 	x := &stuck{tries: make(chan struct{})}
 	t.Cleanup(func() { close(x.tries) })
 	go func() {
 		for range x.tries {
 		}
 	}()
-	return openStore(t, t.TempDir(), Options{Shards: 1, wrap: func(e kv.Engine) kv.Engine { x.Engine = e; return x }}), x
+	return openStore(t, dir, Options{Shards: 1, wrap: func(e kv.Engine) kv.Engine { x.Engine = e; return x }}), x
 }
 
 // On a full disk the log has room for longer than the index. What nobody can see yet

@@ -43,6 +43,10 @@ func (a *Account) Append(ctx context.Context, mailbox string, letters []Letter) 
 type filing struct {
 	answer chan applied // room for one
 	held   Usage
+	// refused is why a try to apply it files it nowhere, where the index failed in that
+	// try: what nobody could write may be read after a crash all the same. The applier
+	// writes it, the shard's mu guards it.
+	refused error
 }
 
 // file brings a group that needs so much of the quota through the log into the
@@ -57,7 +61,7 @@ func (a *Account) file(ctx context.Context, group []segment.Letter, need Usage) 
 	if err != nil {
 		return 0, nil, err
 	}
-	f := &filing{make(chan applied, 1), held}
+	f := &filing{answer: make(chan applied, 1), held: held}
 	group[0].Record.Tag = f
 	if err := a.store.append(ctx, group...); err != nil {
 		sh.release(a.id, held)
@@ -78,7 +82,7 @@ func (a *Account) file(ctx context.Context, group []segment.Letter, need Usage) 
 }
 
 // owes answers an append that the log has and the index cannot follow: it was
-// applied in the last moment, or is owed a place ([item.owed]).
+// applied in the last moment, or is owed a place ([item.owed]), unless it is refused.
 func (sh *shard) owes(f *filing) (uidvalidity uint32, uids []UID, err error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -86,7 +90,7 @@ func (sh *shard) owes(f *filing) (uidvalidity uint32, uids []UID, err error) {
 	case done := <-f.answer:
 		return done.uidValidity, done.uids, done.err
 	default:
-		return 0, nil, nil
+		return 0, nil, f.refused
 	}
 }
 

@@ -73,10 +73,15 @@ func (sh *shard) apply(batch []item) (results []applied, t *txn, err error) {
 	return results, t, err
 }
 
-// applyOne applies an item, or passes over it where its account is stopped.
+// applyOne applies an item, or passes over it where its account is stopped, or it was
+// refused.
 func (sh *shard) applyOne(t *txn, it *item, result *applied) error {
 	if len(it.parts) == 0 {
 		return nil
+	}
+	if f := it.filing; f != nil && f.refused != nil {
+		result.err = f.refused
+		return t.discard(it.parts)
 	}
 	if why := sh.takes(it.account()); why != nil {
 		return t.postpone(it, why, result)

@@ -2,12 +2,18 @@ package storage
 
 import (
 	"context"
+	"errors"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"letterlock/internal/requiretls"
+	"letterlock/storage/disk"
+	"letterlock/storage/kv"
 )
 
 // recovers lets the index be written again, and waits until it is.
@@ -87,6 +93,80 @@ func TestReplaceThatWasTakenOutlivesACrash(t *testing.T) {
 	again := openStore(t, crashImage(t, dir), Options{})
 	equal(t, "after a crash", subjects(t, again.Account(a.id), inbox), "final")
 	x.recovers(t, s)
+}
+
+// unflushed is a disk that fails to flush the journal of the index while it is on.
+type unflushed struct {
+	disk.OS
+	on atomic.Bool
+}
+
+type unflushedFile struct {
+	disk.File
+	of *unflushed
+}
+
+func (d *unflushed) Create(name string) (disk.File, error) {
+	f, err := d.OS.Create(name)
+	if err == nil && filepath.Ext(name) == ".journal" {
+		f = unflushedFile{f, d}
+	}
+	return f, err
+}
+
+func (f unflushedFile) Datasync() error {
+	if f.of.on.Load() {
+		return syscall.EIO
+	}
+	return f.File.Datasync()
+}
+
+// stuckOnceItFails is an index that takes nothing more once it has failed.
+type stuckOnceItFails struct{ *stuck }
+
+func (e stuckOnceItFails) Update(ctx context.Context, shard int, fn func(kv.Tx) error) error {
+	err := e.stuck.Update(ctx, shard, fn)
+	if errors.Is(err, kv.ErrFailed) {
+		e.is.Store(true)
+	}
+	return err
+}
+
+// What a failing flush has left in the journal is read after a crash. A letter that it
+// files nowhere must not have been taken.
+func TestWhatAFailedFlushRefusesIsNotTaken(t *testing.T) {
+	ctx, dir, files := context.Background(), t.TempDir(), new(unflushed)
+	x := &stuck{tries: make(chan struct{})}
+	defer close(x.tries)
+	go func() {
+		for range x.tries {
+		}
+	}()
+	s := openStore(t, dir, Options{Shards: 1, files: files, wrap: func(e kv.Engine) kv.Engine { x.Engine = e; return stuckOnceItFails{x} }})
+	a := s.Account(addPerson(t, s, "ann").ID)
+	at := mustUpload(t, a, inbox, "draft")[0]
+	group, need, err := a.records(ctx, inbox, []Letter{tokenLetter("final")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	group[0].Record.Recipients[0].More = encodeReplaces(place{inboxID, at.uid})
+	if err := a.Expunge(ctx, inboxID, []UID{at.uid}); err != nil { // another client, after this one has looked
+		t.Fatal(err)
+	}
+	if err := s.reap(ctx); err != nil { // or it comes between
+		t.Fatal(err)
+	}
+	files.on.Store(true)
+	_, _, err = a.file(ctx, group, need)
+	again := openStore(t, crashImage(t, dir), Options{})
+	if got := subjects(t, again.Account(a.id), inbox); err == nil && len(got) == 0 || err != nil && !errors.Is(err, ErrExpunged) {
+		t.Errorf("answered %v; after a crash: %q", err, got)
+	}
+	files.on.Store(false)
+	x.recovers(t, s)
+	if got := subjects(t, a, inbox); len(got) > 0 {
+		t.Errorf("%q, and it was refused", got)
+	}
 }
 
 // A client that leaves while its letter is on its way into the index has sent it.

@@ -139,12 +139,15 @@ func (sh *shard) learn(t *txn) {
 
 // end is called when the index begins to fail: nothing more is promised that waits for
 // what fails. queue is what waits: who appended it hears that it is durable, and not
-// what becomes of it.
+// what becomes of it, unless it is refused.
 func (f *foresight) end(queue []item) {
 	clear(f.outlooks)
 	f.owed = make(map[AccountID]bool)
 	for i := range queue {
 		it := &queue[i]
+		if it.filing != nil && it.filing.refused != nil {
+			continue
+		}
 		it.assured = true
 		if it.filing != nil || it.promised != (promise{}) {
 			f.owed[it.account()] = true

@@ -358,6 +358,7 @@ func (sh *shard) applySome() {
 	switch {
 	case err != nil && sh.failing == nil:
 		sh.store.opt.Log.Error("the index cannot follow the log; mail is safe in the log", "shard", sh.number, "err", err)
+		refuse(batch, results)
 		sh.sight.end(sh.queue)
 	case err == nil && sh.failing != nil:
 		sh.store.opt.Log.Info("the index follows the log again", "shard", sh.number)
@@ -367,6 +368,16 @@ func (sh *shard) applySome() {
 	}
 	close(sh.moved)
 	sh.moved = make(chan struct{})
+}
+
+// refuse notes which items of a batch that could not be written are filed nowhere. It
+// stays so: who waits for them is told. results is nil where none was tried. mu is held.
+func refuse(batch []item, results []applied) {
+	for i := range results {
+		if f := batch[i].filing; f != nil && !batch[i].stays() {
+			f.refused = results[i].err
+		}
+	}
 }
 
 // settle takes what was applied off the queue. mu is held.

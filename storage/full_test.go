@@ -60,3 +60,24 @@ func TestFullQueueOfAFailingIndexHoldsNobody(t *testing.T) {
 		}
 	}
 }
+
+// What comes last, between the applier's look at the queue and the end of the store, is
+// applied as well.
+func TestClosingShardAppliesWhatComesLast(t *testing.T) {
+	s, err := Open(t.TempDir(), Options{Shards: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sh := s.shards[0]
+	sh.mu.Lock()
+	sh.queued++
+	sh.queue = append(sh.queue, item{after: sh.tip, writes: 1}) // the applier has looked a moment ago
+	sh.closing = true
+	sh.mu.Unlock()
+	if sh.ended() {
+		t.Error("the applier leaves before what is queued")
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}

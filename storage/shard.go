@@ -267,11 +267,11 @@ func (sh *shard) run() {
 	}
 }
 
-// ended says whether nothing is left and nothing will come.
+// ended says whether nothing is left that can be applied, and nothing will come.
 func (sh *shard) ended() bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	return sh.closing
+	return sh.closing && (len(sh.queue) == 0 || sh.failing != nil)
 }
 
 // waitForMore gathers for a moment, and for the shard's turn, unless somebody

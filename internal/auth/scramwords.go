@@ -100,7 +100,7 @@ func parseScramFinal(message []byte) (f scramFinal, err error) {
 	}
 	channel, ok := strings.CutPrefix(parts[0], "c=")
 	nonce, ok2 := strings.CutPrefix(parts[1], "r=")
-	if !ok || !ok2 || !printable(nonce) {
+	if !ok || !ok2 || !printable(nonce) || strings.ContainsAny(text, "\r\n") { // the decoder passes over these
 		return scramFinal{}, ErrMalformed
 	}
 	f.nonce = nonce

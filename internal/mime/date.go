@@ -89,7 +89,7 @@ func (d *dateReader) clock(w string) {
 func (d *dateReader) dashed(w string) {
 	a, rest, _ := strings.Cut(w, "-")
 	b, c, ok := strings.Cut(rest, "-")
-	if !ok {
+	if !ok || b == "" {
 		d.bad = true
 		return
 	}

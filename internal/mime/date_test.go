@@ -41,6 +41,7 @@ func TestDatesAsPeopleWriteThem(t *testing.T) {
 		{"no such hour", "1 Jan 2024 25:00:00 +0000", ""},
 		{"no such minute", "1 Jan 2024 10:61:00 +0000", ""},
 		{"no such month", "1 Foo 2024 10:00:00 +0000", ""},
+		{"no month between dashes", "10:00 5--2024", ""},
 		{"nothing", "", ""},
 		{"words", "yesterday at noon", ""},
 	} {

@@ -290,21 +290,12 @@ func (m *memoryBody) Close() error {
 // refuse8bit refuses a header that needs UTF8=ACCEPT from a client that did not
 // enable it, in whatever form it came: RFC 6855 §4 says MUST.
 func refuse8bit(header io.Reader) error {
-	_, err := wire.Copy(ascii{}, header)
-	if err != nil && err != errUTF8Header {
-		err = fmt.Errorf("read header: %w", err)
+	eightBit, err := wire.EightBit(header)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read header: %w", err)
+	case eightBit:
+		return errUTF8Header
 	}
-	return err
-}
-
-// ascii takes ASCII alone.
-type ascii struct{}
-
-func (ascii) Write(p []byte) (int, error) {
-	for _, c := range p {
-		if c >= 0x80 {
-			return 0, errUTF8Header
-		}
-	}
-	return len(p), nil
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"letterlock/internal/mime"
 	"letterlock/internal/reply"
 	"letterlock/internal/requiretls"
+	"letterlock/internal/wire"
 )
 
 // shape is what a host must be able to take.
@@ -77,7 +78,7 @@ func utf8Below(b mail.Body, p *mail.Part) (found bool, err error) {
 		inner = []mail.Part{p.Message.Root}
 	}
 	for i := range inner {
-		found, err = anyEightBit(io.NewSectionReader(b, inner[i].Header, inner[i].Body-inner[i].Header))
+		found, err = wire.EightBit(io.NewSectionReader(b, inner[i].Header, inner[i].Body-inner[i].Header))
 		if !found && err == nil {
 			found, err = utf8Below(b, &inner[i])
 		}
@@ -86,21 +87,6 @@ func utf8Below(b mail.Body, p *mail.Part) (found bool, err error) {
 		}
 	}
 	return false, nil
-}
-
-func anyEightBit(r io.Reader) (bool, error) {
-	buf := make([]byte, 4<<10)
-	for {
-		n, err := r.Read(buf)
-		switch {
-		case hasEightBit(buf[:n]):
-			return true, nil
-		case errors.Is(err, io.EOF):
-			return false, nil
-		case err != nil:
-			return false, err
-		}
-	}
 }
 
 // headerEnd is where in b the empty line ends, or -1.

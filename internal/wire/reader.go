@@ -241,6 +241,29 @@ func Copy(to io.Writer, from io.Reader) (int64, error) {
 	return io.CopyBuffer(to, from, buf[:])
 }
 
+// EightBit says whether r has octets above 127. It reads up to the first.
+func EightBit(r io.Reader) (bool, error) {
+	_, err := Copy(ascii{}, r)
+	if err == errEightBit {
+		return true, nil
+	}
+	return false, err
+}
+
+var errEightBit = errors.New("not ASCII")
+
+// ascii takes ASCII alone.
+type ascii struct{}
+
+func (ascii) Write(p []byte) (int, error) {
+	for _, c := range p {
+		if c >= 0x80 {
+			return 0, errEightBit
+		}
+	}
+	return len(p), nil
+}
+
 // shrink gives back what a long line or a body has grown the buffer to.
 func (r *Reader) shrink() {
 	if r.r == r.w && len(r.buf) > smallBuffer {

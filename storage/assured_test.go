@@ -14,6 +14,7 @@ import (
 	"letterlock/internal/requiretls"
 	"letterlock/storage/disk"
 	"letterlock/storage/kv"
+	"letterlock/storage/segment"
 )
 
 // recovers lets the index be written again, and waits until it is.
@@ -77,15 +78,7 @@ func TestReplaceThatWasTakenOutlivesACrash(t *testing.T) {
 	ctx, dir := context.Background(), t.TempDir()
 	s, x := openStuckIn(t, dir)
 	a := s.Account(addPerson(t, s, "ann").ID)
-	at := mustUpload(t, a, inbox, "draft")[0]
-	group, need, err := a.records(ctx, inbox, []Letter{tokenLetter("final")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	group[0].Record.Recipients[0].More = encodeReplaces(place{inboxID, at.uid})
-	if err := a.Expunge(ctx, inboxID, []UID{at.uid}); err != nil { // another client, after this one has looked
-		t.Fatal(err)
-	}
+	group, need := replacesGone(t, a)
 	x.is.Store(true)
 	if _, uids, err := a.file(ctx, group, need); err != nil || len(uids) > 0 {
 		t.Fatalf("%v, %v: want it taken, with no UID yet", uids, err)
@@ -144,20 +137,12 @@ func TestWhatAFailedFlushRefusesIsNotTaken(t *testing.T) {
 	}()
 	s := openStore(t, dir, Options{Shards: 1, files: files, wrap: func(e kv.Engine) kv.Engine { x.Engine = e; return stuckOnceItFails{x} }})
 	a := s.Account(addPerson(t, s, "ann").ID)
-	at := mustUpload(t, a, inbox, "draft")[0]
-	group, need, err := a.records(ctx, inbox, []Letter{tokenLetter("final")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	group[0].Record.Recipients[0].More = encodeReplaces(place{inboxID, at.uid})
-	if err := a.Expunge(ctx, inboxID, []UID{at.uid}); err != nil { // another client, after this one has looked
-		t.Fatal(err)
-	}
+	group, need := replacesGone(t, a)
 	if err := s.reap(ctx); err != nil { // or it comes between
 		t.Fatal(err)
 	}
 	files.on.Store(true)
-	_, _, err = a.file(ctx, group, need)
+	_, _, err := a.file(ctx, group, need)
 	again := openStore(t, crashImage(t, dir), Options{})
 	if got := subjects(t, again.Account(a.id), inbox); err == nil && len(got) == 0 || err != nil && !errors.Is(err, ErrExpunged) {
 		t.Errorf("answered %v; after a crash: %q", err, got)
@@ -196,4 +181,21 @@ func TestAppendThatTheLogHasOutlivesItsContext(t *testing.T) {
 	if got := subjects(t, a, inbox); !slices.Equal(got, []string{"blind", "sent"}) {
 		t.Errorf("%q", got)
 	}
+}
+
+// replacesGone is the records of a REPLACE whose message another client has expunged
+// after this one had looked.
+func replacesGone(t *testing.T, a *Account) (group []segment.Letter, need Usage) {
+	t.Helper()
+	ctx := context.Background()
+	at := mustUpload(t, a, inbox, "draft")[0]
+	group, need, err := a.records(ctx, inbox, []Letter{tokenLetter("final")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	group[0].Record.Recipients[0].More = encodeReplaces(place{inboxID, at.uid})
+	if err := a.Expunge(ctx, inboxID, []UID{at.uid}); err != nil {
+		t.Fatal(err)
+	}
+	return group, need
 }

@@ -33,11 +33,8 @@ func (g *grafter) mend(ctx context.Context, n int, k []byte, old *older) error {
 			if w, err := getOut(tx, id); err == nil && w != nil && w.state == outQueued {
 				w.write(tx, id)
 			}
-		case kept:
-			tx.Put(was.key, was.value)
-			g.say(fmt.Sprintf("shard %d, key %x: taken from the checkpoint", n, k))
 		default:
-			g.say(fmt.Sprintf("shard %d, key %x: it is lost, and not in the checkpoint", n, k))
+			g.takeOlder(tx, fmt.Sprintf("shard %d", n), k, was, kept)
 		}
 		return nil
 	})
@@ -80,12 +77,17 @@ func (g *grafter) mendOwn(tx kv.Tx, a AccountID, letter byte, k []byte, was pair
 		}
 		return err
 	default:
-		if kept {
-			tx.Put(was.key, was.value)
-			g.say(fmt.Sprintf("account %d, key %x: taken from the checkpoint", a, k))
-		} else {
-			g.say(fmt.Sprintf("account %d, key %x: it is lost, and not in the checkpoint", a, k))
-		}
+		g.takeOlder(tx, fmt.Sprintf("account %d", a), k, was, kept)
 	}
 	return nil
+}
+
+// takeOlder takes a value from the checkpoint where it was kept there.
+func (g *grafter) takeOlder(tx kv.Tx, whose string, k []byte, was pair, kept bool) {
+	became := "it is lost, and not in the checkpoint"
+	if kept {
+		tx.Put(was.key, was.value)
+		became = "taken from the checkpoint"
+	}
+	g.say(fmt.Sprintf("%s, key %x: %s", whose, k, became))
 }
